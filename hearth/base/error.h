@@ -1,0 +1,53 @@
+// The only way to fail: check() for bad arguments, ensure() for what goes wrong while running.
+#pragma once
+#include <concepts>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace hearth {
+
+namespace detail {
+inline void append(std::string& to, std::string_view text) { to += text; }
+template <class T>
+  requires(std::integral<T> || std::floating_point<T>)
+void append(std::string& to, T v) {
+  if constexpr (std::same_as<T, bool>)
+    to += v ? "true" : "false";
+  else if constexpr (std::same_as<T, char>)
+    to += v;
+  else
+    to += std::to_string(v);
+}
+template <class T>
+  requires(!std::convertible_to<const T&, std::string_view> && !std::integral<T> &&
+           !std::floating_point<T>)
+void append(std::string& to, const T& v) {
+  to += to_string(v);  // found beside the type
+}
+}  // namespace detail
+
+/// The parts joined into one string: text, numbers, and whatever has a to_string beside its type.
+template <class... Parts>
+std::string concat(const Parts&... parts) {
+  std::string text;
+  (detail::append(text, parts), ...);
+  return text;
+}
+
+/// Throws std::invalid_argument with the joined parts unless `ok`: the caller's mistake.
+/// Say the operation, what it got, what it wanted, and the next step if there is one.
+template <class... Parts>
+void check(bool ok, const Parts&... parts) {
+  if (!ok) [[unlikely]]
+    throw std::invalid_argument(concat(parts...));
+}
+
+/// Throws std::runtime_error with the joined parts unless `ok`: the world's mistake (file, memory, device).
+template <class... Parts>
+void ensure(bool ok, const Parts&... parts) {
+  if (!ok) [[unlikely]]
+    throw std::runtime_error(concat(parts...));
+}
+
+}  // namespace hearth
