@@ -10,8 +10,7 @@ namespace hearth {
 namespace detail {
 inline void append(std::string& to, std::string_view text) { to += text; }
 template <class T>
-  requires(std::integral<T> || std::floating_point<T>)
-void append(std::string& to, T v) {
+requires(std::integral<T> || std::floating_point<T>) void append(std::string& to, T v) {
   if constexpr (std::same_as<T, bool>)
     to += v ? "true" : "false";
   else if constexpr (std::same_as<T, char>)
@@ -20,9 +19,8 @@ void append(std::string& to, T v) {
     to += std::to_string(v);
 }
 template <class T>
-  requires(!std::convertible_to<const T&, std::string_view> && !std::integral<T> &&
-           !std::floating_point<T>)
-void append(std::string& to, const T& v) {
+requires(!std::convertible_to<const T&, std::string_view> && !std::integral<T> &&
+         !std::floating_point<T>) void append(std::string& to, const T& v) {
   to += to_string(v);  // found beside the type
 }
 }  // namespace detail
@@ -35,19 +33,28 @@ std::string concat(const Parts&... parts) {
   return text;
 }
 
+namespace detail {
+// Out of line, so that a check costs its caller one compare and one call.
+template <class Error, class... Parts>
+[[noreturn, gnu::noinline, gnu::cold]] void fail(const Parts&... parts) {
+  throw Error(concat(parts...));
+}
+}  // namespace detail
+
 /// Throws std::invalid_argument with the joined parts unless `ok`: the caller's mistake.
 /// Say the operation, what it got, what it wanted, and the next step if there is one.
 template <class... Parts>
 void check(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]]
-    throw std::invalid_argument(concat(parts...));
+    detail::fail<std::invalid_argument>(parts...);
 }
 
-/// Throws std::runtime_error with the joined parts unless `ok`: the world's mistake (file, memory, device).
+/// Throws std::runtime_error with the joined parts unless `ok`: the world's mistake (file, memory,
+/// device).
 template <class... Parts>
 void ensure(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]]
-    throw std::runtime_error(concat(parts...));
+    detail::fail<std::runtime_error>(parts...);
 }
 
 }  // namespace hearth

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "hearth/base/error.h"
 
@@ -55,12 +56,13 @@ struct bfloat16_t {
 using complex64_t = std::complex<float>;
 
 // X(name, C++ type, kind, short name): b bool, u unsigned, i signed, f float, c complex.
-#define HEARTH_DTYPES(X)                                                                    \
-  X(bool_, bool, b, "bool") X(uint8, uint8_t, u, "u8") X(uint16, uint16_t, u, "u16")         \
-  X(uint32, uint32_t, u, "u32") X(uint64, uint64_t, u, "u64") X(int8, int8_t, i, "i8")       \
-  X(int16, int16_t, i, "i16") X(int32, int32_t, i, "i32") X(int64, int64_t, i, "i64")        \
-  X(float16, float16_t, f, "f16") X(float32, float, f, "f32") X(float64, double, f, "f64")   \
-  X(bfloat16, bfloat16_t, f, "bf16") X(complex64, complex64_t, c, "c64")
+#define HEARTH_DTYPES(X)                                                                          \
+  X(bool_, bool, b, "bool")                                                                       \
+  X(uint8, uint8_t, u, "u8") X(uint16, uint16_t, u, "u16") X(uint32, uint32_t, u, "u32")          \
+      X(uint64, uint64_t, u, "u64") X(int8, int8_t, i, "i8") X(int16, int16_t, i, "i16")          \
+          X(int32, int32_t, i, "i32") X(int64, int64_t, i, "i64") X(float16, float16_t, f, "f16") \
+              X(float32, float, f, "f32") X(float64, double, f, "f64")                            \
+                  X(bfloat16, bfloat16_t, f, "bf16") X(complex64, complex64_t, c, "c64")
 
 enum class Dtype : uint8_t {
 #define X(name, type, kind, text) name,
@@ -86,7 +88,8 @@ HEARTH_DTYPES(X)
 #undef X
 
 template <class T>
-concept Element = dtype_of<T> != Dtype(-1);
+concept Element = dtype_of<T>
+!= Dtype(-1);
 
 struct DtypeInfo {
   std::string_view name;        // "float32", as in NumPy
@@ -108,15 +111,37 @@ constexpr bool is_complex(Dtype d) { return kind_of(d) == Kind::c; }
 constexpr bool is_inexact(Dtype d) { return kind_of(d) >= Kind::f; }
 constexpr bool is_integer(Dtype d) { return kind_of(d) == Kind::u || kind_of(d) == Kind::i; }
 
-/// The dtype that holds both, by MLX's table: u64 with a signed integer is f32, f16 with bf16 is f32.
+/// The dtype that holds both, by MLX's table: u64 with a signed integer is f32, f16 with bf16 is
+/// f32.
 Dtype promote_types(Dtype a, Dtype b);
+
+template <class T>
+inline constexpr bool is_half = std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>;
+
+/// One element as another type: halves through float, complex to real drops the imaginary part,
+/// anything to bool is `!= 0`.
+template <class To, class From>
+constexpr To convert(From v) {
+  if constexpr (std::is_same_v<To, From>)
+    return v;
+  else if constexpr (is_half<From>)
+    return convert<To>(float(v));
+  else if constexpr (std::is_same_v<To, bool>)
+    return v != From(0);
+  else if constexpr (std::is_same_v<From, complex64_t>)
+    return convert<To>(v.real());
+  else if constexpr (is_half<To> || std::is_same_v<To, complex64_t>)
+    return To(float(v));
+  else
+    return To(v);
+}
 
 template <class... Ts>
 struct Types {};
 using Floats = Types<float, float16_t, bfloat16_t, double>;
 using Integers = Types<uint8_t, uint16_t, uint32_t, uint64_t, int8_t, int16_t, int32_t, int64_t>;
-using AllTypes = Types<bool, uint8_t, uint16_t, uint32_t, uint64_t, int8_t, int16_t, int32_t, int64_t,
-                       float16_t, float, double, bfloat16_t, complex64_t>;
+using AllTypes = Types<bool, uint8_t, uint16_t, uint32_t, uint64_t, int8_t, int16_t, int32_t,
+                       int64_t, float16_t, float, double, bfloat16_t, complex64_t>;
 
 /// Calls f.template operator()<T>() for the T of the list that matches d; throws "who: dtype i32 is
 /// not one of f32, bf16" when none does.

@@ -1,0 +1,112 @@
+// A backend = memory + queues + a table of kernels. Core knows none by name.
+#pragma once
+#include <deque>
+#include <string>
+
+#include "hearth/core/primitive.h"
+
+namespace hearth {
+
+/// When a batch of work is done. Waiting throws nothing: errors travel with the storage.
+struct EventState : RefCounted {
+  explicit EventState(class Queue* queue) : queue(queue) {}
+  std::atomic<uint32_t> done{0};
+  class Queue* const queue;
+};
+inline void destroy(EventState* e) { delete e; }
+using Event = Ref<EventState>;
+
+struct Args {
+  std::span<const array> in;
+  std::span<const array> out;  // storage is there, row-major (or as the primitive writes into)
+};
+using Kernel = void (*)(const Primitive& op, const Args& args, class Queue& queue);
+/// Can this kernel take these inputs? Inputs are scheduled: shapes, dtypes and strides are known.
+using Fits = bool (*)(const Primitive& op, std::span<const array> in);
+
+/// The element type is the caller's knowledge: for kernels, on arrays that are there.
+template <class T>
+T* ptr(const array& a) {
+  return reinterpret_cast<T*>(a.node().data());
+}
+
+/// One call of a kernel.
+struct Work {
+  Kernel kernel;
+  std::shared_ptr<const Primitive> op;
+  SmallVector<array, 3> in;
+  SmallVector<array, 1> out;
+};
+/// Work in order, after `after`, announced by `done`.
+struct Batch {
+  std::vector<Event> after;
+  std::vector<Work> work;
+  Event done;
+};
+
+/// What a stream drives. submit and flush are called by one thread at a time.
+class Queue {
+ public:
+  virtual ~Queue() = default;
+  virtual void submit(Batch batch) = 0;
+  /// Makes sure that what was submitted will run without anyone waiting.
+  virtual void flush() = 0;
+  /// Returns when `event`, of this queue, is done.
+  virtual void wait(const Event& event) = 0;
+};
+
+/// Runs one piece of work on the calling thread: storage for the outputs (donated where possible),
+/// the kernel, the inputs dropped. An error goes to the outputs' storage.
+void run(Work& work, Allocator& allocator, Queue& queue);
+
+/// Kernels by primitive. The op and the queue type are read off the kernel's own signature:
+/// void(const Op&, const Args&, QueueType&).
+class KernelTable {
+ public:
+  template <auto F>
+  KernelTable& add(Fits fits = nullptr) {
+    return add_(F, std::integral_constant<decltype(F), F>{}, fits);
+  }
+  /// Null: none for this primitive, or it declines these inputs.
+  Kernel find(const Primitive& op, std::span<const array> in) const {
+    if (size_t(op.id) >= table_.size()) return nullptr;
+    const Entry& e = table_[op.id];
+    return e.kernel && (!e.fits || e.fits(op, in)) ? e.kernel : nullptr;
+  }
+
+ private:
+  struct Entry {
+    Kernel kernel = nullptr;
+    Fits fits = nullptr;
+  };
+  template <class P, class Q, class C>
+  KernelTable& add_(void (*)(const P&, const Args&, Q&), C, Fits fits) {
+    if (size_t(P::kId) >= table_.size()) table_.resize(P::kId + 1);
+    table_[P::kId] = {[](const Primitive& p, const Args& a, Queue& q) {
+                        C::value(static_cast<const P&>(p), a, static_cast<Q&>(q));
+                      },
+                      fits};
+    return *this;
+  }
+  std::vector<Entry> table_;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual Device::DeviceType type() const = 0;
+  virtual int device_count() const = 0;
+  virtual Allocator& allocator(Device device) = 0;
+  virtual std::unique_ptr<Queue> queue(Stream stream) = 0;
+  KernelTable kernels;
+};
+
+/// Every backend of this process; the CPU first. Defined in backend/backends.cpp.
+std::span<Backend* const> backends();
+/// Null: there is none of that type.
+Backend* backend(Device::DeviceType type);
+/// Adds one at run time: a plug-in, or a test's. It must outlive all use; before the first eval on
+/// it.
+void register_backend(Backend& backend);
+
+}  // namespace hearth

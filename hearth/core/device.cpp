@@ -1,0 +1,110 @@
+#include "hearth/core/device.h"
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <optional>
+
+#include "hearth/base/error.h"
+#include "hearth/core/backend.h"
+
+namespace hearth {
+
+namespace {
+
+constexpr std::string_view kTypes[] = {"cpu", "cuda", "vulkan"};
+
+std::atomic<Device> default_device_{Device(Device::cpu)};
+thread_local std::optional<Stream> ambient;
+
+// By device: the default stream's index, and how many streams there are.
+struct Streams {
+  int chosen = 0, count = 1;
+};
+std::mutex streams_mutex;
+std::map<std::pair<Device::DeviceType, int>, Streams> streams;
+
+void check_available(Device device, std::string_view who) {
+  check(is_available(device), who, ": there is no device ", device,
+        "; `hearth info` lists those there are");
+}
+
+}  // namespace
+
+std::string to_string(Device device) {
+  std::string text(kTypes[size_t(device.type)]);
+  return device.index ? text + ":" + std::to_string(device.index) : text;
+}
+std::string to_string(Stream stream) { return concat(stream.device, "#", stream.index); }
+
+Device parse_device(std::string_view text) {
+  const auto colon = text.find(':');
+  const auto name = text.substr(0, colon);
+  int index = 0;
+  bool good = true;
+  if (colon != text.npos) {
+    const auto digits = text.substr(colon + 1);
+    good = !digits.empty() && digits.size() <= 3;
+    for (char c : digits) good = good && c >= '0' && c <= '9', index = index * 10 + (c - '0');
+  }
+  for (size_t i = 0; good && i < std::size(kTypes); ++i)
+    if (kTypes[i] == name) {
+      const Device device(Device::DeviceType(i), index);
+      check_available(device, "device");
+      return device;
+    }
+  check(false, "device: '", text,
+        "' is not cpu, cuda, vulkan, or one of them with an index as in cuda:1");
+  return Device::cpu;
+}
+
+bool is_available(Device device) {
+  return device.index >= 0 && device.index < device_count(device.type);
+}
+int device_count(Device::DeviceType type) {
+  Backend* b = backend(type);
+  return b ? b->device_count() : 0;
+}
+Device default_device() { return default_device_.load(std::memory_order_relaxed); }
+void set_default_device(Device device) {
+  check_available(device, "set_default_device");
+  default_device_ = device;
+}
+
+Stream default_stream(Device device) {
+  std::lock_guard lock(streams_mutex);
+  return {streams[{device.type, device.index}].chosen, device};
+}
+void set_default_stream(Stream stream) {
+  check_available(stream.device, "set_default_stream");
+  std::lock_guard lock(streams_mutex);
+  streams[{stream.device.type, stream.device.index}].chosen = stream.index;
+}
+Stream new_stream(Device device) {
+  check_available(device, "new_stream");
+  std::lock_guard lock(streams_mutex);
+  return {streams[{device.type, device.index}].count++, device};
+}
+Stream ambient_stream() { return ambient ? *ambient : default_stream(default_device()); }
+
+StreamScope::StreamScope(StreamOrDevice s)
+    : pushed_(s.index() != 0),
+      had_(ambient.has_value()),
+      before_(ambient.value_or(Stream{0, Device::cpu})) {
+  if (!pushed_) return;
+  if (auto* stream = std::get_if<Stream>(&s))
+    ambient = *stream;
+  else if (auto* device = std::get_if<Device>(&s))
+    ambient = default_stream(*device);
+  else
+    ambient = default_stream(std::get<Device::DeviceType>(s));
+}
+StreamScope::~StreamScope() {
+  if (!pushed_) return;
+  if (had_)
+    ambient = before_;
+  else
+    ambient.reset();
+}
+
+}  // namespace hearth

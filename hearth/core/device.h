@@ -1,0 +1,62 @@
+// Where an operation runs: devices, streams, and the ambient choice. Values, comparable, printable.
+#pragma once
+#include <string>
+#include <variant>
+
+namespace hearth {
+
+struct Device {
+  enum class DeviceType : uint8_t { cpu, cuda, vulkan };
+  static constexpr DeviceType cpu = DeviceType::cpu;
+  static constexpr DeviceType cuda = DeviceType::cuda;
+  static constexpr DeviceType vulkan = DeviceType::vulkan;
+
+  constexpr Device(DeviceType type, int index = 0) : type(type), index(index) {}
+  bool operator==(const Device&) const = default;
+
+  DeviceType type;
+  int index;
+};
+
+/// Operations of one stream run in order; streams run beside each other and wait where data flows.
+struct Stream {
+  int index;
+  Device device;
+  bool operator==(const Stream&) const = default;
+};
+
+using StreamOrDevice = std::variant<std::monostate, Stream, Device, Device::DeviceType>;
+
+std::string to_string(Device device);  // "cpu", "cuda:1"
+std::string to_string(Stream stream);
+/// The reverse of to_string(Device); throws naming the devices there are.
+Device parse_device(std::string_view text);
+
+bool is_available(Device device);
+int device_count(Device::DeviceType type);
+Device default_device();
+void set_default_device(Device device);
+
+Stream default_stream(Device device);
+void set_default_stream(Stream stream);  // of its device
+Stream new_stream(Device device);
+/// The stream that an operation built now, on this thread, will use.
+Stream ambient_stream();
+
+/// While it lives, operations built on this thread without a stream of their own go to `s`; an
+/// empty `s` changes nothing.
+class StreamScope {
+ public:
+  explicit StreamScope(StreamOrDevice s);
+  ~StreamScope();
+  StreamScope(const StreamScope&) = delete;
+  StreamScope& operator=(const StreamScope&) = delete;
+
+ private:
+  bool pushed_;
+  bool had_;
+  Stream before_;
+};
+using StreamContext = StreamScope;
+
+}  // namespace hearth

@@ -1,0 +1,315 @@
+// Order, lower, run, record: the only scheduler. One lock is held while a graph is scheduled, none
+// while it computes.
+#include "hearth/core/eval.h"
+
+#include <cstdlib>
+#include <map>
+#include <mutex>
+
+#include "hearth/core/backend.h"
+
+namespace hearth {
+
+namespace {
+
+using Status = Node::Status;
+bool scheduled(const Node& n) {
+  return n.status.load(std::memory_order_acquire) == Status::scheduled;
+}
+
+struct Counters {
+  std::atomic<uint64_t> kernels{0}, fallbacks{0}, missed_donations{0};
+} counters;
+
+class Scheduler {
+ public:
+  std::mutex mutex;
+
+  void schedule(std::span<const array> outputs) {
+    try {
+      schedule_all(outputs);
+    } catch (...) {
+      submit_open();  // what was scheduled before the error still runs: others may wait for it
+      throw;
+    }
+    submit_open();
+  }
+  /// The queues that the last schedule gave work to.
+  std::vector<Queue*> used;
+
+  Queue& queue(Stream s) {
+    auto& q = queues_[{s.device.type, s.device.index, s.index}];
+    if (!q) {
+      Backend* b = backend(s.device.type);
+      check(b && s.device.index < b->device_count(), "eval: there is no device ", s.device);
+      q = b->queue(s);
+    }
+    return *q;
+  }
+  std::string fallback_report() const {
+    std::string text;
+    for (auto& [what, count] : fallbacks_) text += concat(what, ": ", count, "\n");
+    return text;
+  }
+
+ private:
+  // Unscheduled nodes that `outputs` need, inputs first.
+  std::vector<Node*> order(std::span<const array> outputs) {
+    const uint64_t mark = ++mark_;
+    std::vector<Node*> done;
+    std::vector<std::pair<Node*, size_t>> path;  // a node and how many of its inputs were visited
+    auto visit = [&](const array& a) {
+      Node& n = a.node();
+      if (n.mark == mark || scheduled(n)) return;
+      n.mark = mark;
+      path.emplace_back(&n, 0);
+    };
+    for (const array& out : outputs) {
+      visit(out);
+      while (!path.empty()) {
+        auto& [node, next] = path.back();
+        if (next < node->inputs.size()) {
+          visit(node->inputs[next++]);
+        } else {
+          done.push_back(node);
+          path.pop_back();
+        }
+      }
+    }
+    return done;
+  }
+
+  void schedule_all(std::span<const array> outputs) {
+    for (Node* n : order(outputs)) schedule_one(*n);
+  }
+
+  void schedule_one(Node& n) {
+    if (n.output > 0) {
+      alias(n, n.inputs[0].node().more[n.output - 1]);
+      return finish(n);
+    }
+    const Primitive& op = *n.op;
+    if (n.inputs.size() == 1) {
+      Node& in = n.inputs[0].node();
+      if (auto view = op.view(in.view())) {
+        n.strides = std::move(view->strides), n.offset = view->offset;
+        n.storage = in.storage, n.event = in.event;
+        return finish(n);
+      }
+    }
+    const Device device = n.stream.device;
+    Backend* b = backend(device.type);
+    Stream stream = n.stream;
+    Kernel kernel = b ? b->kernels.find(op, n.inputs) : nullptr;
+    if (!kernel) {
+      if (auto simpler = decompose(n)) {
+        schedule_all(*simpler);
+        alias(n, (*simpler)[0]);
+        for (size_t i = 0; i < n.more.size(); ++i) alias(n.more[i].node(), (*simpler)[i + 1]);
+        return finish(n);
+      }
+      if (device.type != Device::cpu) {
+        static const bool strict = std::getenv("HEARTH_STRICT_DEVICE") != nullptr;
+        ensure(!strict, op.name(), ": no kernel on ", device,
+               ", and HEARTH_STRICT_DEVICE forbids the CPU");
+        stream = {n.stream.index, Device::cpu};
+        kernel = backend(Device::cpu)->kernels.find(op, n.inputs);
+        counters.fallbacks.fetch_add(1, std::memory_order_relaxed);
+        ++fallbacks_[concat(op.name(), " on ", device)];
+      }
+      ensure(kernel, op.name(), ": no kernel on ", stream.device, " for ", describe(n.inputs));
+    }
+    emit(n, kernel, stream);
+    finish(n);
+  }
+
+  static std::optional<Arrays> decompose(Node& n) {
+    StreamScope scope(n.stream);
+    return n.op->decompose(Arrays(n.inputs.begin(), n.inputs.end()));
+  }
+  static std::string describe(std::span<const array> in) {
+    std::string text;
+    for (const array& x : in) text += concat(text.empty() ? "" : ", ", x.dtype(), " ", x.shape());
+    return text;
+  }
+  static void alias(Node& n, const array& to) {
+    const Node& t = to.node();
+    n.strides = t.strides, n.offset = t.offset, n.storage = t.storage, n.event = t.event;
+  }
+  static void finish(Node& n) {
+    for (array& more : n.more)
+      more.node().status.store(Status::scheduled, std::memory_order_release);
+    n.status.store(Status::scheduled, std::memory_order_release);
+    if (n.tracer) return;
+    n.op.reset();
+    n.inputs.clear();
+  }
+
+  struct Open {
+    Queue* queue;
+    Batch batch;
+  };
+  Open& open(Queue& queue) {
+    for (Open& o : open_)
+      if (o.queue == &queue) return o;
+    open_.push_back({&queue, {{}, {}, Event(new EventState(&queue))}});
+    return open_.back();
+  }
+  void submit(Queue& queue) {
+    for (size_t i = 0; i < open_.size(); ++i)
+      if (open_[i].queue == &queue) {
+        queue.submit(std::move(open_[i].batch));
+        open_.erase(open_.begin() + long(i));
+        if (std::find(used.begin(), used.end(), &queue) == used.end()) used.push_back(&queue);
+        return;
+      }
+  }
+  void submit_open() {
+    while (!open_.empty()) submit(*open_.back().queue);
+  }
+
+  void emit(Node& n, Kernel kernel, Stream stream) {
+    Queue& q = queue(stream);
+    Allocator& allocator = backend(stream.device.type)->allocator(stream.device);
+    // Batches wait at their start only: an input from another queue begins a new one.
+    std::vector<Event> after;
+    for (const array& x : n.inputs) {
+      const Event& e = x.node().event;
+      if (!e || e->queue == &q || e->done.load(std::memory_order_acquire)) continue;
+      submit(*e->queue);
+      after.push_back(e);
+    }
+    if (!after.empty()) {
+      if (!open(q).batch.work.empty()) submit(q);
+      auto& all = open(q).batch.after;
+      all.insert(all.end(), after.begin(), after.end());
+    }
+    Batch& batch = open(q).batch;
+    Work work{kernel, n.op, n.inputs, {}};
+    auto add_output = [&](Node& out, int i) {
+      const int into = n.op->writes_into(i);
+      if (into >= 0) {
+        alias(out, n.inputs[into]);
+      } else {
+        out.strides = row_major(out.shape);
+        out.storage = Ref<Storage>(new Storage);
+        out.storage->owner = &allocator;
+      }
+      out.event = batch.done;
+      work.out.push_back(array(Ref<Node>(&out)));
+    };
+    add_output(n, 0);
+    for (size_t i = 0; i < n.more.size(); ++i) add_output(n.more[i].node(), int(i) + 1);
+    batch.work.push_back(std::move(work));
+    counters.kernels.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  uint64_t mark_ = 0;
+  std::vector<Open> open_;
+  std::map<std::tuple<Device::DeviceType, int, int>, std::unique_ptr<Queue>> queues_;
+  std::map<std::string, uint64_t> fallbacks_;
+};
+
+// Never destroyed: queues may still be busy when the process ends.
+Scheduler& scheduler() {
+  static Scheduler& s = *new Scheduler;
+  return s;
+}
+
+std::vector<Queue*> start(std::span<const array> outputs) {
+  Scheduler& s = scheduler();
+  std::lock_guard lock(s.mutex);
+  s.used.clear();
+  s.schedule(outputs);
+  return s.used;
+}
+
+}  // namespace
+
+void eval(std::span<const array> outputs) {
+  bool all = true;
+  for (const array& a : outputs) all = all && scheduled(a.node());
+  if (!all) {
+    // One queue runs on the thread that waits, below; several need their own threads.
+    const auto used = start(outputs);
+    if (used.size() > 1)
+      for (Queue* q : used) q->flush();
+  }
+  for (const array& a : outputs)
+    if (const Event& e = a.node().event; e && !e->done.load(std::memory_order_acquire))
+      e->queue->wait(e);
+  for (const array& a : outputs)
+    if (a.node().storage->error) std::rethrow_exception(a.node().storage->error);
+}
+void eval(const Arrays& outputs) { eval(std::span<const array>(outputs)); }
+
+void async_eval(std::span<const array> outputs) {
+  for (Queue* q : start(outputs)) q->flush();
+}
+void async_eval(const Arrays& outputs) { async_eval(std::span<const array>(outputs)); }
+
+void synchronize() { synchronize(ambient_stream()); }
+void synchronize(Stream stream) {
+  Scheduler& s = scheduler();
+  Event last;
+  {
+    std::lock_guard lock(s.mutex);
+    Queue& q = s.queue(stream);
+    last = Event(new EventState(&q));
+    q.submit({{}, {}, last});
+  }
+  last->queue->wait(last);
+}
+
+EvalCounters eval_counters() {
+  return {counters.kernels, counters.fallbacks, counters.missed_donations};
+}
+std::string fallback_report() {
+  std::lock_guard lock(scheduler().mutex);
+  return scheduler().fallback_report();
+}
+
+// What an output may be written over: the storage of a dead input that lies just like it.
+static bool donate(Work& work, const Allocator& allocator, const array& out) {
+  bool missed = false;
+  for (size_t i = 0; i < work.in.size(); ++i) {
+    Node& in = work.in[i].node();
+    if (in.storage->owner != &allocator || in.offset != 0 || in.shape != out.shape() ||
+        size_of(in.dtype) != out.itemsize() || !row_contiguous(in.shape, in.strides))
+      continue;
+    int here = 0;
+    for (const array& x : work.in) here += x.same_node(work.in[i]);
+    if (in.refs() == here && in.storage->refs() == 1) {
+      out.node().storage->buffer = in.storage->buffer;
+      in.storage->owner = nullptr;  // the address stays readable for the kernel; the bytes moved on
+      return true;
+    }
+    missed = missed || in.event;  // a leaf is the user's: not meant to be reused
+  }
+  if (missed) counters.missed_donations.fetch_add(1, std::memory_order_relaxed);
+  return false;
+}
+
+void run(Work& work, Allocator& allocator, Queue& queue) {
+  std::exception_ptr error;
+  for (const array& x : work.in)
+    if (x.node().storage->error) error = x.node().storage->error;
+  if (!error) try {
+      bool any = false;
+      for (size_t i = 0; i < work.out.size(); ++i) {
+        const array& out = work.out[i];
+        any = any || out.size() > 0;
+        if (work.op->writes_into(int(i)) >= 0) continue;
+        if (!(work.op->donates() && donate(work, allocator, out)))
+          out.node().storage->buffer = allocator.allocate(out.nbytes());
+      }
+      if (any) work.kernel(*work.op, {work.in, work.out}, queue);
+    } catch (...) {
+      error = std::current_exception();
+    }
+  if (error)
+    for (const array& out : work.out) out.node().storage->error = error;
+  work = {};
+}
+
+}  // namespace hearth

@@ -1,0 +1,43 @@
+// Computing the graph.
+#pragma once
+#include <span>
+#include <string>
+
+#include "hearth/core/array.h"
+
+namespace hearth {
+
+/// Computes them and all they need; returns when they are there. Throws the first of their errors.
+void eval(std::span<const array> outputs);
+void eval(const Arrays& outputs);
+template <class... More>
+requires(std::same_as<More, array>&&...) void eval(const array& first, const More&... more) {
+  const array all[] = {first, more...};
+  eval(std::span<const array>(all));
+}
+
+/// Starts computing them and returns at once; errors reach whoever waits.
+void async_eval(std::span<const array> outputs);
+void async_eval(const Arrays& outputs);
+template <class... More>
+requires(std::same_as<More, array>&&...) void async_eval(const array& first, const More&... more) {
+  const array all[] = {first, more...};
+  async_eval(std::span<const array>(all));
+}
+
+/// Waits for all that was started, on the default stream, a stream, or everywhere on a device.
+void synchronize();
+void synchronize(Stream stream);
+
+/// What the scheduler did since the process began; for tests and `hearth info`.
+struct EvalCounters {
+  uint64_t kernels = 0;    // kernels started
+  uint64_t fallbacks = 0;  // of them, on the CPU because the device had no kernel
+  uint64_t missed_donations =
+      0;  // outputs that got new memory although the op may reuse an input's
+};
+EvalCounters eval_counters();
+/// "cumsum on vulkan: 3" for each fallback, one per line; empty when there was none.
+std::string fallback_report();
+
+}  // namespace hearth

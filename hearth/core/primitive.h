@@ -1,0 +1,84 @@
+// What an operation means. How it runs is the business of a backend.
+#pragma once
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "hearth/core/array.h"
+
+namespace hearth {
+
+struct Spec {
+  Shape shape;
+  Dtype dtype;
+};
+using Specs = SmallVector<Spec, 1>;
+/// One per input; empty where the input has no gradient (an index, say).
+using Cotangents = std::vector<std::optional<array>>;
+
+/// A primitive holds parameters only; it is shared and never changes.
+class Primitive {
+ public:
+  /// `id`: its place in the list of primitives (ops/primitives.h), by which kernels are found.
+  explicit Primitive(int id) : id(id) {}
+  virtual ~Primitive() = default;
+
+  virtual std::string_view name() const = 0;
+  /// The shapes and dtypes of the outputs: the only check of the inputs.
+  virtual Specs infer(std::span<const array> in) const = 0;
+  /// How the output lies in the input's storage, for ops that move nothing; `from` is the input's
+  /// view. Empty: a kernel must copy.
+  virtual std::optional<View> view(const View& from) const { return (void)from, std::nullopt; }
+  /// The same result from simpler ops, or nothing. Runs on the stream of the op it replaces.
+  virtual std::optional<Arrays> decompose(const Arrays& in) const { return (void)in, std::nullopt; }
+  /// Gradients of the inputs, given those of the outputs (`d`, one per output). Absent: the
+  /// gradient of decompose.
+  virtual std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
+                                        const Arrays& d) const {
+    return (void)in, (void)out, (void)d, std::nullopt;
+  }
+  /// Its parameters as text: two primitives with the same name and state compute the same.
+  virtual std::string state() const { return {}; }
+  /// May an output take the storage of a dead input of the same byte size?
+  virtual bool donates() const { return false; }
+  /// The input that output `i` is written into, in place: state such as a KV cache. -1: none.
+  virtual int writes_into(int output) const { return (void)output, -1; }
+
+  const int id;
+};
+
+/// A node with several outputs gives one array each.
+Arrays apply_all(std::shared_ptr<const Primitive> op, Arrays in);
+/// The only way a node is born: on the ambient stream, with the first output's handle.
+array apply(std::shared_ptr<const Primitive> op, SmallVector<array, 3> in);
+
+/// A node of the graph. Built once; `schedule` (core/eval.cpp) moves it on.
+struct Node : RefCounted {
+  enum class Status : uint8_t { lazy, scheduled };
+  // Fixed at birth:
+  Shape shape;
+  Dtype dtype = float32;
+  Stream stream{0, Device::cpu};
+  // The edge to what computes it; dropped when scheduled, kept for tracers:
+  std::shared_ptr<const Primitive> op;
+  SmallVector<array, 3> inputs;
+  std::vector<array> more;  // outputs 1, 2, ... of a primitive with several
+  int output = 0;           // i > 0: no op; this is output i of the node inputs[0]
+  bool tracer = false;      // a transform is following it
+  // Written by schedule, then fixed; read after seeing `scheduled`:
+  std::atomic<Status> status{Status::lazy};
+  Strides strides;
+  int64_t offset = 0;
+  Ref<Storage> storage;
+  Ref<struct EventState> event;  // null: there already
+  // Owned by the scheduler:
+  uint64_t mark = 0;
+
+  View view() const { return {shape, strides, offset}; }
+  std::byte* data() const {
+    return static_cast<std::byte*>(storage->buffer.data) + offset * int64_t(size_of(dtype));
+  }
+};
+
+}  // namespace hearth
