@@ -101,20 +101,24 @@ void array::each(const std::function<void(const void*)>& f) const {
   }
 }
 
-Arrays apply_all(std::shared_ptr<const Primitive> op, Arrays in) {
-  Arrays out{apply(std::move(op), SmallVector<array, 3>(in.begin(), in.end()))};
-  for (size_t i = 0; i < out[0].node().more.size(); ++i) {
-    const Node& more = out[0].node().more[i].node();
+Arrays outputs_of(const array& first) {
+  Arrays out{first};
+  const Node& f = first.node();
+  for (size_t i = 0; i < f.more.size(); ++i) {
     Ref<Node> node(new Node);
-    node->shape = more.shape;
-    node->dtype = more.dtype;
-    node->stream = more.stream;
+    node->shape = f.more[i].shape();
+    node->dtype = f.more[i].dtype();
+    node->stream = f.stream;
     node->output = int(i) + 1;
-    node->inputs.push_back(out[0]);
-    node->tracer = out[0].node().tracer;
+    node->inputs.push_back(first);
+    node->tracer = f.tracer;
     out.push_back(array(std::move(node)));
   }
   return out;
+}
+
+Arrays apply_all(std::shared_ptr<const Primitive> op, Arrays in) {
+  return outputs_of(apply(std::move(op), SmallVector<array, 3>(in.begin(), in.end())));
 }
 
 array apply(std::shared_ptr<const Primitive> op, SmallVector<array, 3> in) {

@@ -10,6 +10,8 @@
 
 namespace hearth {
 
+thread_local int TracingScope::depth_ = 0;
+
 namespace {
 
 using Status = Node::Status;
@@ -140,7 +142,7 @@ class Scheduler {
     for (array& more : n.more)
       more.node().status.store(Status::scheduled, std::memory_order_release);
     n.status.store(Status::scheduled, std::memory_order_release);
-    if (n.tracer) return;
+    if (n.tracer && TracingScope::active()) return;
     n.op.reset();
     n.inputs.clear();
   }

@@ -50,8 +50,23 @@ class Primitive {
 
 /// A node with several outputs gives one array each.
 Arrays apply_all(std::shared_ptr<const Primitive> op, Arrays in);
+/// All outputs of the operation whose first output this is.
+Arrays outputs_of(const array& first);
 /// The only way a node is born: on the ambient stream, with the first output's handle.
 array apply(std::shared_ptr<const Primitive> op, SmallVector<array, 3> in);
+
+/// While it lives, what this thread evaluates keeps its edges if a transform follows it (Node::tracer).
+class TracingScope {
+ public:
+  TracingScope() { ++depth_; }
+  ~TracingScope() { --depth_; }
+  TracingScope(const TracingScope&) = delete;
+  TracingScope& operator=(const TracingScope&) = delete;
+  static bool active() { return depth_ > 0; }
+
+ private:
+  static thread_local int depth_;
+};
 
 /// A node of the graph. Built once; `schedule` (core/eval.cpp) moves it on.
 struct Node : RefCounted {
@@ -60,7 +75,7 @@ struct Node : RefCounted {
   Shape shape;
   Dtype dtype = float32;
   Stream stream{0, Device::cpu};
-  // The edge to what computes it; dropped when scheduled, kept for tracers:
+  // The edge to what computes it; dropped when scheduled, kept for tracers while tracing:
   std::shared_ptr<const Primitive> op;
   SmallVector<array, 3> inputs;
   std::vector<array> more;  // outputs 1, 2, ... of a primitive with several
