@@ -1,0 +1,81 @@
+// Fused operations: each one node, with a plain definition (its `decompose`) that says what it
+// computes. Halves are widened, computed in float32 and rounded once.
+#pragma once
+#include <optional>
+#include <span>
+#include <string>
+
+#include "hearth/core/array.h"
+
+namespace hearth::fast {
+
+/// What follows a product, element by element: x, max(x, 0), x sigmoid(x), gelu by tanh
+/// ("gelu_new"), gelu by erf.
+enum class Activation : uint8_t { none, relu, silu, gelu_approx, gelu };
+
+/// (x - mean) / sqrt(variance + eps) over the last axis, times weight, plus bias; (..., n), weight
+/// and bias (n).
+array layer_norm(const array& x, const std::optional<array>& weight,
+                 const std::optional<array>& bias, float eps, StreamOrDevice s = {});
+/// x / sqrt(mean(x^2) + eps) over the last axis, times weight; (..., n), weight (n).
+array rms_norm(const array& x, const std::optional<array>& weight, float eps,
+               StreamOrDevice s = {});
+
+/// Rotates pairs of the first `dims` elements of the last axis by angle position / base^(2i/dims):
+/// pairs (i, i + dims/2), or neighbours when `traditional`. x is (B, ..., L, D) with 3 axes or
+/// more; position is scale * (offset + index along L). Either base or freqs (dims/2) is given;
+/// freqs hold base^(2i/dims).
+array rope(const array& x, int dims, bool traditional, std::optional<float> base, float scale,
+           int offset, const std::optional<array>& freqs = std::nullopt, StreamOrDevice s = {});
+/// `offset`: an integer array, one value or one for each row of the batch.
+array rope(const array& x, int dims, bool traditional, std::optional<float> base, float scale,
+           const array& offset, const std::optional<array>& freqs = std::nullopt,
+           StreamOrDevice s = {});
+
+/// softmax(scale q k^T + mask) v. queries (B, H, L, D), keys (B, Hkv, S, D), values (B, Hkv, S, Dv)
+/// -> (B, H, L, Dv); H is a multiple of Hkv, and neighbouring heads share. mask_mode "causal": the
+/// last query sees all keys; "array": mask_arr, boolean (true: seen) or added, broadcast to
+/// (B, H, L, S); "": mask_arr if given. sinks (H): a logit per head that takes its share and gives
+/// no value.
+array scaled_dot_product_attention(const array& queries, const array& keys, const array& values,
+                                   const float scale, const std::string& mask_mode = "",
+                                   std::optional<array> mask_arr = {},
+                                   const std::optional<array>& sinks = {}, StreamOrDevice s = {});
+
+/// activation(x weight^T + bias) + residual: x (..., k), weight (n, k) as checkpoints store it,
+/// bias (n), residual (..., n). One dtype for all, f16, bf16, f32 or f64.
+array linear(const array& x, const array& weight, const std::optional<array>& bias = {},
+             Activation activation = Activation::none, const std::optional<array>& residual = {},
+             StreamOrDevice s = {});
+
+/// One of the layers that linears() applies to the same x.
+struct Projection {
+  array weight;               // (n, k)
+  std::optional<array> bias;  // (n)
+  Activation activation = Activation::none;
+};
+/// linear(x, ...) for each projection, in one pass over x and in one parallel region.
+Arrays linears(const array& x, std::span<const Projection> projections, StreamOrDevice s = {});
+
+struct CachedAttentionOptions {
+  float scale = 1.0f;       // of q k^T, commonly 1 / sqrt(D)
+  int rope_dims = 0;        // 0: no rotary embedding
+  float rope_base = 10000;  // unused when freqs are given
+  float rope_scale = 1.0f;  // of positions
+  bool traditional = false;
+  std::optional<array> freqs = {};  // (rope_dims / 2)
+};
+struct CachedAttention {
+  array y;                 // (B, L, H, D)
+  array cache_k, cache_v;  // the caches, with the new rows
+};
+/// Attention of L new positions to all before and themselves, with rotary embedding. q (B, L, H,
+/// D), k and v (B, L, Hkv, D); caches (B, Hkv, capacity, D); offsets int32 (B): positions that row
+/// b of the caches holds. k (rotated) and v are written INTO the caches at offsets[b]: the arrays
+/// passed in see the write, and only those returned are sure to have it. Evaluation throws when
+/// offsets[b] + L exceeds the capacity or an offset is negative.
+CachedAttention cached_attention(const array& q, const array& k, const array& v,
+                                 const array& cache_k, const array& cache_v, const array& offsets,
+                                 const CachedAttentionOptions& options, StreamOrDevice s = {});
+
+}  // namespace hearth::fast
