@@ -37,15 +37,19 @@ class Values {
   std::byte* data() { return data_.data() + shift_; }
   const std::byte* data() const { return data_.data() + shift_; }
   const void* at(int64_t i) const { return data() + i * int64_t(size_of(dtype_)); }
-  double operator[](int64_t i) const {
-    double value = 0;
+  /// Elements [first, first + n) as doubles.
+  std::vector<double> read(int64_t first, int64_t n) const {
+    std::vector<double> values;
     visit(Floats{}, dtype_, "test", [&]<class T>() {
-      T v;
-      std::memcpy(&v, at(i), sizeof v);
-      value = double(static_cast<std::conditional_t<sizeof(T) == 8, double, float>>(v));
+      for (int64_t i = first; i < first + n; ++i) {
+        T v;
+        std::memcpy(&v, at(i), sizeof v);
+        values.push_back(double(static_cast<std::conditional_t<sizeof(T) == 8, double, float>>(v)));
+      }
     });
-    return value;
+    return values;
   }
+  double operator[](int64_t i) const { return read(i, 1)[0]; }
   void set(int64_t i, double value) {
     visit(Floats{}, dtype_, "test", [&]<class T>() {
       const T v(static_cast<std::conditional_t<sizeof(T) == 8, double, float>>(value));
@@ -129,21 +133,27 @@ Values run(Dtype dtype, const Case& t, bool compare = true) {
              .residual_row = t.n + 3};
   matmul(job);
   if (!compare) return c;
+  const auto av = a.read(0, (t.a_columns ? t.k : t.m) * a_line);
+  const auto bv = b.read(0, (t.b_columns ? t.n : t.k) * b_line);
+  const auto biasv = bias.read(0, t.n), residualv = residual.read(0, t.m * (t.n + 3));
+  const auto cv = c.read(0, t.m * c_row);
   for (int64_t i = 0; i < t.m; ++i) {
     for (int64_t j = 0; j < t.n; ++j) {
       double sum = 0, magnitude = 0;
       for (int64_t p = 0; p < t.k; ++p) {
-        const double term = a[i * job.a_row + p * job.a_col] * b[p * job.b_row + j * job.b_col];
+        const double term =
+            av[size_t(i * job.a_row + p * job.a_col)] * bv[size_t(p * job.b_row + j * job.b_col)];
         sum += term;
         magnitude += std::abs(term);
       }
-      if (t.bias) sum += bias[j], magnitude += std::abs(bias[j]);
+      if (t.bias) sum += biasv[size_t(j)], magnitude += std::abs(biasv[size_t(j)]);
       double want = activate(t.activation, sum);
       if (t.residual) {
-        want += residual[i * (t.n + 3) + j];
-        magnitude += std::abs(residual[i * (t.n + 3) + j]);
+        const double r = residualv[size_t(i * (t.n + 3) + j)];
+        want += r;
+        magnitude += std::abs(r);
       }
-      const double got = c[i * c_row + j];
+      const double got = cv[size_t(i * c_row + j)];
       if (!(std::abs(got - want) <= tolerance(dtype, want, magnitude, t.k))) {
         ADD_FAILURE() << to_string(dtype) << " " << to_string(t) << ": (" << i << ", " << j
                       << ") is " << got << ", want " << want;
@@ -151,7 +161,7 @@ Values run(Dtype dtype, const Case& t, bool compare = true) {
       }
     }
     for (int64_t j = t.n; j < c_row; ++j)
-      EXPECT_EQ(c[i * c_row + j], -77) << to_string(t) << ": wrote beyond row " << i;
+      EXPECT_EQ(cv[size_t(i * c_row + j)], -77) << to_string(t) << ": wrote beyond row " << i;
   }
   return c;
 }
