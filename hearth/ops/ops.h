@@ -6,3 +6,4 @@
 #include "hearth/ops/matmul.h"
 #include "hearth/ops/movement.h"
 #include "hearth/ops/random.h"
+#include "hearth/ops/reduce.h"
