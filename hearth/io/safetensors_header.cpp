@@ -1,0 +1,193 @@
+#include "hearth/io/safetensors_header.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "hearth/base/error.h"
+#include "hearth/io/json.h"
+
+namespace hearth {
+
+using nlohmann::json;
+static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian");
+
+namespace {
+
+constexpr size_t kMaxHeader = 100'000'000;  // bytes, the reference's limit
+constexpr size_t kMaxRank = 64;
+
+struct NamedDtype {
+  std::string_view name;
+  Dtype dtype;
+};
+constexpr NamedDtype kNames[] = {
+    // in the order in which the reference writes them
+    {"U64", uint64}, {"I64", int64}, {"F64", float64},   {"C64", complex64}, {"F32", float32},
+    {"U32", uint32}, {"I32", int32}, {"BF16", bfloat16}, {"F16", float16},   {"U16", uint16},
+    {"I16", int16},  {"I8", int8},   {"U8", uint8},      {"BOOL", bool_},
+};
+static_assert(std::size(kNames) == kDtypes);
+
+size_t rank_of(Dtype dtype) {
+  size_t rank = 0;
+  while (kNames[rank].dtype != dtype) ++rank;
+  return rank;
+}
+
+std::string_view name_of(Dtype dtype) { return kNames[rank_of(dtype)].name; }
+
+Dtype dtype_named(const json& entry, const std::string& who) {
+  const auto field = entry.find("dtype");
+  ensure(field != entry.end() && field->is_string(), who, "dtype is missing or not a text");
+  const auto& name = field->get_ref<const std::string&>();
+  for (const auto& known : kNames)
+    if (known.name == name) return known.dtype;
+  std::string list;
+  for (const auto& known : kNames) list += concat(list.empty() ? "" : ", ", known.name);
+  ensure(false, who, "dtype ", in_quotes(name), " is not one of ", list);
+  return {};
+}
+
+/// A whole number of at most `most`.
+size_t count_in(const json& value, size_t most, const std::string& who, std::string_view what) {
+  ensure(value.is_number_unsigned() && value.get<uint64_t>() <= most, who, what,
+         ": wanted an integer from 0 to ", most, ", got ",
+         value.is_number() ? value.dump() : value.type_name());
+  return size_t(value.get<uint64_t>());
+}
+
+const json& list_in(const json& entry, const char* key, const std::string& who) {
+  const auto field = entry.find(key);
+  ensure(field != entry.end() && field->is_array(), who, key, " is missing or not a list");
+  return *field;
+}
+
+TensorInfo parse_tensor(const std::string& key, const json& entry, size_t data, size_t end,
+                        std::string_view name) {
+  const std::string who = concat(name, ": tensor ", in_quotes(key), ": ");
+  ensure(entry.is_object(), who, "wanted an object with dtype, shape and data_offsets");
+  TensorInfo tensor{key, dtype_named(entry, who), {}, 0, 0};
+
+  const json& shape = list_in(entry, "shape", who);
+  ensure(shape.size() <= kMaxRank, who, shape.size(), " dimensions, at most ", kMaxRank, " work");
+  size_t bytes = size_of(tensor.dtype), extent = bytes;  // extent: as if no dimension were 0
+  for (const json& d : shape) {
+    const size_t n = count_in(d, size_t(std::numeric_limits<int32_t>::max()), who, "shape");
+    const bool fits =
+        !__builtin_mul_overflow(extent, std::max<size_t>(n, 1), &extent) && extent <= INT64_MAX;
+    ensure(fits, who, "shape ", shape.dump(), " is more than 2^63 bytes");
+    bytes *= n;
+    tensor.shape.push_back(int64_t(n));
+  }
+
+  const json& offsets = list_in(entry, "data_offsets", who);
+  ensure(offsets.size() == 2, who, "data_offsets: wanted [begin, end], got ", offsets.size(),
+         " numbers");
+  const size_t from = count_in(offsets[0], SIZE_MAX, who, "data_offsets");
+  const size_t to = count_in(offsets[1], SIZE_MAX, who, "data_offsets");
+  ensure(from <= to, who, "data_offsets [", from, ", ", to, "] end before they begin");
+  ensure(to <= end - data, who, "data_offsets [", from, ", ", to,
+         "] reach beyond the file, whose data is ", end - data,
+         " bytes; it may be cut short: fetch it again");
+  ensure(to - from == bytes, who, "data_offsets span ", to - from, " bytes, but shape ",
+         shape.dump(), " of ", name_of(tensor.dtype), " needs ", bytes);
+  tensor.offset = data + from;
+  tensor.bytes = bytes;
+  return tensor;
+}
+
+void check_places(const std::vector<TensorInfo>& tensors, size_t data, size_t end,
+                  std::string_view name) {
+  size_t at = data;
+  const TensorInfo* before = nullptr;
+  for (const auto& tensor : tensors) {
+    ensure(tensor.offset >= at, name, ": tensors ", before ? in_quotes(before->name) : "", " and ",
+           in_quotes(tensor.name), " overlap");
+    ensure(tensor.offset == at, name, ": ", tensor.offset - at, " bytes before tensor ",
+           in_quotes(tensor.name), " belong to none");
+    at += tensor.bytes;
+    before = &tensor;
+  }
+  ensure(at == end, name, ": ", end - at, " bytes after the last tensor belong to none");
+}
+
+}  // namespace
+
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, std::string_view name) {
+  ensure(file.size() >= 8, name, ": ", file.size(), " bytes are too few for a safetensors file");
+  uint64_t length;
+  std::memcpy(&length, file.data(), 8);
+  ensure(length <= kMaxHeader, name, ": not a safetensors file: its header would have ", length,
+         " bytes, at most ", kMaxHeader, " are allowed");
+  ensure(length <= file.size() - 8, name, ": the header has ", length, " bytes, but only ",
+         file.size() - 8, " follow; it may be cut short: fetch it again");
+  const std::string_view text(reinterpret_cast<const char*>(file.data()) + 8, size_t(length));
+  ensure(text.starts_with('{'), name, ": not a safetensors file: no { begins its header");
+  const json root = parse_json(text, name);
+  ensure(root.is_object(), name, ": not a safetensors file: its header is not an object");
+
+  SafetensorsHeader header;
+  const size_t data = 8 + size_t(length);
+  for (const auto& [key, entry] : root.items()) {
+    if (key != "__metadata__") {
+      header.tensors.push_back(parse_tensor(key, entry, data, file.size(), name));
+      continue;
+    }
+    ensure(entry.is_object(), name, ": __metadata__ is not an object");
+    for (const auto& [what, value] : entry.items()) {
+      ensure(value.is_string(), name, ": __metadata__: ", in_quotes(what), " is not a text");
+      header.metadata.emplace(what, value.get<std::string>());
+    }
+  }
+  // Empty tensors take no room: they come before the one that begins where they stand.
+  std::sort(header.tensors.begin(), header.tensors.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.offset, a.bytes, a.name) < std::tie(b.offset, b.bytes, b.name);
+  });
+  check_places(header.tensors, data, file.size(), name);
+  return header;
+}
+
+std::string make_safetensors_header(std::vector<TensorInfo>& tensors,
+                                    const std::unordered_map<std::string, std::string>& metadata) {
+  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
+    return a.dtype != b.dtype ? rank_of(a.dtype) < rank_of(b.dtype) : a.name < b.name;
+  });
+  const auto text_of = [](const std::string& key) {
+    try {
+      return json(key).dump();
+    } catch (const json::exception&) {
+      check(false, "save_safetensors: the name ", in_quotes(key), " is not UTF-8");
+      return std::string();
+    }
+  };
+  std::string text = "{";
+  if (!metadata.empty()) {
+    text += "\"__metadata__\":{";
+    for (const auto& [key, value] : std::map(metadata.begin(), metadata.end()))
+      text += concat(text.back() == '{' ? "" : ",", text_of(key), ":", text_of(value));
+    text += '}';
+  }
+  size_t at = 0;
+  for (auto& tensor : tensors) {
+    tensor.bytes = size_of(tensor.dtype);
+    for (int64_t d : tensor.shape) tensor.bytes *= size_t(d);
+    text += concat(text.size() > 1 ? "," : "", text_of(tensor.name), ":{\"dtype\":\"",
+                   name_of(tensor.dtype), "\",\"shape\":", json(tensor.shape).dump(),
+                   ",\"data_offsets\":[", at, ",", at + tensor.bytes, "]}");
+    tensor.offset = at;
+    at += tensor.bytes;
+  }
+  text += '}';
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const uint64_t length = text.size();
+  for (auto& tensor : tensors) tensor.offset += 8 + length;
+  text.insert(0, reinterpret_cast<const char*>(&length), 8);
+  return text;
+}
+
+}  // namespace hearth
