@@ -149,3 +149,5 @@ std::vector<T> array::to_vector() const {
 }
 
 }  // namespace hearth
+
+#include "hearth/core/primitive.h"  // Node: whoever has a handle may drop it

@@ -1,0 +1,83 @@
+#include "hearth/backend/cpu/isa.h"
+
+#include <hwy/targets.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+
+#include "hearth/base/error.h"
+
+namespace hearth::cpu {
+namespace {
+
+constexpr Isa kLevels[] = {Isa::portable, Isa::sse4, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
+constexpr std::string_view kNames[] = {"portable", "sse4", "avx2", "avx512", "avx512_bf16"};
+
+Isa best() {
+#if HWY_ARCH_X86
+  const int64_t targets = hwy::SupportedTargets();
+  if (!(targets & HWY_SSE4)) return Isa::portable;
+  if (!(targets & HWY_AVX2)) return Isa::sse4;
+  if (!(targets & HWY_AVX3)) return Isa::avx2;
+  return __builtin_cpu_supports("avx512bf16") ? Isa::avx512_bf16 : Isa::avx512;
+#else
+  return Isa::portable;
+#endif
+}
+
+void apply(Isa level) {
+  int64_t targets = hwy::SupportedTargets();
+#if HWY_ARCH_X86
+  if (level < Isa::avx512) targets &= ~int64_t{HWY_AVX3 | HWY_AVX3_DL};
+  if (level < Isa::avx2) targets &= ~int64_t{HWY_AVX2};
+  if (level < Isa::sse4) targets &= ~int64_t{HWY_SSE4 | HWY_SSSE3};
+#endif
+  hwy::GetChosenTarget().Update(targets);
+}
+
+struct State {
+  std::atomic<Isa> level{best()};
+  const char* unknown = nullptr;  // HEARTH_ISA, when it names no level: thrown at the first use
+  State() {
+    if (const char* text = std::getenv("HEARTH_ISA")) {
+      const auto* name = std::find(std::begin(kNames), std::end(kNames), text);
+      if (name == std::end(kNames))
+        unknown = text;
+      else
+        level = std::min(best(), kLevels[name - kNames]);
+    }
+    apply(level);
+  }
+};
+
+State& state() {
+  static State the;
+  return the;
+}
+
+// Before main, so that the choice stands for every HWY_DYNAMIC_DISPATCH, whoever runs first.
+[[maybe_unused]] const State& early = state();
+
+}  // namespace
+
+std::string_view to_string(Isa level) { return kNames[size_t(level)]; }
+
+std::span<const Isa> isa_levels() { return std::span(kLevels).first(size_t(best()) + 1); }
+
+Isa isa() {
+  const State& s = state();
+  if (s.unknown) [[unlikely]]
+    check(false, "HEARTH_ISA: '", std::string_view(s.unknown),
+          "' is not one of portable, sse4, avx2, avx512, avx512_bf16");
+  return s.level.load(std::memory_order_relaxed);
+}
+
+void set_isa(Isa level) {
+  check(level <= best(), "set_isa: this machine has no ", to_string(level), "; its best is ",
+        to_string(best()));
+  state().level = level;
+  apply(level);
+}
+
+}  // namespace hearth::cpu

@@ -1,0 +1,31 @@
+// Instruction sets: which the machine has, which is in use, and which ones kernels are built for.
+// Kernel files include this before Highway's headers, so that all are built for the same targets.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+// Highway builds each kernel for plain x86-64 (by g++ 12 one element at a time: HWY_SCALAR), SSE4,
+// AVX2 and AVX-512, or for NEON.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128)
+
+namespace hearth::cpu {
+
+/// What kernels may use, each level containing those before it. avx512_bf16 is not Highway's
+/// (1.0.3): kernels of that level are intrinsics in files of their own.
+enum class Isa : uint8_t { portable, sse4, avx2, avx512, avx512_bf16 };
+
+/// "portable", "sse4", "avx2", "avx512" or "avx512_bf16".
+std::string_view to_string(Isa level);
+
+/// The levels that this machine can run, lowest first.
+std::span<const Isa> isa_levels();
+
+/// The level in use: the machine's best, or HEARTH_ISA's if that is lower (throws for an unknown
+/// name).
+Isa isa();
+
+/// Changes it for all kernels, HWY_DYNAMIC_DISPATCH included; not while kernels run. For tests.
+void set_isa(Isa level);
+
+}  // namespace hearth::cpu

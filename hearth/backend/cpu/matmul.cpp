@@ -1,0 +1,218 @@
+#include "hearth/backend/cpu/matmul.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "hearth/backend/cpu/matmul_kernels.h"
+#include "hearth/backend/cpu/pool.h"
+
+namespace hearth::cpu {
+namespace {
+
+using kernels::DotRows;
+using kernels::Gemm;
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+const std::byte* bytes(const void* p) { return static_cast<const std::byte*>(p); }
+std::byte* bytes(void* p) { return static_cast<std::byte*>(p); }
+
+/// Memory that each thread keeps from one product to the next.
+class Scratch {
+ public:
+  std::byte* get(size_t size) {
+    if (size > size_) {
+      data_.reset();
+      data_.reset(static_cast<std::byte*>(::operator new(size, kAlign)));
+      size_ = size;
+    }
+    return data_.get();
+  }
+
+ private:
+  static constexpr std::align_val_t kAlign{64};
+  struct Free {
+    void operator()(std::byte* p) const { ::operator delete(p, kAlign); }
+  };
+  std::unique_ptr<std::byte, Free> data_;
+  size_t size_ = 0;
+};
+
+/// One b of a product, and what becomes of it; strides in bytes.
+struct Product {
+  const std::byte* b;
+  int64_t b_n, b_k;  // strides along n and k
+  int64_t n;
+  std::byte* c;
+  int64_t c_row;
+  const std::byte* bias;
+  Activation activation;
+  const std::byte* residual;
+  int64_t residual_row;
+
+  void finish(Dtype dtype, int64_t row, int64_t column, int64_t count, const void* sums) const {
+    const int64_t at = column * int64_t(size_of(dtype));
+    kernels::finish_row(dtype, count, sums, bias ? bias + at : nullptr, activation,
+                        residual ? residual + row * residual_row + at : nullptr,
+                        c + row * c_row + at);
+  }
+};
+
+/// The left side of a product: m x k, strides in bytes.
+struct Left {
+  const std::byte* data;
+  int64_t m, k, row, col;
+};
+
+/// Calls body(which product, which of its blocks) for all blocks of all products, in parallel.
+template <class Count, class Body>
+void for_blocks(std::span<const Product> products, const Count& count, const Body& body) {
+  int64_t total = 0;
+  for (const Product& p : products) total += count(p);
+  parallel_for(total, [&](int64_t i) {
+    const Product* p = products.data();
+    for (int64_t n; i >= (n = count(*p)); ++p) i -= n;
+    body(*p, i);
+  });
+}
+
+/// Few rows: the rows of b, contiguous along k, stream through registers once.
+void streamed(Dtype dtype, const Left& a, std::span<const Product> products) {
+  constexpr int64_t kMost = 512;  // rows of a block
+  constexpr int64_t kBlockBytes = 256 << 10;
+  const int64_t row_bytes = std::max<int64_t>(1, a.k * int64_t(size_of(dtype)));
+  const int64_t rows = std::clamp<int64_t>(round_up(kBlockBytes / row_bytes, 8), 8, kMost);
+  for_blocks(
+      products, [&](const Product& p) { return ceil_div(p.n, rows); },
+      [&](const Product& p, int64_t block) {
+        alignas(64) double sums[kernels::kMaxRows * kMost];
+        const int64_t j = block * rows, count = std::min(rows, p.n - j);
+        kernels::dot_rows(dtype, {int(a.m), count, a.k, a.data, a.row, p.b + j * p.b_n, p.b_n,
+                                  reinterpret_cast<float*>(sums), count});
+        for (int64_t i = 0; i < a.m; ++i)
+          p.finish(dtype, i, j, count, bytes(sums) + i * count * int64_t(kernels::sum_size(dtype)));
+      });
+}
+
+/// How a product is cut: all of a (at most kChunk rows) is packed; then each task packs a block of
+/// b that fits in L2 and runs all of a over it, so that each element of b is read from memory once.
+struct Blocking {
+  static constexpr int64_t kChunk = 768;
+  int64_t kc, nc, mc;  // a k block, a task's columns and rows
+};
+
+void blocked(Dtype dtype, const Left& a, std::span<const Product> products) {
+  const Gemm& parts = kernels::gemm_parts(dtype);
+  const int64_t sum_size = int64_t(kernels::sum_size(dtype)), packed = int64_t(parts.packed);
+  const int64_t mr = parts.mr, nr = parts.nr;
+  const int64_t kc = 1536 / packed, k_blocks = ceil_div(a.k, kc);
+  const int64_t nc = round_up(256, nr);
+  const auto packed_k = [&](int64_t kb) {
+    return round_up(std::min(kc, a.k - kb * kc), parts.k_step);
+  };
+  for (int64_t m0 = 0; m0 < a.m; m0 += Blocking::kChunk) {
+    const int64_t m = std::min(Blocking::kChunk, a.m - m0);
+    const int64_t panels = ceil_div(m, mr), padded_m = panels * mr;
+    thread_local Scratch a_scratch;
+    std::byte* const packed_a = a_scratch.get(size_t(padded_m * round_up(a.k, 2) * packed));
+    // Panel i of k block kb: blocks before it are whole, so no table is needed.
+    const auto a_panel = [&](int64_t kb, int64_t i) {
+      return packed_a + (kb * kc * padded_m + i * mr * packed_k(kb)) * packed;
+    };
+    parallel_for(k_blocks * panels, [&](int64_t task) {
+      const int64_t kb = task / panels, i = task % panels;
+      parts.pack(a.data + (m0 + i * mr) * a.row + kb * kc * a.col, a.row, a.col,
+                 std::min(mr, m - i * mr), std::min(kc, a.k - kb * kc), mr, a_panel(kb, i));
+    });
+    for_blocks(
+        products, [&](const Product& p) { return ceil_div(p.n, nc); },
+        [&](const Product& p, int64_t block) {
+          const int64_t j0 = block * nc, n = std::min(nc, p.n - j0);
+          const int64_t b_panels = ceil_div(n, nr), padded_n = b_panels * nr;
+          thread_local Scratch b_scratch, c_scratch;
+          std::byte* const packed_b = b_scratch.get(size_t(padded_n * kc * packed));
+          std::byte* const sums = c_scratch.get(size_t(m * padded_n * sum_size));
+          if (k_blocks == 0) std::memset(sums, 0, size_t(m * padded_n * sum_size));
+          for (int64_t kb = 0; kb < k_blocks; ++kb) {
+            const int64_t k = packed_k(kb);
+            for (int64_t j = 0; j < b_panels; ++j)
+              parts.pack(p.b + (j0 + j * nr) * p.b_n + kb * kc * p.b_k, p.b_n, p.b_k,
+                         std::min(nr, n - j * nr), std::min(kc, a.k - kb * kc), nr,
+                         packed_b + j * nr * k * packed);
+            for (int64_t i = 0; i < panels; ++i)
+              for (int64_t j = 0; j < b_panels; ++j)
+                parts.tile(std::min(mr, m - i * mr), k / parts.k_step, a_panel(kb, i),
+                           packed_b + j * nr * k * packed,
+                           sums + (i * mr * padded_n + j * nr) * sum_size, padded_n, kb > 0);
+          }
+          for (int64_t i = 0; i < m; ++i)
+            p.finish(dtype, m0 + i, j0, n, sums + i * padded_n * sum_size);
+        });
+  }
+}
+
+void multiply(Dtype dtype, const Left& a, std::span<const Product> products) {
+  if (a.m <= 0) return;
+  const int64_t size = int64_t(size_of(dtype));
+  const auto along_k = [&](int64_t stride) { return stride == size || a.k <= 1; };
+  const bool rows = along_k(a.col) && std::all_of(products.begin(), products.end(),
+                                                  [&](auto& p) { return along_k(p.b_k); });
+  if (a.m <= kernels::kMaxRows && rows) return streamed(dtype, a, products);
+  blocked(dtype, a, products);
+}
+
+}  // namespace
+
+void linear(Dtype dtype, int64_t m, int64_t k, const void* x, int64_t x_stride,
+            std::span<const Linear> layers) {
+  const int64_t size = int64_t(size_of(dtype));
+  constexpr size_t kFew = 8;
+  Product few[kFew];
+  for (size_t done = 0; done < layers.size();) {
+    const size_t count = std::min(kFew, layers.size() - done);
+    for (size_t i = 0; i < count; ++i) {
+      const Linear& l = layers[done + i];
+      few[i] = {bytes(l.weight),
+                k * size,
+                size,
+                l.n,
+                bytes(l.y),
+                l.y_stride * size,
+                bytes(l.bias),
+                l.activation,
+                bytes(l.residual),
+                l.residual_stride * size};
+    }
+    multiply(dtype, {bytes(x), m, k, x_stride * size, size}, std::span(few, count));
+    done += count;
+  }
+}
+
+void matmul(const Matmul& job) {
+  const int64_t size = int64_t(size_of(job.dtype));
+  const auto one = [&](int64_t i) {
+    const auto at = [&](const int64_t* offsets) { return offsets ? offsets[i] * size : 0; };
+    const Product product{bytes(job.b) + at(job.b_offsets),
+                          job.b_col * size,
+                          job.b_row * size,
+                          job.n,
+                          bytes(job.c) + at(job.c_offsets),
+                          job.c_row * size,
+                          bytes(job.bias),
+                          job.activation,
+                          job.residual ? bytes(job.residual) + at(job.residual_offsets) : nullptr,
+                          job.residual_row * size};
+    multiply(job.dtype,
+             {bytes(job.a) + at(job.a_offsets), job.m, job.k, job.a_row * size, job.a_col * size},
+             std::span(&product, 1));
+  };
+  if (job.batch >= threads())
+    parallel_for(job.batch, one);
+  else
+    for (int64_t i = 0; i < job.batch; ++i) one(i);
+}
+
+}  // namespace hearth::cpu

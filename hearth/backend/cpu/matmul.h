@@ -1,0 +1,61 @@
+// Matrix products on the CPU, on raw memory: decode's streaming matrix-vector product and the
+// packed, blocked product. Half types are widened in registers and summed in f32; every result is
+// rounded once, after bias, activation and residual. Pointers may have any byte alignment. Results
+// have the same bits from run to run and for any number of threads.
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "hearth/core/dtype.h"
+
+namespace hearth::cpu {
+
+/// gelu is the tanh form (gelu_new), gelu_erf the exact one; all within about 1e-6 of it, relative.
+enum class Activation : uint8_t { none, relu, silu, gelu, gelu_erf };
+
+/// One weight matrix of linear(): y = activation(x W^T + bias) + residual.
+struct Linear {
+  const void* weight;          // (n, k), rows contiguous, as checkpoints store it
+  int64_t n;                   // outputs
+  void* y;                     // (m, n)
+  int64_t y_stride;            // elements between rows of y
+  const void* bias = nullptr;  // (n), or null
+  Activation activation = Activation::none;
+  const void* residual = nullptr;  // (m, n), or null; may be y
+  int64_t residual_stride = 0;     // elements between rows of residual
+};
+
+/// Several layers on the same input x (m, k), rows x_stride elements apart, in one parallel region:
+/// q, k, v and fc1 of a decode step cost one start. All arrays have the same dtype: f16, bf16, f32
+/// or f64. Up to 8 rows stream the weights once through registers; more go to the blocked product.
+/// No y may overlap x or another y. k = 0 gives activation(bias) + residual.
+void linear(Dtype dtype, int64_t m, int64_t k, const void* x, int64_t x_stride,
+            std::span<const Linear> layers);
+
+/// c = activation(a b + bias) + residual for any strides of a and b, in elements (0 and negative
+/// ones too), for one or many pairs of matrices.
+struct Matmul {
+  Dtype dtype;  // of everything: f16, bf16, f32 or f64
+  int64_t m, n, k;
+  const void* a;  // (m, k): element (i, p) at i * a_row + p * a_col
+  int64_t a_row, a_col;
+  const void* b;  // (k, n): element (p, j) at p * b_row + j * b_col
+  int64_t b_row, b_col;
+  void* c;  // (m, n): element (i, j) at i * c_row + j
+  int64_t c_row;
+  const void* bias = nullptr;  // (n), or null
+  Activation activation = Activation::none;
+  const void* residual = nullptr;  // (m, n): element (i, j) at i * residual_row + j; may be c
+  int64_t residual_row = 0;
+  // A batch: where each pair's matrices start, in elements from a, b, c and residual; null means 0
+  // for all. c of different pairs may not overlap.
+  int64_t batch = 1;
+  const int64_t* a_offsets = nullptr;
+  const int64_t* b_offsets = nullptr;
+  const int64_t* c_offsets = nullptr;
+  const int64_t* residual_offsets = nullptr;
+};
+
+void matmul(const Matmul& job);
+
+}  // namespace hearth::cpu

@@ -1,0 +1,54 @@
+// What matmul.cpp builds on: kernels of one thread, each chosen by the instruction set in use.
+// Strides here are in bytes, so that one signature serves all dtypes.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "hearth/backend/cpu/matmul.h"
+#include "hearth/core/dtype.h"
+
+namespace hearth::cpu::kernels {
+
+inline constexpr int kMaxRows = 8;  // rows of x that dot_rows takes
+
+/// The dtype in which sums are kept: f64 for f64, else f32.
+constexpr size_t sum_size(Dtype d) { return d == float64 ? 8 : 4; }
+
+/// sums[i][j] = x[i] . w[j] for i < m <= kMaxRows, j < n; rows of k contiguous elements. Each sum
+/// is added up in the same order whatever m and n are.
+struct DotRows {
+  int m;
+  int64_t n, k;
+  const std::byte* x;
+  int64_t x_stride;
+  const std::byte* w;
+  int64_t w_stride;
+  float* sums;  // double for f64
+  int64_t sums_stride;
+};
+void dot_rows(Dtype dtype, const DotRows& job);
+
+/// y = activation(sums + bias) + residual for one row of n, rounded to dtype; null means none.
+void finish_row(Dtype dtype, int64_t n, const void* sums, const std::byte* bias,
+                Activation activation, const std::byte* residual, std::byte* y);
+
+/// The parts of the blocked product. A panel is `width` rows (mr of a, or nr columns of b) packed
+/// side by side for each step of k, zeros where rows are missing.
+struct Gemm {
+  int mr, nr;
+  int k_step;     // packed k is a multiple of this
+  size_t packed;  // bytes of a packed element
+  /// Packs rows x k elements, element (i, p) at src + i * row_stride + p * k_stride, to a panel.
+  void (*pack)(const std::byte* src, int64_t row_stride, int64_t k_stride, int64_t rows, int64_t k,
+               int64_t width, std::byte* panel);
+  /// c (rows x nr, c_stride elements apart) = or += a panel x b panel over k packed steps.
+  void (*tile)(int64_t rows, int64_t k, const std::byte* a, const std::byte* b, void* c,
+               int64_t c_stride, bool add);
+};
+const Gemm& gemm_parts(Dtype dtype);
+
+// Level avx512_bf16: the same for bf16 by vdpbf16ps; only to be called at that level.
+void dot_rows_bf16(const DotRows& job);
+const Gemm& gemm_parts_bf16();
+
+}  // namespace hearth::cpu::kernels

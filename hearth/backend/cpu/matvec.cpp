@@ -1,0 +1,164 @@
+// Dot products of a few rows of x with many rows of w, which are read once, as stored; and the end
+// of every product: bias, activation, residual, rounding.
+#include "hearth/backend/cpu/isa.h"
+//
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "hearth/backend/cpu/matvec.cpp"
+#include <hwy/foreach_target.h>
+//
+#include <hwy/highway.h>
+
+#include <cmath>
+
+#include "hearth/backend/cpu/matmul_kernels.h"
+#include "hearth/backend/cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace hearth::cpu::HWY_NAMESPACE {
+namespace {
+
+using kernels::DotRows;
+
+/// M rows of x with R of w. One running vector a sum: R and M change no bits.
+template <class T, int M, int R>
+HWY_INLINE void dot_tile(const DotRows& job, const std::byte* w, Wide<T>* sums) {
+  const WideTag<T> d;
+  const int64_t lanes = int64_t(hn::Lanes(d)), size = sizeof(T);
+  WideVec<T> sum[M][R];
+  for (int m = 0; m < M; ++m)
+    for (int r = 0; r < R; ++r) sum[m][r] = hn::Zero(d);
+  int64_t p = 0;
+  for (; p + lanes <= job.k; p += lanes) {
+    WideVec<T> x[M];
+    for (int m = 0; m < M; ++m) x[m] = load_wide<T>(job.x + m * job.x_stride + p * size);
+    for (int r = 0; r < R; ++r) {
+      const auto row = load_wide<T>(w + r * job.w_stride + p * size);
+      for (int m = 0; m < M; ++m) sum[m][r] = hn::MulAdd(x[m], row, sum[m][r]);
+    }
+  }
+  if (const size_t rest = size_t(job.k - p)) {
+    WideVec<T> x[M];
+    for (int m = 0; m < M; ++m) x[m] = load_wide<T>(job.x + m * job.x_stride + p * size, rest);
+    for (int r = 0; r < R; ++r) {
+      const auto row = load_wide<T>(w + r * job.w_stride + p * size, rest);
+      for (int m = 0; m < M; ++m) sum[m][r] = hn::MulAdd(x[m], row, sum[m][r]);
+    }
+  }
+  for (int m = 0; m < M; ++m)
+    for (int r = 0; r < R; ++r)
+      sums[m * job.sums_stride + r] = hn::GetLane(hn::SumOfLanes(d, sum[m][r]));
+}
+
+template <class T, int M>
+void dot_rows_of(const DotRows& job) {
+  constexpr int R = M == 1 ? 8 : M <= 4 ? 4 : 2;
+  auto* sums = reinterpret_cast<Wide<T>*>(job.sums);
+  int64_t j = 0;
+  for (; j + R <= job.n; j += R) dot_tile<T, M, R>(job, job.w + j * job.w_stride, sums + j);
+  for (; j < job.n; ++j) dot_tile<T, M, 1>(job, job.w + j * job.w_stride, sums + j);
+}
+
+void dot_rows(Dtype dtype, const DotRows& job) {
+  visit(Floats{}, dtype, "matmul", [&]<class T>() HWY_ATTR {
+    switch (job.m) {
+      case 1: return dot_rows_of<T, 1>(job);
+      case 2: return dot_rows_of<T, 2>(job);
+      case 3: return dot_rows_of<T, 3>(job);
+      case 4: return dot_rows_of<T, 4>(job);
+      case 5: return dot_rows_of<T, 5>(job);
+      case 6: return dot_rows_of<T, 6>(job);
+      case 7: return dot_rows_of<T, 7>(job);
+      case 8: return dot_rows_of<T, 8>(job);
+    }
+  });
+}
+
+template <Activation A>
+HWY_INLINE VF32 activate(VF32 v) {
+  if constexpr (A == Activation::relu) return relu(v);
+  if constexpr (A == Activation::silu) return silu(v);
+  if constexpr (A == Activation::gelu) return gelu(v);
+  if constexpr (A == Activation::gelu_erf) return gelu_erf(v);
+  return v;
+}
+
+template <Activation A>
+double activate(double v) {
+  if constexpr (A == Activation::relu) return v < 0 ? 0 : v;
+  if constexpr (A == Activation::silu) return v / (1 + std::exp(-v));
+  if constexpr (A == Activation::gelu)
+    return v / (1 + std::exp(-2 * 0.79788456080286535588 * (v + 0.044715 * v * v * v)));
+  if constexpr (A == Activation::gelu_erf) return 0.5 * v * std::erfc(-v * 0.70710678118654752440);
+  return v;
+}
+
+template <class T, Activation A>
+void finish(int64_t n, const void* sums, const std::byte* bias, const std::byte* residual,
+            std::byte* y) {
+  if constexpr (std::is_same_v<T, double>) {
+    for (int64_t j = 0; j < n; ++j) {
+      double v = static_cast<const double*>(sums)[j], b = 0, r = 0;
+      if (bias) std::memcpy(&b, bias + 8 * j, 8);
+      if (residual) std::memcpy(&r, residual + 8 * j, 8);
+      v = activate<A>(v + b) + r;
+      std::memcpy(y + 8 * j, &v, 8);
+    }
+  } else {
+    const F32 d;
+    const int64_t lanes = int64_t(hn::Lanes(d)), size = sizeof(T);
+    const auto* from = static_cast<const std::byte*>(sums);
+    int64_t j = 0;
+    for (; j + lanes <= n; j += lanes) {
+      auto v = load_wide<float>(from + 4 * j);
+      if (bias) v = hn::Add(v, load_wide<T>(bias + j * size));
+      v = activate<A>(v);
+      if (residual) v = hn::Add(v, load_wide<T>(residual + j * size));
+      store_narrow<T>(v, y + j * size);
+    }
+    if (const size_t rest = size_t(n - j)) {
+      auto v = load_wide<float>(from + 4 * j, rest);
+      if (bias) v = hn::Add(v, load_wide<T>(bias + j * size, rest));
+      v = activate<A>(v);
+      if (residual) v = hn::Add(v, load_wide<T>(residual + j * size, rest));
+      store_narrow<T>(v, y + j * size, rest);
+    }
+  }
+}
+
+void finish_row(Dtype dtype, int64_t n, const void* sums, const std::byte* bias,
+                Activation activation, const std::byte* residual, std::byte* y) {
+  visit(Floats{}, dtype, "matmul", [&]<class T>() HWY_ATTR {
+    switch (activation) {
+      case Activation::none: return finish<T, Activation::none>(n, sums, bias, residual, y);
+      case Activation::relu: return finish<T, Activation::relu>(n, sums, bias, residual, y);
+      case Activation::silu: return finish<T, Activation::silu>(n, sums, bias, residual, y);
+      case Activation::gelu: return finish<T, Activation::gelu>(n, sums, bias, residual, y);
+      case Activation::gelu_erf: return finish<T, Activation::gelu_erf>(n, sums, bias, residual, y);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace hearth::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace hearth::cpu::kernels {
+
+HWY_EXPORT(dot_rows);
+HWY_EXPORT(finish_row);
+
+void dot_rows(Dtype dtype, const DotRows& job) {
+#if HWY_ARCH_X86
+  if (dtype == bfloat16 && isa() == Isa::avx512_bf16) return dot_rows_bf16(job);
+#endif
+  HWY_DYNAMIC_DISPATCH(dot_rows)(dtype, job);
+}
+
+void finish_row(Dtype dtype, int64_t n, const void* sums, const std::byte* bias,
+                Activation activation, const std::byte* residual, std::byte* y) {
+  HWY_DYNAMIC_DISPATCH(finish_row)(dtype, n, sums, bias, activation, residual, y);
+}
+
+}  // namespace hearth::cpu::kernels
+#endif

@@ -1,0 +1,236 @@
+#include "hearth/backend/cpu/pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+#ifdef __linux__
+#include <sched.h>
+#endif
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+#include "hearth/base/error.h"
+
+namespace hearth::cpu {
+namespace {
+
+// A decode step is some 40 loops a few microseconds apart, and waking a sleeper costs several: so
+// threads look for work this long before they sleep.
+constexpr std::chrono::microseconds kSpin{50};
+constexpr int kJobs = 16;  // callers served at once; one more runs its loop alone
+
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// Spins until done() holds; false when the time is over first.
+template <class Done>
+bool spin_until(const Done& done) {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (done()) return true;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return done();
+}
+
+/// One running loop. `state` is kOpen while workers may join, plus the number of those inside: the
+/// caller closes it and waits for them, so nothing here is read after parallel_for has returned.
+struct alignas(64) Job {
+  static constexpr uint32_t kOpen = 1u << 31;
+  std::atomic<uint32_t> state{0};
+  void (*call)(const void*, int64_t);
+  const void* body;
+  int64_t n, run;
+  std::exception_ptr error;
+  std::atomic<bool> failed;
+  alignas(64) std::atomic<int64_t> next;
+
+  void work() {
+    for (int64_t i; (i = next.fetch_add(run, std::memory_order_relaxed)) < n;) {
+      try {
+        for (const int64_t end = std::min(i + run, n); i < end; ++i) call(body, i);
+      } catch (...) {
+        if (!failed.exchange(true)) error = std::current_exception();
+        next.store(n, std::memory_order_relaxed);
+      }
+    }
+  }
+};
+
+thread_local bool inside = false;  // this thread runs a body, so a loop in it runs inline
+
+struct InsideScope {
+  InsideScope() { inside = true; }
+  ~InsideScope() { inside = false; }
+};
+
+class Pool {
+ public:
+  Pool() { start(default_threads()); }
+
+  int threads() const { return threads_.load(std::memory_order_relaxed); }
+
+  void resize(int n) {
+    std::scoped_lock lock(resize_);
+    stop_.store(true);
+    wake();
+    for (std::thread& t : workers_) t.join();
+    workers_.clear();
+    stop_.store(false);
+    start(n);
+  }
+
+  void run(int64_t n, void (*call)(const void*, int64_t), const void* body) {
+    const int slot = take_slot();
+    if (slot < 0) {
+      for (int64_t i = 0; i < n; ++i) call(body, i);
+      return;
+    }
+    Job& job = jobs_[slot];
+    job.call = call;
+    job.body = body;
+    job.n = n;
+    job.run = std::max<int64_t>(1, n / (int64_t{64} * threads()));
+    job.failed.store(false, std::memory_order_relaxed);
+    job.next.store(0, std::memory_order_relaxed);
+    job.state.store(Job::kOpen, std::memory_order_release);
+    open_.fetch_or(1u << slot);
+    wake();
+
+    job.work();
+
+    open_.fetch_and(~(1u << slot), std::memory_order_relaxed);
+    uint32_t left = job.state.fetch_and(~Job::kOpen) & ~Job::kOpen;
+    if (left != 0 && !spin_until([&] { return job.state.load(std::memory_order_acquire) == 0; }))
+      while ((left = job.state.load(std::memory_order_acquire)) != 0) job.state.wait(left);
+    const std::exception_ptr error = std::exchange(job.error, nullptr);
+    free_.fetch_or(1u << slot, std::memory_order_release);
+    if (error) std::rethrow_exception(error);
+  }
+
+ private:
+  static int default_threads() {
+    if (const char* text = std::getenv("HEARTH_THREADS"))
+      if (const int n = std::atoi(text); n > 0) return n;
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+    return std::max(1, int(std::thread::hardware_concurrency()));
+  }
+
+  void start(int n) {
+    try {
+      for (int i = 1; i < n; ++i) workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+    }  // the system gives no more threads: those there are do the work
+    threads_.store(int(workers_.size()) + 1);
+  }
+
+  int take_slot() {
+    uint32_t free = free_.load(std::memory_order_relaxed);
+    while (free != 0) {
+      const int slot = std::countr_zero(free);
+      if (free_.compare_exchange_weak(free, free & ~(1u << slot), std::memory_order_acquire))
+        return slot;
+    }
+    return -1;
+  }
+
+  void wake() {
+    news_.fetch_add(1);
+    if (sleepers_.load() != 0) news_.notify_all();
+  }
+
+  /// Enters an open job, or returns null.
+  Job* join(uint32_t open, uint32_t preferred) {
+    const int slot = std::countr_zero(open & preferred ? open & preferred : open);
+    Job& job = jobs_[slot];
+    uint32_t state = job.state.load(std::memory_order_relaxed);
+    while (state & Job::kOpen)
+      if (job.state.compare_exchange_weak(state, state + 1, std::memory_order_acquire)) return &job;
+    return nullptr;
+  }
+
+  void work() {
+    const InsideScope scope;
+    uint32_t later = ~0u;  // slots above the last one served: takes turns among callers
+    const auto news = [&] {
+      return open_.load(std::memory_order_relaxed) != 0 || stop_.load(std::memory_order_relaxed);
+    };
+    while (!stop_.load(std::memory_order_relaxed)) {
+      if (const uint32_t open = open_.load(std::memory_order_acquire)) {
+        if (Job* job = join(open, later)) {
+          const int slot = int(job - jobs_);
+          job->work();
+          open_.fetch_and(~(1u << slot),
+                          std::memory_order_relaxed);  // still inside: it is this job
+          if (job->state.fetch_sub(1, std::memory_order_release) == 1) job->state.notify_all();
+          later = ~0u << (slot + 1);
+        }
+      } else if (!spin_until(news)) {
+        const uint32_t seen = news_.load();
+        sleepers_.fetch_add(1);
+        if (open_.load() == 0 && !stop_.load()) news_.wait(seen);
+        sleepers_.fetch_sub(1);
+      }
+    }
+  }
+
+  std::atomic<uint32_t> open_{0};  // a bit for every job that wants workers
+  alignas(64) std::atomic<uint32_t> free_{(1u << kJobs) - 1};
+  alignas(64) std::atomic<uint32_t> news_{0};  // counts wake-ups; sleepers wait for its change
+  std::atomic<int> sleepers_{0};
+  std::atomic<bool> stop_{false};
+  std::atomic<int> threads_{1};
+  Job jobs_[kJobs];
+  std::mutex resize_;
+  std::vector<std::thread> workers_;
+};
+
+/// Never destroyed: streams may still be computing while the process runs its static destructors.
+Pool& pool() {
+  static Pool* const the = new Pool;
+  return *the;
+}
+
+}  // namespace
+
+int threads() { return pool().threads(); }
+
+void set_threads(int n) {
+  check(n >= 1, "set_threads: ", n, " threads; at least 1 is needed");
+  check(!inside, "set_threads: called from inside a parallel_for");
+  pool().resize(n);
+}
+
+namespace detail {
+
+void parallel_for(int64_t n, void (*call)(const void*, int64_t), const void* body) {
+  if (n <= 0) return;
+  if (inside || pool().threads() == 1) {
+    for (int64_t i = 0; i < n; ++i) call(body, i);
+    return;
+  }
+  const InsideScope scope;
+  pool().run(n, call, body);
+}
+
+}  // namespace detail
+}  // namespace hearth::cpu
