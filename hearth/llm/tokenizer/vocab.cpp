@@ -1,0 +1,27 @@
+#include "hearth/llm/tokenizer/vocab.h"
+
+#include <algorithm>
+
+#include "hearth/base/error.h"
+
+namespace hearth::llm {
+
+Vocab::Vocab(std::vector<Token> tokens) : tokens_(std::move(tokens)) {
+  // Real files have few holes; a hostile one must not make us reserve 2^31 slots.
+  const size_t limit = 16 * tokens_.size() + 65536;
+  int largest = -1;
+  for (const Token& token : tokens_) largest = std::max(largest, token.id);
+  ensure(largest < 0 || static_cast<size_t>(largest) < limit, "vocab: the id ", largest,
+         " is out of proportion to ", tokens_.size(), " tokens");
+  slots_.assign(largest + 1, -1);
+  ids_.reserve(tokens_.size());
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    const auto& [id, text] = tokens_[i];
+    ensure(slots_[id] < 0, "vocab: '", slots_[id] < 0 ? "" : tokens_[slots_[id]].text, "' and '",
+           text, "' have the same id ", id);
+    ensure(ids_.emplace(text, id).second, "vocab: '", text, "' has two ids");
+    slots_[id] = static_cast<int>(i);
+  }
+}
+
+}  // namespace hearth::llm
