@@ -1,0 +1,168 @@
+#include "hearth/lab/limits.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+
+#include "hearth/base/error.h"
+#include "hearth/lab/loops.h"
+#include "hearth/lab/team.h"
+
+namespace hearth::lab {
+namespace {
+
+constexpr size_t kBlock = 1 << 20;  // what a thread claims at a time: long for a prefetcher, short
+                                    // enough that threads end together
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::vector<Bytes> blocks_of(std::span<const Bytes> memory) {
+  std::vector<Bytes> blocks;
+  for (Bytes part : memory)
+    for (size_t at = 0; at < part.size(); at += kBlock)
+      blocks.push_back(part.subspan(at, std::min(kBlock, part.size() - at)));
+  return blocks;
+}
+
+// Samples until `seconds` are over, at least `fewest` of them.
+template <class Sample>
+std::vector<double> repeat(double seconds, size_t fewest, const Sample& sample) {
+  std::vector<double> all;
+  double end = seconds_now() + seconds;
+  while (all.size() < fewest || seconds_now() < end) all.push_back(sample());
+  return all;
+}
+
+// GFLOP/s of a loop (rounds -> operations done) on every thread at once, in samples of about 2 ms.
+template <class Loop>
+Samples measure_arithmetic(int threads, double seconds, const Loop& loop) {
+  Team team(threads);
+  constexpr int64_t kRounds = 500'000;
+  auto sample = [&] {
+    std::atomic<int64_t> done = 0;
+    double took = team.time([&](int) { done += loop(kRounds); });
+    return double(done) / took / 1e9;
+  };
+  for (double end = seconds_now() + seconds / 2; seconds_now() < end;) sample();  // wakes the clock
+  return summarize(repeat(seconds / 2, 5, sample));
+}
+
+}  // namespace
+
+Samples summarize(std::vector<double> all) {
+  check(!all.empty(), "summarize: got no samples, wants at least one");
+  std::vector<double> sorted = all;
+  std::ranges::sort(sorted);
+  size_t half = sorted.size() / 2;
+  double median = sorted.size() % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+  return {std::move(all), median, sorted.front(), sorted.back()};
+}
+
+Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, double seconds) {
+  const std::vector<Bytes> blocks = blocks_of(memory);
+  check(!blocks.empty(), "measure_read_bandwidth: got no memory, wants at least a byte");
+  Team team(threads);
+
+  // A sample reads at least 64 MiB a thread, a few milliseconds, wherever the last one stopped;
+  // memory smaller than that is read several times.
+  size_t at = 0;
+  std::atomic<uint64_t> sink = 0;
+  auto sample = [&](Walk walk) {
+    size_t first = at, bytes = 0;
+    while (bytes < (size_t(64) << 20) * threads) bytes += blocks[at++ % blocks.size()].size();
+    std::atomic<size_t> next = first;
+    double took = team.time([&](int) {
+      uint64_t sum = 0;
+      for (size_t i; (i = next.fetch_add(1)) < at;) {
+        Bytes block = blocks[i % blocks.size()];
+        sum ^= read_memory(block.data(), block.size(), walk);
+      }
+      sink ^= sum;
+    });
+    return double(bytes) / took / 1e9;
+  };
+
+  // Walks take turns, since the machine's state changes; the winner's samples are taken anew, so
+  // that luck in the choice does not become the result.
+  constexpr size_t kKinds = std::size(kWalks);
+  std::vector<double> tried[kKinds];
+  size_t turn = 0;
+  repeat(seconds / 3, 3 * kKinds, [&] {
+    size_t kind = turn++ % kKinds;
+    tried[kind].push_back(sample(kWalks[kind]));
+    return 0.0;
+  });
+  size_t best = 0;
+  for (size_t kind = 1; kind < kKinds; kind++)
+    if (summarize(tried[kind]).median > summarize(tried[best]).median) best = kind;
+  auto samples = repeat(seconds * 2 / 3, 5, [&] { return sample(kWalks[best]); });
+  static constexpr std::string_view kNames[kKinds] = {"forward", "prefetch", "four_streams"};
+  return {summarize(std::move(samples)), threads, kNames[best]};
+}
+
+namespace {
+size_t buffer_size() {
+  Facts facts = read_facts();
+  int64_t last_level = 0;
+  if (facts.caches.value)
+    for (const Cache& cache : *facts.caches.value)
+      last_level = std::max(last_level, cache.bytes * cache.instances);
+  int64_t size = std::max<int64_t>(int64_t{1} << 30, 4 * last_level);
+  if (facts.memory_available_bytes.value)
+    size = std::min(size, *facts.memory_available_bytes.value / 4);
+  return size_t(std::max<int64_t>(size, kBlock));
+}
+}  // namespace
+
+ReadBuffer::ReadBuffer() : ReadBuffer(buffer_size()) {}
+
+ReadBuffer::ReadBuffer(size_t bytes) : size_(bytes) {
+  void* got = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ensure(got != MAP_FAILED, "ReadBuffer: no memory for ", size_, " bytes");
+  data_ = static_cast<std::byte*>(got);
+#ifdef MADV_HUGEPAGE
+  madvise(data_, size_, MADV_HUGEPAGE);  // a wish: without it the buffer has small pages
+#endif
+  std::memset(data_, 1, size_);  // unwritten pages would all be the one zero page
+}
+
+ReadBuffer::~ReadBuffer() { munmap(data_, size_); }
+
+Samples measure_fma_f32(int threads, double seconds) {
+  return measure_arithmetic(threads, seconds, fma_f32);
+}
+
+Reading<Samples> measure_dot_bf16(int threads, double seconds) {
+  if (dot_bf16(1) == 0)
+    return Reading<Samples>::missing("no bfloat16 dot product (AVX512-BF16) in use");
+  return measure_arithmetic(threads, seconds, dot_bf16);
+}
+
+Reading<Samples> measure_clock_mhz(double seconds) {
+  constexpr int64_t kAdds = 1 << 18;  // about 0.1 ms: shorter than a time slice
+  if (!chain_of_adds(64))
+    return Reading<Samples>::missing("no chain of additions is written for this processor");
+  auto sample = [&] {
+    double start = seconds_now();
+    chain_of_adds(kAdds);
+    return double(kAdds) / (seconds_now() - start) / 1e6;
+  };
+  repeat(seconds / 2, 1, sample);
+  return summarize(repeat(seconds / 2, 11, sample));
+}
+
+Reading<double> measure_counter_mhz() {
+  if (ticks() == 0) return Reading<double>::missing("no constant counter that a program may read");
+  double start = seconds_now();
+  uint64_t first = ticks();
+  while (seconds_now() < start + 0.02) continue;
+  uint64_t last = ticks();
+  return double(last - first) / (seconds_now() - start) / 1e6;
+}
+
+}  // namespace hearth::lab

@@ -1,0 +1,66 @@
+// What the machine can do at most, measured: reading memory, arithmetic, its clock.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "hearth/lab/machine.h"
+
+namespace hearth::lab {
+
+/// One quantity measured several times.
+struct Samples {
+  std::vector<double> all;  // in the order they were taken
+  double median = 0, min = 0, max = 0;
+};
+/// Throws std::invalid_argument if there are none.
+Samples summarize(std::vector<double> all);
+
+/// GB/s (1e9 bytes), and how it was reached.
+struct Bandwidth {
+  Samples gb_s;
+  int threads;
+  std::string_view walk;  // the fastest way found: "forward", "prefetch", "four_streams"
+};
+
+using Bytes = std::span<const std::byte>;
+
+/// How fast `threads` threads of its own can read `memory` (the loaded weights, say; it is read
+/// over and over and should be larger than the caches). The first third of `seconds` finds the
+/// fastest walk, the rest are its samples: at least 5, so that it may take longer. Cheap enough to
+/// stand just before and just after what it is the limit of.
+Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, double seconds = 0.5);
+
+/// Memory of one's own to measure on: `bytes` of written pages, huge ones where the system has
+/// them.
+class ReadBuffer {
+ public:
+  /// 1 GiB, or four times the last-level caches if that is more; at most a quarter of the free
+  /// memory.
+  ReadBuffer();
+  explicit ReadBuffer(size_t bytes);
+  ~ReadBuffer();
+  ReadBuffer(const ReadBuffer&) = delete;
+  Bytes bytes() const { return {data_, size_}; }
+
+ private:
+  std::byte* data_;
+  size_t size_;
+};
+
+/// GFLOP/s (1e9 operations) of f32 multiply-adds that never leave the registers.
+Samples measure_fma_f32(int threads, double seconds = 0.2);
+
+/// The same for bfloat16 dot products, where the processor has them.
+Reading<Samples> measure_dot_bf16(int threads, double seconds = 0.2);
+
+/// MHz of the core that this thread runs on, now: a chain of additions, each of which takes a
+/// cycle. The first half of `seconds` only wakes the clock up.
+Reading<Samples> measure_clock_mhz(double seconds = 0.1);
+
+/// MHz of the processor's constant counter (TSC): often its nominal clock, never its real one.
+Reading<double> measure_counter_mhz();
+
+}  // namespace hearth::lab

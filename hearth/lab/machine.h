@@ -1,0 +1,55 @@
+// What hearth knows of the machine it runs on: the facts that the system tells, read without
+// rights.
+#pragma once
+#include <concepts>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hearth::lab {
+
+/// A value, or the reason why there is none; never a zero that stands for "unknown".
+template <class T>
+struct Reading {
+  std::optional<T> value;
+  std::string reason;
+
+  template <std::convertible_to<T> U>
+  Reading(U&& v) : value(std::forward<U>(v)) {}
+  static Reading missing(std::string why) { return Reading(nullptr, std::move(why)); }
+
+ private:
+  Reading(std::nullptr_t, std::string why) : reason(std::move(why)) {}
+};
+
+struct Cache {
+  int level;
+  std::string kind;  // "data", "instruction" or "unified"
+  int64_t bytes;     // of each instance
+  int instances;     // in the machine
+};
+
+struct Facts {
+  Reading<std::string> processor;
+  Reading<int> cores;             // physical
+  Reading<int> hardware_threads;  // that the system runs
+  Reading<int> usable_threads;    // that this process may run on
+  Reading<std::vector<Cache>> caches;
+  Reading<std::vector<std::string>> instruction_sets;  // those that matter here, by Linux's names
+  Reading<int64_t> memory_total_bytes;
+  Reading<int64_t> memory_available_bytes;  // to this process, without swapping
+  Reading<int> numa_nodes;
+  Reading<std::string> os;
+  Reading<std::string> kernel;
+  Reading<std::string> hypervisor;  // "none" on bare metal
+  Reading<std::string> governor;    // who sets the clock, as "performance" or "schedutil"
+  Reading<double> clock_max_mhz;    // as the system states it, not as measured
+};
+
+/// Reads the facts from the system's files under `root` (its /proc, /sys and /etc). Never throws
+/// for what is absent or garbled: that is a reason.
+Facts read_facts(const std::filesystem::path& root = "/");
+
+}  // namespace hearth::lab

@@ -1,0 +1,43 @@
+// hearth probe: the machine's facts and its measured limits, as a value, as JSON and as text.
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "hearth/lab/limits.h"
+#include "hearth/lab/machine.h"
+
+namespace hearth::lab {
+
+/// What one thread reaches, and what all of them reach together.
+template <class T>
+struct Scaling {
+  T one_thread, all_threads;
+};
+
+struct MatmulRates {
+  Samples f32, f16, bf16;  // GFLOP/s
+};
+
+struct Machine {
+  Facts facts;
+  int threads;  // "all threads": those of the CPU backend
+  Reading<Samples> clock_mhz;
+  Reading<double> counter_mhz;
+  Scaling<Bandwidth> read_bandwidth;
+  Scaling<Samples> fma_f32;            // GFLOP/s in registers: the limit of f32 and f16 products
+  Scaling<Reading<Samples>> dot_bf16;  // the same for bf16 products
+  MatmulRates matmul;                  // hearth's own, all threads
+};
+
+/// GFLOP/s of hearth's product of a (512, 2560) with the transpose of a (2560, 2560): Phi-2's
+/// shapes.
+MatmulRates measure_matmul(double seconds_each = 0.2);
+
+/// Reads and measures all of it, in about three seconds, with cpu::threads() as "all threads".
+Machine probe_machine();
+
+/// docs/cli.md has the keys; what is missing is null, with its reason under "reasons".
+nlohmann::json to_json(const Machine& machine);
+std::string to_text(const Machine& machine);
+
+}  // namespace hearth::lab
