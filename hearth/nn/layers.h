@@ -1,0 +1,57 @@
+// Layers: structs with parameters and a call. What they hold at first is MLX's initialisation,
+// which costs nothing until it is used.
+#pragma once
+#include <optional>
+
+#include "hearth/nn/module.h"
+#include "hearth/ops/fast.h"
+
+namespace hearth::nn {
+
+/// activation(x W^T + b) + residual: x (..., in) -> (..., out).
+struct Linear {
+  Weight weight;              // (out, in)
+  std::optional<array> bias;  // (out)
+  HEARTH_FIELDS(weight, bias)
+
+  Linear(int in, int out, bool bias = true);
+  array operator()(const array& x, fast::Activation activation = fast::Activation::none,
+                   const std::optional<array>& residual = {}) const;
+  /// For fast::linears: several layers on the same input in one pass.
+  fast::Projection projection(fast::Activation activation = fast::Activation::none) const {
+    return {weight.dense, bias, activation};
+  }
+};
+
+/// Integers -> rows of the table: (...) -> (..., dims).
+struct Embedding {
+  Weight weight;  // (number, dims)
+  HEARTH_FIELDS(weight)
+
+  Embedding(int number, int dims);
+  array operator()(const array& ids) const;
+  /// Logits by the same table: (..., dims) -> (..., number).
+  array as_linear(const array& x) const;
+};
+
+/// (x - mean) / sqrt(variance + eps) over the last axis; affine: times weight, plus bias.
+struct LayerNorm {
+  std::optional<array> weight, bias;  // (dims)
+  float eps;
+  HEARTH_FIELDS(weight, bias)
+
+  explicit LayerNorm(int dims, float eps = 1e-5f, bool affine = true, bool bias = true);
+  array operator()(const array& x) const;
+};
+
+/// x / sqrt(mean(x^2) + eps) over the last axis, times weight.
+struct RMSNorm {
+  array weight;  // (dims)
+  float eps;
+  HEARTH_FIELDS(weight)
+
+  explicit RMSNorm(int dims, float eps = 1e-5f);
+  array operator()(const array& x) const;
+};
+
+}  // namespace hearth::nn

@@ -1,0 +1,51 @@
+#include "hearth/nn/module.h"
+
+#include <algorithm>
+
+namespace hearth::nn {
+namespace {
+
+// "2 missing: a, b"
+void report(std::string& to, std::string_view what, std::vector<std::string> names) {
+  if (names.empty()) return;
+  std::sort(names.begin(), names.end());
+  to += concat(to.empty() ? "" : "; ", names.size(), " ", what, ": ");
+  for (size_t i = 0; i < names.size(); ++i) to += concat(i ? ", " : "", names[i]);
+}
+
+}  // namespace
+
+void load(const Parameters& parameters, const Tensors& tensors, const Rename& rename) {
+  std::map<std::string, const array*> found;
+  std::vector<std::string> missing, unused, shapes, twice;
+  for (const auto& [key, tensor] : tensors) {
+    const std::string name = rename ? rename(key) : key;
+    if (name.empty()) continue;
+    const auto parameter = parameters.find(name);
+    if (parameter == parameters.end()) {
+      unused.push_back(key);
+    } else if (!found.emplace(name, &tensor).second) {
+      twice.push_back(name);
+    } else if (tensor.shape() != parameter->second->shape()) {
+      shapes.push_back(
+          concat(key, " is ", tensor.shape(), ", wanted ", parameter->second->shape()));
+    }
+  }
+  for (const auto& [name, where] : parameters)
+    if (!found.count(name)) missing.push_back(name);
+  std::string problems;
+  report(problems, "missing", std::move(missing));
+  report(problems, "unused", std::move(unused));
+  report(problems, "of another shape", std::move(shapes));
+  report(problems, "there twice", std::move(twice));
+  ensure(problems.empty(), "load: the tensors are not those of the model: ", problems);
+  for (const auto& [name, tensor] : found) *parameters.at(name) = *tensor;
+}
+
+Tensors tensors(const Parameters& parameters) {
+  Tensors out;
+  for (const auto& [name, where] : parameters) out.emplace(name, *where);
+  return out;
+}
+
+}  // namespace hearth::nn

@@ -1,0 +1,76 @@
+// Modules are plain structs: HEARTH_FIELDS names their members, and the names are the checkpoint's
+// keys. No base class, no registration.
+#pragma once
+#include <functional>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "hearth/base/fields.h"
+#include "hearth/core/array.h"
+
+namespace hearth::nn {
+
+/// What a layer multiplies by: (out, in). A struct of its own, so that a packed form with scales
+/// can stand here without any model knowing.
+struct Weight {
+  array dense;
+};
+
+/// "model.layers.3.mlp.fc1.weight" -> where it lies in the module.
+using Parameters = std::map<std::string, array*>;
+/// Named arrays, as a checkpoint holds them.
+using Tensors = std::unordered_map<std::string, array>;
+/// Checkpoint key -> parameter name; "" for a tensor to be passed over.
+using Rename = std::function<std::string(const std::string& key)>;
+
+/// The visitor behind parameters(): walks arrays, weights, optional ones, lists, and modules.
+struct Collector {
+  std::string prefix;
+  Parameters& out;
+
+  void operator()(const char* name, array& a) const { out.emplace(prefix + name, &a); }
+  void operator()(const char* name, Weight& w) const { out.emplace(prefix + name, &w.dense); }
+  template <class T>
+  void operator()(const char* name, std::optional<T>& maybe) const {
+    if (maybe) (*this)(name, *maybe);
+  }
+  template <class T>
+  void operator()(const char* name, std::vector<T>& list) const {
+    for (size_t i = 0; i < list.size(); ++i)
+      (*this)((std::string(name) + "." + std::to_string(i)).c_str(), list[i]);
+  }
+  template <class M>
+  requires requires(M& m, const Collector& c) { m.fields(c); }
+  void operator()(const char* name, M& module) const {
+    module.fields(Collector{prefix + name + ".", out});
+  }
+};
+
+/// Every parameter of a module under its dotted name. The pointers are good while the module stays
+/// where it is.
+template <class M>
+Parameters parameters(M& module) {
+  Parameters out;
+  module.fields(Collector{"", out});
+  return out;
+}
+
+/// Puts a checkpoint's tensors in place of the parameters, in the dtype that they are stored in.
+/// Throws one std::runtime_error that names every parameter without a tensor, every tensor without
+/// a parameter and every shape that differs; the parameters are then as before.
+void load(const Parameters& parameters, const Tensors& tensors, const Rename& rename = {});
+template <class M>
+void load(M& module, const Tensors& tensors, const Rename& rename = {}) {
+  load(parameters(module), tensors, rename);
+}
+
+/// The parameters as named arrays, to be saved.
+Tensors tensors(const Parameters& parameters);
+template <class M>
+Tensors tensors(M& module) {
+  return tensors(parameters(module));
+}
+
+}  // namespace hearth::nn
