@@ -107,7 +107,7 @@ class SmallVector {
 
  private:
   T* inside() { return reinterpret_cast<T*>(inline_); }
-  void grow(size_t n) {
+  [[gnu::noinline]] void grow(size_t n) {
     T* to = std::allocator<T>().allocate(n);
     std::uninitialized_move(begin(), end(), to);
     const uint32_t size = size_;

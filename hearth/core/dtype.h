@@ -88,8 +88,7 @@ HEARTH_DTYPES(X)
 #undef X
 
 template <class T>
-concept Element = dtype_of<T>
-!= Dtype(-1);
+concept Element = size_t(dtype_of<T>) < size_t(kDtypes);
 
 struct DtypeInfo {
   std::string_view name;        // "float32", as in NumPy

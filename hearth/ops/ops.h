@@ -1,6 +1,7 @@
 // All public operations.
 #pragma once
 #include "hearth/ops/create.h"
+#include "hearth/ops/elementwise.h"
 #include "hearth/ops/fast.h"
 #include "hearth/ops/index.h"
 #include "hearth/ops/matmul.h"

@@ -6,7 +6,11 @@
 namespace hearth {
 
 // A primitive's place in this list is its id, by which backends find their kernels.
-#define HEARTH_PRIMITIVES(X) X(Copy)
+// clang-format off
+#define HEARTH_PRIMITIVES(X) \
+  X(Copy) \
+  X(Map) X(StopGradient)
+// clang-format on
 
 namespace primitive_id {
 enum : int {
@@ -34,3 +38,5 @@ struct Copy : Op<primitive_id::Copy> {
 };
 
 }  // namespace hearth
+
+#include "hearth/ops/primitives_map.h"

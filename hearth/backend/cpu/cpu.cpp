@@ -65,7 +65,7 @@ namespace {
 
 class Cpu : public Backend {
  public:
-  Cpu() = default;
+  Cpu() { kernels.add<&map>(); }
   Device::DeviceType type() const override { return Device::cpu; }
   int device_count() const override { return 1; }
   Allocator& allocator(Device) override { return host_memory(); }

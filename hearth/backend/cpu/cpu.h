@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "hearth/core/backend.h"
+#include "hearth/ops/primitives.h"
 
 namespace hearth::cpu {
 
@@ -31,5 +32,8 @@ class CpuQueue : public Queue {
   bool closing_ = false;
   std::thread thread_;
 };
+
+// Kernels, by file.
+void map(const Map& op, const Args& args, CpuQueue& queue);  // map.cpp
 
 }  // namespace hearth::cpu
