@@ -9,7 +9,8 @@ namespace hearth {
 // clang-format off
 #define HEARTH_PRIMITIVES(X) \
   X(Copy) \
-  X(Map) X(StopGradient)
+  X(Map) X(StopGradient) \
+  X(Reduce) X(ArgReduce) X(Scan) X(Sort) X(Softmax) X(LogSumExp)
 // clang-format on
 
 namespace primitive_id {
@@ -40,3 +41,4 @@ struct Copy : Op<primitive_id::Copy> {
 }  // namespace hearth
 
 #include "hearth/ops/primitives_map.h"
+#include "hearth/ops/primitives_reduce.h"

@@ -65,7 +65,11 @@ namespace {
 
 class Cpu : public Backend {
  public:
-  Cpu() { kernels.add<&map>(); }
+  Cpu() {
+    kernels.add<&map>();
+    kernels.add<&reduce>().add<&arg_reduce>().add<&scan>().add<&sort>();
+    kernels.add<&softmax>().add<&log_sum_exp>();
+  }
   Device::DeviceType type() const override { return Device::cpu; }
   int device_count() const override { return 1; }
   Allocator& allocator(Device) override { return host_memory(); }

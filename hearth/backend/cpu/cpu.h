@@ -35,5 +35,11 @@ class CpuQueue : public Queue {
 
 // Kernels, by file.
 void map(const Map& op, const Args& args, CpuQueue& queue);  // map.cpp
+void reduce(const Reduce& op, const Args& args, CpuQueue& queue);
+void arg_reduce(const ArgReduce& op, const Args& args, CpuQueue& queue);
+void scan(const Scan& op, const Args& args, CpuQueue& queue);
+void sort(const Sort& op, const Args& args, CpuQueue& queue);
+void softmax(const Softmax& op, const Args& args, CpuQueue& queue);        // softmax.cpp
+void log_sum_exp(const LogSumExp& op, const Args& args, CpuQueue& queue);  // softmax.cpp
 
 }  // namespace hearth::cpu
