@@ -1,14 +1,7 @@
 // What one reduction has to do, worked out once for all instruction sets.
 #pragma once
-#include "hearth/backend/cpu/isa.h"
 #include "hearth/backend/cpu/walk.h"
 #include "hearth/core/backend.h"
-
-// Folds are plain loops: what the compiler makes of them for SSE4 is what it makes for x86-64, and
-// for Ice Lake what it makes for AVX-512.
-#undef HWY_DISABLED_TARGETS
-#define HWY_DISABLED_TARGETS \
-  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128)
 
 namespace hearth::cpu {
 

@@ -1,6 +1,6 @@
 // Softmax and logsumexp of rows: one pass each for the maximum, the exponentials and the scale,
 // over a row that stays in cache. Halves are computed in f32.
-#include "hearth/backend/cpu/reduce.h"
+#include "hearth/backend/cpu/isa.h"
 //
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "hearth/backend/cpu/softmax.cpp"
