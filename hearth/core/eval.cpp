@@ -276,8 +276,9 @@ static bool donate(Work& work, const Allocator& allocator, const array& out) {
   bool missed = false;
   for (size_t i = 0; i < work.in.size(); ++i) {
     Node& in = work.in[i].node();
-    if (in.storage->owner != &allocator || in.offset != 0 || in.shape != out.shape() ||
-        size_of(in.dtype) != out.itemsize() || !row_contiguous(in.shape, in.strides))
+    if (!work.op->donates_input(int(i)) || in.storage->owner != &allocator || in.offset != 0 ||
+        in.shape != out.shape() || size_of(in.dtype) != out.itemsize() ||
+        !row_contiguous(in.shape, in.strides))
       continue;
     int here = 0;
     for (const array& x : work.in) here += x.same_node(work.in[i]);

@@ -42,6 +42,8 @@ class Primitive {
   virtual std::string state() const { return {}; }
   /// May an output take the storage of a dead input of the same byte size?
   virtual bool donates() const { return false; }
+  /// And of this one? No, if the kernel still reads it after it began to write.
+  virtual bool donates_input(int input) const { return (void)input, true; }
   /// The input that output `i` is written into, in place: state such as a KV cache. -1: none.
   virtual int writes_into(int output) const { return (void)output, -1; }
 

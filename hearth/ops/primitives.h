@@ -10,7 +10,10 @@ namespace hearth {
 #define HEARTH_PRIMITIVES(X) \
   X(Copy) \
   X(Map) X(StopGradient) \
-  X(Reduce) X(ArgReduce) X(Scan) X(Sort) X(Softmax) X(LogSumExp)
+  X(Reduce) X(ArgReduce) X(Scan) X(Sort) X(Softmax) X(LogSumExp) \
+  X(Contiguous) X(Reshape) X(Transpose) X(Broadcast) X(Slice) X(AsStrided) X(Reinterpret) \
+  X(Concatenate) X(SliceUpdate) X(DynamicSlice) X(DynamicSliceUpdate) X(Arange) \
+  X(Gather) X(Scatter) X(GatherAxis) X(ScatterAxis) X(MaskedScatter) X(SearchSorted) X(RandomBits)
 // clang-format on
 
 namespace primitive_id {
@@ -29,16 +32,9 @@ struct Op : Primitive {
   Op() : Primitive(Id) {}
 };
 
-/// The input's values, row-major. (...) -> the same.
-struct Copy : Op<primitive_id::Copy> {
-  std::string_view name() const override { return "copy"; }
-  Specs infer(std::span<const array> in) const override { return {{in[0].shape(), in[0].dtype()}}; }
-  std::optional<Cotangents> vjp(const Arrays&, const Arrays&, const Arrays& d) const override {
-    return Cotangents{d[0]};
-  }
-};
-
 }  // namespace hearth
 
+#include "hearth/ops/primitives_index.h"
 #include "hearth/ops/primitives_map.h"
+#include "hearth/ops/primitives_movement.h"
 #include "hearth/ops/primitives_reduce.h"

@@ -1,5 +1,7 @@
 #include "hearth/backend/cpu/cpu.h"
 
+#include "hearth/backend/cpu/movement.h"
+
 namespace hearth::cpu {
 
 CpuQueue::~CpuQueue() {
@@ -69,6 +71,11 @@ class Cpu : public Backend {
     kernels.add<&map>();
     kernels.add<&reduce>().add<&arg_reduce>().add<&scan>().add<&sort>();
     kernels.add<&softmax>().add<&log_sum_exp>();
+    kernels.add<&copy>().add<&contiguous>().add<&reshape>().add<&reinterpret>();
+    kernels.add<&concatenate>().add<&slice_update>().add<&arange>();
+    kernels.add<&dynamic_slice>().add<&dynamic_slice_update>().add<&random_bits>();
+    kernels.add<&gather>().add<&scatter>().add<&gather_axis>().add<&scatter_axis>();
+    kernels.add<&masked_scatter>().add<&search_sorted>();
   }
   Device::DeviceType type() const override { return Device::cpu; }
   int device_count() const override { return 1; }
