@@ -25,6 +25,12 @@ using Tensors = std::unordered_map<std::string, array>;
 /// Checkpoint key -> parameter name; "" for a tensor to be passed over.
 using Rename = std::function<std::string(const std::string& key)>;
 
+/// A struct with HEARTH_FIELDS.
+template <class M>
+concept Module = requires(M& m) {
+  m.fields([](const char*, auto&) {});
+};
+
 /// The visitor behind parameters(): walks arrays, weights, optional ones, lists, and modules.
 struct Collector {
   std::string prefix;
@@ -41,8 +47,7 @@ struct Collector {
     for (size_t i = 0; i < list.size(); ++i)
       (*this)((std::string(name) + "." + std::to_string(i)).c_str(), list[i]);
   }
-  template <class M>
-  requires requires(M& m, const Collector& c) { m.fields(c); }
+  template <Module M>
   void operator()(const char* name, M& module) const {
     module.fields(Collector{prefix + name + ".", out});
   }
@@ -50,7 +55,7 @@ struct Collector {
 
 /// Every parameter of a module under its dotted name. The pointers are good while the module stays
 /// where it is.
-template <class M>
+template <Module M>
 Parameters parameters(M& module) {
   Parameters out;
   module.fields(Collector{"", out});
@@ -61,14 +66,14 @@ Parameters parameters(M& module) {
 /// Throws one std::runtime_error that names every parameter without a tensor, every tensor without
 /// a parameter and every shape that differs; the parameters are then as before.
 void load(const Parameters& parameters, const Tensors& tensors, const Rename& rename = {});
-template <class M>
+template <Module M>
 void load(M& module, const Tensors& tensors, const Rename& rename = {}) {
   load(parameters(module), tensors, rename);
 }
 
 /// The parameters as named arrays, to be saved.
 Tensors tensors(const Parameters& parameters);
-template <class M>
+template <Module M>
 Tensors tensors(M& module) {
   return tensors(parameters(module));
 }

@@ -65,7 +65,7 @@ struct CachedAttentionOptions {
   bool traditional = false;
   std::optional<array> freqs = {};  // (rope_dims / 2)
 };
-struct CachedAttention {
+struct CachedAttentionResult {
   array y;                 // (B, L, H, D)
   array cache_k, cache_v;  // the caches, with the new rows
 };
@@ -74,8 +74,9 @@ struct CachedAttention {
 /// b of the caches holds. k (rotated) and v are written INTO the caches at offsets[b]: the arrays
 /// passed in see the write, and only those returned are sure to have it. Evaluation throws when
 /// offsets[b] + L exceeds the capacity or an offset is negative.
-CachedAttention cached_attention(const array& q, const array& k, const array& v,
-                                 const array& cache_k, const array& cache_v, const array& offsets,
-                                 const CachedAttentionOptions& options, StreamOrDevice s = {});
+CachedAttentionResult cached_attention(const array& q, const array& k, const array& v,
+                                       const array& cache_k, const array& cache_v,
+                                       const array& offsets, const CachedAttentionOptions& options,
+                                       StreamOrDevice s = {});
 
 }  // namespace hearth::fast

@@ -1,5 +1,6 @@
-// All public operations.
+// All public operations, and eval.
 #pragma once
+#include "hearth/core/eval.h"
 #include "hearth/ops/create.h"
 #include "hearth/ops/elementwise.h"
 #include "hearth/ops/fast.h"

@@ -81,7 +81,7 @@ using Function = std::function<array(const array&, const Call&)>;
 #define SORT(name) \
   {#name, [](const array& x, const Call& c) { return c.every ? name(x) : name(x, c.axes[0]); }}
 const std::map<std::string, Function>& functions() {
-  static const std::map<std::string, Function> all = {
+  static const std::map<std::string, Function> known = {
       REDUCTION(sum), REDUCTION(prod), REDUCTION(mean), REDUCTION(max), REDUCTION(min),
       REDUCTION(all), REDUCTION(any), REDUCTION(count_nonzero), REDUCTION(logsumexp),
       REDUCTION(median), DEVIATION(var), DEVIATION(std), ARG(argmax), ARG(argmin),
@@ -95,7 +95,7 @@ const std::map<std::string, Function>& functions() {
          if (c.every) return softmax(x);
          return c.axes.size() == 1 ? softmax(x, c.axes[0]) : softmax(x, c.axes);
        }}};
-  return all;
+  return known;
 }
 // clang-format on
 #undef REDUCTION

@@ -76,6 +76,11 @@ class Cpu : public Backend {
     kernels.add<&dynamic_slice>().add<&dynamic_slice_update>().add<&random_bits>();
     kernels.add<&gather>().add<&scatter>().add<&gather_axis>().add<&scatter_axis>();
     kernels.add<&masked_scatter>().add<&search_sorted>();
+    kernels.add<&matmul_arrays>().add<&linear_arrays>();
+    kernels.add<&layer_norm>().add<&rms_norm>();
+    kernels.add<&rope>(attention_fits)
+        .add<&scaled_dot_product_attention>(attention_fits)
+        .add<&cached_attention>(attention_fits);
   }
   Device::DeviceType type() const override { return Device::cpu; }
   int device_count() const override { return 1; }

@@ -7,6 +7,7 @@
 
 #include "hearth/core/backend.h"
 #include "hearth/ops/primitives.h"
+#include "hearth/ops/primitives_fast.h"
 
 namespace hearth::cpu {
 
@@ -41,5 +42,15 @@ void scan(const Scan& op, const Args& args, CpuQueue& queue);
 void sort(const Sort& op, const Args& args, CpuQueue& queue);
 void softmax(const Softmax& op, const Args& args, CpuQueue& queue);        // softmax.cpp
 void log_sum_exp(const LogSumExp& op, const Args& args, CpuQueue& queue);  // softmax.cpp
+
+// Matrix products and fused operations.
+void matmul_arrays(const hearth::Matmul& op, const Args& args, CpuQueue& queue);
+void linear_arrays(const fast::Linear& op, const Args& args, CpuQueue& queue);
+void layer_norm(const fast::LayerNorm& op, const Args& args, CpuQueue& queue);
+void rms_norm(const fast::RMSNorm& op, const Args& args, CpuQueue& queue);
+void rope(const fast::RoPE& op, const Args& args, CpuQueue& queue);
+void scaled_dot_product_attention(const fast::Attention& op, const Args& args, CpuQueue& queue);
+void cached_attention(const fast::CachedAttention& op, const Args& args, CpuQueue& queue);
+bool attention_fits(const Primitive& op, std::span<const array> in);  // f64 is decomposed
 
 }  // namespace hearth::cpu

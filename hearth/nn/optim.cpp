@@ -1,0 +1,68 @@
+#include "hearth/nn/optim.h"
+
+#include <cmath>
+
+#include "hearth/ops/create.h"
+#include "hearth/ops/elementwise.h"
+#include "hearth/ops/reduce.h"
+
+namespace hearth::optim {
+namespace {
+
+array times(double factor, const array& x) { return multiply(array(factor, x.dtype()), x); }
+array& parameter(const Parameters& parameters, const std::string& name) {
+  const auto at = parameters.find(name);
+  check(at != parameters.end(), "update: a gradient for ", name, ", which is no parameter");
+  return *at->second;
+}
+// The state of a parameter; zeros at first.
+array& state_of(Tensors& state, const std::string& name, const array& parameter) {
+  return state.try_emplace(name, zeros_like(parameter)).first->second;
+}
+
+}  // namespace
+
+void SGD::update(const Parameters& parameters, const Tensors& gradients) {
+  check(!nesterov || (momentum > 0 && dampening == 0),
+        "SGD: Nesterov's way needs a momentum and no dampening");
+  for (const auto& [name, gradient] : gradients) {
+    array& w = parameter(parameters, name);
+    array g = gradient;
+    if (weight_decay != 0) g = add(g, times(weight_decay, w));
+    if (momentum > 0) {
+      array& v = state_of(velocity, name, w);
+      v = add(times(momentum, v), dampening > 0 ? times(1 - dampening, g) : g);
+      g = nesterov ? add(g, times(momentum, v)) : v;
+    }
+    w = subtract(w, times(learning_rate, g));
+  }
+}
+
+void Adam::update(const Parameters& parameters, const Tensors& gradients) {
+  ++step;
+  for (const auto& [name, g] : gradients) {
+    array& w = parameter(parameters, name);
+    if (weight_decay != 0) w = times(1 - double(learning_rate) * weight_decay, w);
+    array& mean = state_of(m, name, w);
+    array& square_mean = state_of(v, name, w);
+    mean = add(times(b1, mean), times(1 - double(b1), g));
+    square_mean = add(times(b2, square_mean), times(1 - double(b2), square(g)));
+    const double c1 = bias_correction ? 1 / (1 - std::pow(double(b1), step)) : 1;
+    const double c2 = bias_correction ? 1 / (1 - std::pow(double(b2), step)) : 1;
+    const array spread = times(std::sqrt(c2), sqrt(square_mean));
+    const array change = divide(mean, add(spread, array(eps, spread.dtype())));
+    w = subtract(w, times(learning_rate * c1, change));
+  }
+}
+
+std::pair<Tensors, array> clip_grad_norm(const Tensors& gradients, float max_norm) {
+  array total(0.0f);
+  for (const auto& [name, g] : gradients) total = add(total, sum(square(astype(g, float32))));
+  const array norm = sqrt(total);
+  const array factor = minimum(divide(array(max_norm), add(norm, array(1e-6f))), array(1.0f));
+  Tensors out;
+  for (const auto& [name, g] : gradients) out.emplace(name, multiply(g, astype(factor, g.dtype())));
+  return {out, norm};
+}
+
+}  // namespace hearth::optim

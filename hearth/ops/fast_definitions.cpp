@@ -1,0 +1,191 @@
+// What the fused operations compute, in plain operations: the fallback of backends, the path of
+// gradients, and what the tests hold the kernels to. Computed in float32, or float64, and rounded
+// once.
+#include <cmath>
+#include <limits>
+
+#include "hearth/ops/create.h"
+#include "hearth/ops/elementwise.h"
+#include "hearth/ops/index.h"
+#include "hearth/ops/matmul.h"
+#include "hearth/ops/movement.h"
+#include "hearth/ops/primitives_fast.h"
+#include "hearth/ops/reduce.h"
+
+namespace hearth::fast {
+namespace {
+
+Dtype wide_of(Dtype d) { return d == float64 ? float64 : float32; }
+array widen(const array& x) { return astype(x, wide_of(x.dtype())); }
+array constant(double value, const array& like) { return array(value, like.dtype()); }
+
+/// The last axis from `start` to `stop`, every step-th element.
+array part(const array& x, int start, int stop, int step = 1) {
+  Shape from(size_t(x.ndim()), 0), to = x.shape(), steps(size_t(x.ndim()), 1);
+  from.back() = start;
+  to.back() = stop;
+  steps.back() = step;
+  return slice(x, from, to, steps);
+}
+
+/// x (B, ..., L, D), wide; offset of 1 or B elements.
+array rotate(const array& x, const array& offset, const Rotation& r, const array* freqs,
+             bool inverse) {
+  const int L = x.shape(-2), D = x.shape(-1), half = r.dims / 2;
+  array rates(0.0f);
+  if (freqs) {
+    rates = reciprocal(*freqs);
+  } else {
+    std::vector<float> values;
+    for (int i = 0; i < half; ++i)
+      values.push_back(float(std::pow(double(r.base), -double(i) / half)));
+    rates = array(values.begin(), {half});
+  }
+  array positions =
+      add(arange(0, L, 1, float32), reshape(astype(offset, float32), {int(offset.size()), 1}));
+  positions = multiply(positions, array(r.scale));
+  Shape shape(size_t(x.ndim()), 1);  // of the angles: (1 or B, 1..., L, half)
+  shape[0] = int(offset.size());
+  shape[x.ndim() - 2] = L;
+  shape.back() = half;
+  const array theta = reshape(multiply(expand_dims(positions, -1), rates), shape);
+  const array c = astype(cos(theta), x.dtype());
+  const array s = astype(inverse ? negative(sin(theta)) : sin(theta), x.dtype());
+  const array a = r.traditional ? part(x, 0, r.dims, 2) : part(x, 0, half);
+  const array b = r.traditional ? part(x, 1, r.dims, 2) : part(x, half, r.dims);
+  array first = subtract(multiply(a, c), multiply(b, s));
+  array second = add(multiply(a, s), multiply(b, c));
+  Arrays all{first, second};
+  if (r.traditional) {
+    Shape pairs = x.shape();
+    pairs.back() = r.dims;
+    all = {reshape(stack({first, second}, -1), pairs)};
+  }
+  if (r.dims < D) all.push_back(part(x, r.dims, D));
+  return concatenate(all, -1);
+}
+
+/// softmax(q k^T + mask) v for wide q (B, H, L, D), scaled, k (B, Hkv, S, D), v (B, Hkv, S, Dv);
+/// mask broadcasts to (B, H, L, S).
+array attend(const array& q, const array& k, const array& v, const std::optional<array>& mask,
+             const std::optional<array>& sinks) {
+  const int B = q.shape(0), H = q.shape(1), L = q.shape(2), Hkv = k.shape(1), S = k.shape(2);
+  const array grouped = reshape(q, {B, Hkv, H / Hkv * L, q.shape(3)});
+  array scores = reshape(matmul(grouped, swapaxes(k, -1, -2)), {B, H, L, S});
+  if (mask && mask->dtype() == bool_) {
+    const double lowest = q.dtype() == float64 ? std::numeric_limits<double>::lowest()
+                                               : double(std::numeric_limits<float>::lowest());
+    scores = where(*mask, scores, constant(lowest, scores));
+  } else if (mask) {
+    scores = add(scores, astype(*mask, scores.dtype()));
+  }
+  if (sinks) {
+    const array column = reshape(astype(*sinks, scores.dtype()), {1, H, 1, 1});
+    scores = concatenate({broadcast_to(column, {B, H, L, 1}), scores}, -1);
+  }
+  array weights = S + sinks.has_value() > 0 ? softmax(scores, -1, true) : scores;
+  if (sinks) weights = part(weights, 1, S + 1);
+  return reshape(matmul(reshape(weights, {B, Hkv, H / Hkv * L, S}), v), {B, H, L, v.shape(3)});
+}
+
+array activate(const array& x, Activation activation) {
+  switch (activation) {
+    case Activation::none: return x;
+    case Activation::relu: return relu(x);
+    case Activation::silu: return silu(x);
+    case Activation::gelu_approx: return gelu_approx(x);
+    case Activation::gelu: return gelu(x);
+  }
+  return x;
+}
+
+}  // namespace
+
+std::optional<Arrays> LayerNorm::decompose(const Arrays& in) const {
+  const array x = widen(in[0]);
+  const array centred = subtract(x, mean(x, -1, true));
+  const array variance = mean(square(centred), -1, true);
+  array y = multiply(centred, rsqrt(add(variance, constant(eps, x))));
+  if (scaled) y = multiply(y, widen(in[1]));
+  if (shifted) y = add(y, widen(in[1 + scaled]));
+  return Arrays{astype(y, in[0].dtype())};
+}
+
+std::optional<Arrays> RMSNorm::decompose(const Arrays& in) const {
+  const array x = widen(in[0]);
+  array y = multiply(x, rsqrt(add(mean(square(x), -1, true), constant(eps, x))));
+  if (scaled) y = multiply(y, widen(in[1]));
+  return Arrays{astype(y, in[0].dtype())};
+}
+
+std::optional<Arrays> RoPE::decompose(const Arrays& in) const {
+  const array* freqs = rotation.has_freqs ? &in[2] : nullptr;
+  return Arrays{astype(rotate(widen(in[0]), in[1], rotation, freqs, inverse), in[0].dtype())};
+}
+std::optional<Cotangents> RoPE::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
+  SmallVector<array, 3> args{d[0], in[1]};
+  if (rotation.has_freqs) args.push_back(in[2]);
+  Cotangents out(in.size());
+  out[0] = hearth::apply(std::make_shared<RoPE>(rotation, !inverse), std::move(args));
+  return out;
+}
+
+std::optional<Arrays> Attention::decompose(const Arrays& in) const {
+  const array q = multiply(widen(in[0]), array(scale, wide_of(in[0].dtype())));
+  std::optional<array> mask, sinks;
+  if (masked) mask = in[3];
+  if (causal) {
+    const int L = q.shape(2), S = in[1].shape(2);
+    mask = greater_equal(expand_dims(arange(S - L, S, 1), 1), arange(0, S, 1));
+  }
+  if (has_sinks) sinks = in[3 + masked];
+  return Arrays{astype(attend(q, widen(in[1]), widen(in[2]), mask, sinks), in[0].dtype())};
+}
+
+std::optional<Arrays> CachedAttention::decompose(const Arrays& in) const {
+  const array &offsets = in[5], *freqs = rotation.has_freqs ? &in[6] : nullptr;
+  const Dtype dtype = in[0].dtype();
+  const int B = in[0].shape(0), L = in[0].shape(1), capacity = in[3].shape(2);
+  const auto heads_first = [](const array& x) { return widen(swapaxes(x, 1, 2)); };
+  const auto rotated = [&](const array& x) {
+    return rotation.dims > 0 ? rotate(x, offsets, rotation, freqs, false) : x;
+  };
+  // Row b of the cache takes new row `place - offset`, where that is one.
+  const array from = subtract(arange(0, capacity, 1), reshape(offsets, {B, 1}));  // (B, capacity)
+  const array is_new = reshape(logical_and(greater_equal(from, array(0)), less(from, array(L))),
+                               {B, 1, capacity, 1});
+  const auto written = [&](const array& cache, const array& rows) {
+    if (L == 0 || capacity == 0) return cache;
+    const array at = reshape(clip(from, array(0), array(L - 1)), {B, 1, capacity, 1});
+    return where(is_new, take_along_axis(astype(rows, dtype), broadcast_to(at, cache.shape()), 2),
+                 cache);
+  };
+  const array cache_k = written(in[3], rotated(heads_first(in[1])));
+  const array cache_v = written(in[4], heads_first(in[2]));
+  const array q = multiply(rotated(heads_first(in[0])), array(scale, wide_of(dtype)));
+  // What lies beyond may be anything: it is made 0 so that no weight of 0 meets a NaN.
+  const array held = reshape(less(from, array(L)), {B, 1, capacity, 1});
+  const auto clean = [&](const array& cache) {
+    return where(held, widen(cache), array(0.0f, wide_of(dtype)));
+  };
+  const array seen =
+      less_equal(reshape(from, {B, 1, 1, capacity}), reshape(arange(0, L, 1), {1, 1, L, 1}));
+  const array y = attend(q, clean(cache_k), clean(cache_v), seen, {});
+  return Arrays{astype(swapaxes(y, 1, 2), dtype), cache_k, cache_v};
+}
+
+std::optional<Arrays> Linear::decompose(const Arrays& in) const {
+  const array x = widen(in[0]);
+  Arrays out;
+  size_t next = 1;
+  for (const Part& part : parts) {
+    array y = matmul(x, swapaxes(widen(in[next++]), 0, 1));
+    if (part.bias) y = add(y, widen(in[next++]));
+    y = activate(y, part.activation);
+    if (residual && out.empty()) y = add(y, widen(in.back()));
+    out.push_back(astype(y, in[0].dtype()));
+  }
+  return out;
+}
+
+}  // namespace hearth::fast

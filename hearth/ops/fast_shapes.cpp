@@ -1,0 +1,160 @@
+// What the fused operations accept, and the shapes and dtypes that they give.
+#include "hearth/ops/primitives_fast.h"
+
+namespace hearth {
+namespace {
+
+// A float as text that keeps every bit.
+std::string text(float f) { return concat(std::bit_cast<uint32_t>(f)); }
+
+void check_floating(std::string_view op, const array& x) {
+  check(is_floating(x.dtype()), op, ": wanted a floating dtype, got ", x.dtype());
+}
+void check_same_dtype(std::string_view op, std::span<const array> in, size_t count) {
+  for (size_t i = 1; i < count; ++i)
+    check(in[i].dtype() == in[0].dtype(), op, ": wanted one dtype, got ", in[0].dtype(), " and ",
+          in[i].dtype(), "; cast with astype");
+}
+void check_vector(std::string_view op, std::string_view what, const array& a, int size) {
+  check(a.ndim() == 1 && a.shape(0) == size, op, ": wanted ", what, " of shape ", Shape{size},
+        ", got ", a.shape());
+}
+void check_rotation(std::string_view op, const fast::Rotation& r, int D) {
+  check(r.dims % 2 == 0 && r.dims <= D, op, ": wanted an even number of dimensions to rotate, at ",
+        "most the last axis's ", D, ", got ", r.dims);
+}
+
+}  // namespace
+
+Specs Matmul::infer(std::span<const array> in) const {
+  const array &a = in[0], &b = in[1];
+  check(a.ndim() >= 2 && a.ndim() == b.ndim(), "matmul: shapes ", a.shape(), " and ", b.shape());
+  check(a.shape(-1) == b.shape(-2), "matmul: inner sizes differ: ", a.shape(), " x ", b.shape());
+  check(is_inexact(a.dtype()), "matmul: wanted a floating or complex dtype, got ", a.dtype());
+  check_same_dtype("matmul", in, in.size());
+  Shape out = a.shape();
+  out.back() = b.shape(-1);
+  if (add) check(in[2].shape() == out, "matmul: wanted c of shape ", out, ", got ", in[2].shape());
+  return {{out, a.dtype()}};
+}
+
+namespace fast {
+
+Specs LayerNorm::infer(std::span<const array> in) const {
+  check(in[0].ndim() > 0, "layer_norm: wanted at least one axis, got a scalar");
+  check_floating("layer_norm", in[0]);
+  check_same_dtype("layer_norm", in, in.size());
+  if (scaled) check_vector("layer_norm", "a weight", in[1], in[0].shape(-1));
+  if (shifted) check_vector("layer_norm", "a bias", in[1 + scaled], in[0].shape(-1));
+  return {{in[0].shape(), in[0].dtype()}};
+}
+std::string LayerNorm::state() const { return concat(text(eps), " ", scaled, " ", shifted); }
+
+Specs RMSNorm::infer(std::span<const array> in) const {
+  check(in[0].ndim() > 0, "rms_norm: wanted at least one axis, got a scalar");
+  check_floating("rms_norm", in[0]);
+  check_same_dtype("rms_norm", in, in.size());
+  if (scaled) check_vector("rms_norm", "a weight", in[1], in[0].shape(-1));
+  return {{in[0].shape(), in[0].dtype()}};
+}
+std::string RMSNorm::state() const { return concat(text(eps), " ", scaled); }
+
+std::string Rotation::state() const {
+  return concat(dims, " ", traditional, " ", has_freqs, " ", text(base), " ", text(scale));
+}
+
+Specs RoPE::infer(std::span<const array> in) const {
+  const array &x = in[0], &offset = in[1];
+  check(x.ndim() >= 3, "rope: wanted at least 3 axes, got ", x.shape());
+  check_floating("rope", x);
+  check(rotation.dims > 0, "rope: wanted a positive number of dimensions, got ", rotation.dims);
+  check_rotation("rope", rotation, x.shape(-1));
+  check(is_integer(offset.dtype()), "rope: wanted integer offsets, got ", offset.dtype());
+  check(offset.ndim() <= 1 && (offset.size() == 1 || int(offset.size()) == x.shape(0)),
+        "rope: wanted one offset or ", x.shape(0), ", got shape ", offset.shape());
+  if (rotation.has_freqs) check_vector("rope", "freqs", in[2], rotation.dims / 2);
+  return {{x.shape(), x.dtype()}};
+}
+std::string RoPE::state() const { return concat(rotation.state(), " ", inverse); }
+
+Specs Attention::infer(std::span<const array> in) const {
+  constexpr std::string_view op = "scaled_dot_product_attention";
+  const array &q = in[0], &k = in[1], &v = in[2];
+  for (const array& x : in.first(3))
+    check(x.ndim() == 4, op, ": wanted 4 axes, got shape ", x.shape());
+  check(k.shape(0) == q.shape(0) && v.shape(0) == q.shape(0), op,
+        ": batch sizes differ: ", q.shape(), ", ", k.shape(), ", ", v.shape());
+  check(k.shape(3) == q.shape(3), op, ": queries and keys differ in their last axis: ", q.shape(),
+        ", ", k.shape());
+  check(k.shape(1) == v.shape(1) && k.shape(2) == v.shape(2), op, ": keys are ", k.shape(),
+        ", values ", v.shape(), ": wanted as many heads and positions");
+  check(k.shape(1) > 0 && q.shape(1) % k.shape(1) == 0, op, ": wanted a multiple of ", k.shape(1),
+        " query heads, got ", q.shape(1));
+  check_floating(op, q);
+  check_same_dtype(op, in, 3);
+  if (masked) {
+    const Shape scores{q.shape(0), q.shape(1), q.shape(2), k.shape(2)};
+    check(in[3].shape() == scores, op, ": wanted a mask of shape ", scores, ", got ",
+          in[3].shape());
+    check(in[3].dtype() == bool_ || in[3].dtype() == q.dtype(), op,
+          ": wanted a mask of bool or of the queries' ", q.dtype(), ", got ", in[3].dtype());
+  }
+  if (has_sinks) check_vector(op, "sinks", in[3 + masked], q.shape(1));
+  return {{{q.shape(0), q.shape(1), q.shape(2), v.shape(3)}, q.dtype()}};
+}
+std::string Attention::state() const {
+  return concat(text(scale), " ", causal, " ", masked, " ", has_sinks);
+}
+
+Specs CachedAttention::infer(std::span<const array> in) const {
+  constexpr std::string_view op = "cached_attention";
+  const array &q = in[0], &k = in[1], &v = in[2], &offsets = in[5];
+  for (const array& x : in.first(5))
+    check(x.ndim() == 4, op, ": wanted 4 axes, got shape ", x.shape());
+  const int B = q.shape(0), L = q.shape(1), H = q.shape(2), D = q.shape(3), Hkv = k.shape(2);
+  check(k.shape() == Shape{B, L, Hkv, D} && v.shape() == k.shape(), op, ": q is ", q.shape(),
+        ", k ", k.shape(), ", v ", v.shape(), ": wanted (B, L, heads, D), k and v alike");
+  check(Hkv > 0 && H % Hkv == 0, op, ": wanted a multiple of ", Hkv, " query heads, got ", H);
+  check(in[3].shape() == Shape{B, Hkv, in[3].shape(2), D} && in[4].shape() == in[3].shape(), op,
+        ": caches are ", in[3].shape(), " and ", in[4].shape(), ", wanted (", B, ", ", Hkv,
+        ", capacity, ", D, ")");
+  check_floating(op, q);
+  check_same_dtype(op, in, 5);
+  check(offsets.dtype() == int32, op, ": wanted i32 offsets, got ", offsets.dtype());
+  check_vector(op, "offsets", offsets, B);
+  check(rotation.dims >= 0, op, ": rope_dims is negative: ", rotation.dims);
+  check_rotation(op, rotation, D);
+  if (rotation.has_freqs) check_vector(op, "freqs", in[6], rotation.dims / 2);
+  return {{q.shape(), q.dtype()}, {in[3].shape(), q.dtype()}, {in[4].shape(), q.dtype()}};
+}
+std::string CachedAttention::state() const { return concat(text(scale), " ", rotation.state()); }
+
+Specs Linear::infer(std::span<const array> in) const {
+  const array& x = in[0];
+  check(x.ndim() > 0, "linear: wanted at least one axis, got a scalar");
+  check_floating("linear", x);
+  check_same_dtype("linear", in, in.size());
+  Specs out;
+  size_t next = 1;
+  for (const Part& part : parts) {
+    const array& weight = in[next++];
+    check(weight.ndim() == 2 && weight.shape(1) == x.shape(-1), "linear: x is ", x.shape(),
+          ", the weight ", weight.shape(), ": wanted (n, ", x.shape(-1), ")");
+    if (part.bias) check_vector("linear", "a bias", in[next++], weight.shape(0));
+    Shape shape = x.shape();
+    shape.back() = weight.shape(0);
+    out.push_back({shape, x.dtype()});
+  }
+  if (residual)
+    check(in[next].shape() == out[0].shape, "linear: wanted a residual of shape ", out[0].shape,
+          ", got ", in[next].shape());
+  return out;
+}
+std::string Linear::state() const {
+  std::string all = concat(residual);
+  for (const Part& part : parts) all += concat(" ", int(part.activation), " ", part.bias);
+  return all;
+}
+
+}  // namespace fast
+}  // namespace hearth

@@ -1,0 +1,112 @@
+// The structs of matrix products and fused operations. Optional inputs stand in the order of the
+// public function's arguments, those that are absent left out.
+#pragma once
+#include "hearth/ops/fast.h"
+#include "hearth/ops/primitives.h"
+
+namespace hearth {
+
+/// a (..., m, k), b (..., k, n), c if add -> a b + c, (..., m, n); batch axes broadcast, c does
+/// not.
+struct Matmul : Op<primitive_id::Matmul> {
+  bool add;
+  explicit Matmul(bool add = false) : add(add) {}
+  std::string_view name() const override { return "matmul"; }
+  Specs infer(std::span<const array> in) const override;
+  std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
+                                const Arrays& d) const override;
+  std::string state() const override { return add ? "add" : ""; }
+};
+
+namespace fast {
+
+/// x (..., n), weight (n) if scaled, bias (n) if shifted -> (..., n)
+struct LayerNorm : Op<primitive_id::LayerNorm> {
+  float eps;
+  bool scaled, shifted;
+  LayerNorm(float eps, bool scaled, bool shifted) : eps(eps), scaled(scaled), shifted(shifted) {}
+  std::string_view name() const override { return "layer_norm"; }
+  Specs infer(std::span<const array> in) const override;
+  std::optional<Arrays> decompose(const Arrays& in) const override;
+  std::string state() const override;
+  bool donates() const override { return true; }
+};
+
+/// x (..., n), weight (n) if scaled -> (..., n)
+struct RMSNorm : Op<primitive_id::RMSNorm> {
+  float eps;
+  bool scaled;
+  RMSNorm(float eps, bool scaled) : eps(eps), scaled(scaled) {}
+  std::string_view name() const override { return "rms_norm"; }
+  Specs infer(std::span<const array> in) const override;
+  std::optional<Arrays> decompose(const Arrays& in) const override;
+  std::string state() const override;
+  bool donates() const override { return true; }
+};
+
+/// Rotary embedding: dims is even, positive, and at most the last axis; or, in attention, 0: none.
+struct Rotation {
+  int dims = 0;
+  bool traditional = false;
+  bool has_freqs = false;
+  float base = 10000;
+  float scale = 1;  // of positions
+  std::string state() const;
+};
+/// x (B, ..., L, D), offset (1) or (B), freqs (dims / 2) if has_freqs -> x rotated; back if
+/// inverse.
+struct RoPE : Op<primitive_id::RoPE> {
+  Rotation rotation;
+  bool inverse;
+  explicit RoPE(Rotation rotation, bool inverse = false) : rotation(rotation), inverse(inverse) {}
+  std::string_view name() const override { return "rope"; }
+  Specs infer(std::span<const array> in) const override;
+  std::optional<Arrays> decompose(const Arrays& in) const override;
+  std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
+                                const Arrays& d) const override;
+  std::string state() const override;
+};
+
+/// q (B, H, L, D), k (B, Hkv, S, D), v (B, Hkv, S, Dv), mask (B, H, L, S) if masked, sinks (H) if
+/// has_sinks -> (B, H, L, Dv)
+struct Attention : Op<primitive_id::Attention> {
+  float scale;
+  bool causal, masked, has_sinks;
+  Attention(float scale, bool causal, bool masked, bool has_sinks)
+      : scale(scale), causal(causal), masked(masked), has_sinks(has_sinks) {}
+  std::string_view name() const override { return "scaled_dot_product_attention"; }
+  Specs infer(std::span<const array> in) const override;
+  std::optional<Arrays> decompose(const Arrays& in) const override;
+  std::string state() const override;
+};
+
+/// q, k, v, cache_k, cache_v, offsets, freqs if has_freqs -> y and the caches, written in place.
+struct CachedAttention : Op<primitive_id::CachedAttention> {
+  float scale;
+  Rotation rotation;
+  CachedAttention(float scale, Rotation rotation) : scale(scale), rotation(rotation) {}
+  std::string_view name() const override { return "cached_attention"; }
+  Specs infer(std::span<const array> in) const override;
+  std::optional<Arrays> decompose(const Arrays& in) const override;
+  std::string state() const override;
+  int writes_into(int output) const override { return output == 0 ? -1 : output + 2; }
+};
+
+/// x (..., k), then weight (n, k) and bias (n) of each part, and a residual (..., n) of the first
+/// -> (..., n) of each part
+struct Linear : Op<primitive_id::Linear> {
+  struct Part {
+    Activation activation;
+    bool bias;
+  };
+  std::vector<Part> parts;
+  bool residual;
+  Linear(std::vector<Part> parts, bool residual) : parts(std::move(parts)), residual(residual) {}
+  std::string_view name() const override { return "linear"; }
+  Specs infer(std::span<const array> in) const override;
+  std::optional<Arrays> decompose(const Arrays& in) const override;
+  std::string state() const override;
+};
+
+}  // namespace fast
+}  // namespace hearth
