@@ -30,6 +30,7 @@ class TempFolder {
   std::filesystem::path write(std::string_view name, std::string_view content) const {
     const auto file = path_ / name;
     std::filesystem::create_directories(file.parent_path());
+    std::filesystem::remove(file);  // ext4 writes a file through to the disk when it is cut to 0
     std::ofstream(file, std::ios::binary) << content;
     return file;
   }

@@ -1,0 +1,23 @@
+// Arrays in NumPy's files: .npy holds one, .npz several by name.
+#pragma once
+#include <string>
+#include <unordered_map>
+
+#include "hearth/core/array.h"
+
+namespace hearth {
+
+/// The array of a .npy file, mapped without a copy unless it was written by a big-endian machine.
+/// Throws std::runtime_error naming the file and its fault, also for types hearth lacks.
+array load(const std::string& file, StreamOrDevice s = {});
+/// Evaluates and writes it row-major, with ".npy" added to a name that lacks it; the file appears
+/// whole or not at all. NumPy has no bfloat16: throws std::invalid_argument.
+void save(std::string file, const array& a);
+
+/// The arrays of a .npz file by name, stored or deflated, read into memory.
+std::unordered_map<std::string, array> load_npz(const std::string& file, StreamOrDevice s = {});
+/// As save, with ".npz"; deflated if `compressed`. The same arrays give the same bytes.
+void save_npz(std::string file, const std::unordered_map<std::string, array>& arrays,
+              bool compressed = false);
+
+}  // namespace hearth

@@ -1,0 +1,24 @@
+// Tensors by name in a file: the format of Hugging Face's checkpoints.
+#pragma once
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "hearth/core/array.h"
+
+namespace hearth {
+
+using Tensors = std::unordered_map<std::string, array>;
+using SafetensorsLoad = std::pair<Tensors, std::unordered_map<std::string, std::string>>;
+
+/// The tensors and the metadata of a file. Nothing is read but the header: the arrays stand where
+/// the file is mapped, at whatever alignment it gives them, and keep it mapped; the stream is for
+/// MLX's signature. Throws std::runtime_error naming the file and the tensor.
+SafetensorsLoad load_safetensors(const std::string& file, StreamOrDevice s = {});
+
+/// Evaluates the arrays and writes them row-major, with ".safetensors" added to a name that lacks
+/// it. The file appears whole or not at all; arrays mapped from the one it replaces stay valid.
+void save_safetensors(std::string file, const Tensors& tensors,
+                      const std::unordered_map<std::string, std::string>& metadata = {});
+
+}  // namespace hearth
