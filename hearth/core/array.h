@@ -79,11 +79,6 @@ class array {
   bool same_node(const array& other) const { return node_ == other.node_; }
 
  private:
-  template <class It>
-  static It checked(size_t count, It first, const Shape& shape) {
-    check(count == element_count(shape), "array: ", count, " values for shape ", shape);
-    return first;
-  }
   void* fill(const Shape& shape, Dtype dtype);  // makes *this a new array to be written
   const void* host_data() const;                // evaluates
   void each(const std::function<void(const void*)>& f) const;
@@ -101,7 +96,7 @@ template <Scalar T>
 T load_element(const void* p, Dtype d) {
   T out{};
   visit(AllTypes{}, d, "load_element", [&]<class E>() {
-    E e;
+    E e{};
     std::memcpy(&e, p, sizeof(E));
     out = convert<T>(e);
   });
@@ -127,8 +122,15 @@ array::array(It first, const Shape& shape, Dtype dtype) {
     store_element(p + i * size_of(dtype), dtype, std::iter_value_t<It>(*first));
 }
 template <Scalar T>
-array::array(std::initializer_list<T> values, Shape shape, Dtype dtype)
-    : array(checked(values.size(), values.begin(), shape), shape, dtype) {}
+array::array(std::initializer_list<T> values, Shape shape, Dtype dtype) {
+  check(values.size() == element_count(shape), "array: ", values.size(), " values for shape ",
+        shape);
+  auto* p = static_cast<std::byte*>(fill(shape, dtype));
+  for (const T& value : values) {
+    store_element(p, dtype, value);
+    p += size_of(dtype);
+  }
+}
 
 template <Scalar T>
 T array::item() const {

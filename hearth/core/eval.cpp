@@ -111,7 +111,7 @@ class Scheduler {
         return finish(n);
       }
       if (device.type != Device::cpu) {
-        static const bool strict = std::getenv("HEARTH_STRICT_DEVICE") != nullptr;
+        const bool strict = std::getenv("HEARTH_STRICT_DEVICE") != nullptr;
         ensure(!strict, op.name(), ": no kernel on ", device,
                ", and HEARTH_STRICT_DEVICE forbids the CPU");
         stream = {n.stream.index, Device::cpu};
@@ -188,6 +188,7 @@ class Scheduler {
     }
     Batch& batch = open(q).batch;
     Work work{kernel, n.op, n.inputs, {}};
+    for (const array& x : n.inputs) x.node().readers.fetch_add(1, std::memory_order_relaxed);
     auto add_output = [&](Node& out, int i) {
       const int into = n.op->writes_into(i);
       if (into >= 0) {
@@ -287,7 +288,8 @@ static bool donate(Work& work, const Allocator& allocator, const array& out) {
       in.storage->owner = nullptr;  // the address stays readable for the kernel; the bytes moved on
       return true;
     }
-    missed = missed || in.event;  // a leaf is the user's: not meant to be reused
+    // Later readers are no miss, and a leaf is the user's: only a stray handle to a result is.
+    missed = missed || (in.event && in.refs() > in.readers.load(std::memory_order_relaxed));
   }
   if (missed) counters.missed_donations.fetch_add(1, std::memory_order_relaxed);
   return false;
@@ -312,6 +314,7 @@ void run(Work& work, Allocator& allocator, Queue& queue) {
     }
   if (error)
     for (const array& out : work.out) out.node().storage->error = error;
+  for (const array& x : work.in) x.node().readers.fetch_sub(1, std::memory_order_relaxed);
   work = {};
 }
 

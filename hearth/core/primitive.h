@@ -57,7 +57,8 @@ Arrays outputs_of(const array& first);
 /// The only way a node is born: on the ambient stream, with the first output's handle.
 array apply(std::shared_ptr<const Primitive> op, SmallVector<array, 3> in);
 
-/// While it lives, what this thread evaluates keeps its edges if a transform follows it (Node::tracer).
+/// While it lives, what this thread evaluates keeps its edges if a transform follows it
+/// (Node::tracer).
 class TracingScope {
  public:
   TracingScope() { ++depth_; }
@@ -91,6 +92,7 @@ struct Node : RefCounted {
   Ref<struct EventState> event;  // null: there already
   // Owned by the scheduler:
   uint64_t mark = 0;
+  std::atomic<int32_t> readers{0};  // handles to it that work not yet run holds
 
   View view() const { return {shape, strides, offset}; }
   std::byte* data() const {

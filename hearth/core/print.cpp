@@ -1,0 +1,65 @@
+// Arrays as text, in NumPy's manner.
+#include <cmath>
+#include <cstdio>
+#include <ostream>
+
+#include "hearth/core/array.h"
+#include "hearth/core/primitive.h"
+
+namespace hearth {
+
+namespace {
+
+constexpr int kWhole = 1000;  // arrays of more elements are shortened
+constexpr int kEdge = 3;      // elements kept at each end of an axis
+
+std::string number(double v) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", v);
+  return text;
+}
+
+std::string element(const void* p, Dtype d) {
+  switch (kind_of(d)) {
+    case Kind::b: return load_element<bool>(p, d) ? "True" : "False";
+    case Kind::u: return std::to_string(load_element<uint64_t>(p, d));
+    case Kind::i: return std::to_string(load_element<int64_t>(p, d));
+    case Kind::f: return number(load_element<double>(p, d));
+    case Kind::c: break;
+  }
+  const auto z = load_element<complex64_t>(p, d);
+  return number(z.real()) + (std::signbit(z.imag()) ? "" : "+") + number(z.imag()) + "j";
+}
+
+void write(std::string& to, const Node& n, const std::byte* p, size_t axis, bool shorten) {
+  if (axis == n.shape.size()) {
+    to += element(p, n.dtype);
+    return;
+  }
+  to += '[';
+  const int size = n.shape[axis];
+  for (int i = 0; i < size; ++i) {
+    if (i > 0) to += axis + 1 == n.shape.size() ? ", " : ",\n" + std::string(7 + axis, ' ');
+    if (shorten && size > 2 * kEdge && i == kEdge) {
+      to += "...";
+      i = size - kEdge - 1;
+      continue;
+    }
+    write(to, n, p + i * n.strides[axis] * int64_t(size_of(n.dtype)), axis + 1, shorten);
+  }
+  to += ']';
+}
+
+}  // namespace
+
+std::string to_string(const array& a) {
+  a.eval();
+  std::string text = "array(";
+  const Node& n = a.node();
+  write(text, n, n.storage->buffer.data ? n.data() : nullptr, 0, a.size() > kWhole);
+  return text + ", dtype=" + std::string(kDtypeInfo[size_t(a.dtype())].name) + ")";
+}
+
+std::ostream& operator<<(std::ostream& out, const array& a) { return out << to_string(a); }
+
+}  // namespace hearth

@@ -1,0 +1,113 @@
+#include "hearth/core/array.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "hearth/ops/ops.h"
+
+namespace hearth {
+namespace {
+
+TEST(Array, DtypesFollowMlx) {
+  EXPECT_EQ(array(1).dtype(), int32);
+  EXPECT_EQ(array(1.0).dtype(), float32);
+  EXPECT_EQ(array(1.0f).dtype(), float32);
+  EXPECT_EQ(array(true).dtype(), bool_);
+  EXPECT_EQ(array(int64_t{1}).dtype(), int64);
+  EXPECT_EQ(array({1.0f, 2.0f}).dtype(), float32);
+  EXPECT_EQ(array({1, 2}, uint8).dtype(), uint8);
+}
+
+TEST(Array, PromotesAsMlx) {
+  EXPECT_EQ(promote_types(bool_, uint8), uint8);
+  EXPECT_EQ(promote_types(uint8, int8), int16);
+  EXPECT_EQ(promote_types(uint32, int32), int64);
+  EXPECT_EQ(promote_types(uint64, int8), float32);
+  EXPECT_EQ(promote_types(int64, float16), float16);
+  EXPECT_EQ(promote_types(float16, bfloat16), float32);
+  EXPECT_EQ(promote_types(float64, float16), float64);
+  EXPECT_EQ(promote_types(float32, complex64), complex64);
+}
+
+TEST(Array, ForeignMemoryIsNotCopiedNotWrittenAndGivenBack) {
+  std::vector<float> mine{1, 2, 3};
+  bool freed = false;
+  {
+    array x(mine.data(), {3}, float32, [&](void*) { freed = true; });
+    EXPECT_EQ(x.data<float>(), mine.data());
+    array y = add(std::move(x), array(1.0f));
+    EXPECT_EQ(y.to_vector<float>(), (std::vector<float>{2, 3, 4}));
+  }
+  EXPECT_TRUE(freed);
+  EXPECT_EQ(mine, (std::vector<float>{1, 2, 3}));
+}
+
+TEST(Array, AccessIsChecked) {
+  const array x({1.0f, 2.0f});
+  EXPECT_THROW(x.item<float>(), std::invalid_argument);
+  EXPECT_THROW(x.data<int>(), std::invalid_argument);
+  EXPECT_THROW(array({1, 2, 3}, {2, 2}), std::invalid_argument);
+  EXPECT_EQ(array(3).item<float>(), 3.0f);
+}
+
+TEST(Array, BuffersAreAligned) {
+  for (int n : {1, 17, 1000, 100000})
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(add(ones({n}), array(1.0f)).data<float>()) % 64, 0u);
+}
+
+TEST(Array, HalvesRoundToNearestEven) {
+  EXPECT_EQ(float(float16_t(65519.0f)), 65504.0f);
+  EXPECT_TRUE(std::isinf(float(float16_t(65520.0f))));
+  EXPECT_EQ(float(float16_t(2049.0f)), 2048.0f);
+  EXPECT_EQ(float(float16_t(2051.0f)), 2052.0f);
+  EXPECT_EQ(float(float16_t(0x1p-24f)), 0x1p-24f);
+  EXPECT_EQ(float(float16_t(0x1p-25f)), 0.0f);
+  EXPECT_TRUE(std::signbit(float(float16_t(-0.0f))));
+  EXPECT_TRUE(std::isnan(float(float16_t(NAN))));
+  EXPECT_EQ(float(bfloat16_t(257.0f)), 256.0f);
+  EXPECT_EQ(float(bfloat16_t(259.0f)), 260.0f);
+  EXPECT_TRUE(std::isnan(float(bfloat16_t(NAN))));
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {  // every half survives the round trip
+    float16_t h;
+    h.bits = uint16_t(bits);
+    if (!std::isnan(float(h))) {
+      EXPECT_EQ(float16_t(float(h)).bits, bits);
+    }
+  }
+}
+
+TEST(Array, PrintsLikeNumPy) {
+  EXPECT_EQ(to_string(array(2.5f)), "array(2.5, dtype=float32)");
+  EXPECT_EQ(to_string(array({1, 2, 3, 4}, {2, 2}, int32)),
+            "array([[1, 2],\n       [3, 4]], dtype=int32)");
+  EXPECT_EQ(to_string(transpose(array({1, 2, 3, 4}, {2, 2}, int32))),
+            "array([[1, 3],\n       [2, 4]], dtype=int32)");
+  EXPECT_EQ(to_string(zeros({0})), "array([], dtype=float32)");
+  EXPECT_EQ(to_string(arange(2000)), "array([0, 1, 2, ..., 1997, 1998, 1999], dtype=int32)");
+  EXPECT_EQ(to_string(array(complex64_t(1, -2))), "array(1-2j, dtype=complex64)");
+  EXPECT_EQ(to_string(array(true)), "array(True, dtype=bool_)");
+}
+
+TEST(Memory, CountersFollowArrays) {
+  const size_t before = get_active_memory();
+  {
+    array x = add(zeros({1 << 20}), array(1.0f));
+    x.eval();
+    EXPECT_GE(get_active_memory() - before, size_t{4} << 20);
+  }
+  EXPECT_LE(get_active_memory(), before + (1 << 16));
+  clear_cache();
+  EXPECT_EQ(get_cache_memory(), 0u);
+}
+
+TEST(Memory, TheLimitIsAnErrorWithNumbers) {
+  const size_t limit = set_memory_limit(get_active_memory() + (1 << 20));
+  const array big = add(zeros({1 << 22}), array(1.0f));
+  EXPECT_THROW(big.eval(), std::runtime_error);
+  set_memory_limit(limit);
+  EXPECT_THROW(add(zeros({1 << 30, 1 << 12}), array(1.0f)).eval(), std::runtime_error);
+}
+
+}  // namespace
+}  // namespace hearth
