@@ -7,7 +7,14 @@ namespace hearth::cli {
 
 // A command's callback runs once everything is parsed. It prints its result to stdout and returns;
 // it throws CLI::ValidationError for bad usage (exit 2), any other exception for failure (exit 1).
+void add_generate(CLI::App& app);
+void add_bench(CLI::App& app);
 void add_probe(CLI::App& app);
+void add_info(CLI::App& app);
+void add_tokenize(CLI::App& app);
+void add_logits(CLI::App& app);
+void add_perplexity(CLI::App& app);
+void add_init(CLI::App& app);
 
 /// --threads N: the pool's threads, set before the command runs.
 void add_threads(CLI::App& command);

@@ -51,7 +51,9 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "hearth " HEARTH_VERSION, "Print the version and exit");
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(34);
-  add_probe(app);
+  for (auto add : {add_generate, add_bench, add_probe, add_info, add_tokenize, add_logits,
+                   add_perplexity, add_init})
+    add(app);
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) fmt::print("{}", app.help());

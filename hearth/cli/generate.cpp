@@ -1,0 +1,129 @@
+// hearth generate: text in, text out, then one line of figures.
+#include <fmt/format.h>
+
+#include "hearth/cli/commands.h"
+#include "hearth/cli/model_options.h"
+
+namespace hearth::cli {
+
+namespace {
+
+struct Options : ModelOptions {
+  std::string prompt, prompt_file, ids, stdin_mark;
+  bool ignore_eos = false, json = false;
+  llm::GenerateOptions generate;
+};
+
+// The prompt's ids, and the tokenizer if the folder has one or the prompt needs one.
+std::vector<int> prompt_ids(const Options& o, const llm::LanguageModel& model,
+                            std::optional<llm::Tokenizer>& tokenizer) {
+  const bool text_needed = o.ids.empty();
+  if (text_needed || std::filesystem::exists(o.folder() / "tokenizer.json"))
+    tokenizer = load_tokenizer(o);
+  if (!text_needed) return parse_ids(o.ids);
+  std::string text = o.prompt;
+  if (!o.prompt_file.empty()) text = read_text(o.prompt_file);
+  if (!o.stdin_mark.empty()) text = read_text("-");
+  auto ids = tokenizer->encode(text);
+  if (ids.empty() && !model.facts.bos.empty()) ids.push_back(model.facts.bos[0]);
+  return ids;
+}
+
+void run(Options& o) {
+  if (o.generate.max_tokens < 1) throw CLI::ValidationError("--max-tokens: wanted at least 1");
+  const int prompts = !o.prompt_file.empty() + !o.ids.empty() + !o.stdin_mark.empty();
+  if (prompts > 1) throw CLI::ValidationError("give one of --prompt-file, --ids and -");
+  try {
+    llm::Sampler{o.generate.sampling};  // before the weights are loaded
+  } catch (const std::invalid_argument& error) {
+    throw CLI::ValidationError(error.what());
+  }
+  const auto model = o.load();
+  std::optional<llm::Tokenizer> tokenizer;
+  const auto prompt = prompt_ids(o, *model, tokenizer);
+  if (!o.ignore_eos) o.generate.stop_ids = model->facts.eos;
+  const auto sink = [&](int id, std::string_view text) {
+    if (!o.json) print_out(tokenizer ? std::string(text) : fmt::format("{} ", id));
+    return true;
+  };
+  const auto out = generate(*model, prompt, o.generate, sink, tokenizer ? &*tokenizer : nullptr);
+  const size_t peak = peak_memory_bytes();
+  const auto limit = weights_bandwidth(*model);
+  const double rate = out.decode_tokens_per_s();
+  const double gb_per_s = rate * double(model->facts.bytes_per_token) / 1e9;
+  if (o.json) {
+    const nlohmann::json json = {
+        {"model", o.folder().string()},
+        {"dtype", to_string(model->facts.dtype)},
+        {"device", to_string(default_device())},
+        {"ids", out.ids},
+        {"text", out.text},
+        {"stopped_by", out.stopped_by},
+        {"prompt_tokens", out.prompt_tokens},
+        {"generated_tokens", out.ids.size()},
+        {"time_to_first_token_s", out.time_to_first_token_s},
+        {"prefill", {{"tokens", out.prompt_tokens}, {"tokens_per_s", out.prefill_tokens_per_s()}}},
+        {"decode",
+         {{"tokens", out.ids.empty() ? 0 : out.ids.size() - 1},
+          {"tokens_per_s", rate},
+          {"gb_per_s", gb_per_s},
+          {"bandwidth_fraction", gb_per_s / limit.gb_s.median}}},
+        {"read_bandwidth_gb_s", limit.gb_s.median},
+        {"peak_memory_bytes", peak},
+        {"weights_bytes", model->facts.weights_bytes},
+    };
+    print_out(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    return;
+  }
+  print_out("\n");
+  fmt::print(
+      stderr,
+      "{} tokens; first after {:.1f} ms; prefill {} at {:.1f} tokens/s; decode {:.1f} tokens/s = "
+      "{:.1f} GB/s, {:.0f} % of the read bandwidth ({:.1f} GB/s); peak memory {:.2f} GB\n",
+      out.ids.size(), out.time_to_first_token_s * 1e3, out.prompt_tokens,
+      out.prefill_tokens_per_s(), rate, gb_per_s, 100 * gb_per_s / limit.gb_s.median,
+      limit.gb_s.median, double(peak) / 1e9);
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app) {
+  auto* command = app.add_subcommand("generate", "Continue a text");
+  auto o = std::make_shared<Options>();
+  o->prompt = "Once upon a time";
+  o->add_to(*command);
+  command->add_option("--prompt", o->prompt, "The text to continue")
+      ->capture_default_str()
+      ->type_name("TEXT");
+  command->add_option("--prompt-file", o->prompt_file, "The same, from a file")->type_name("F");
+  command->add_option("--ids", o->ids, "The same, as token ids: 1,2,3")->type_name("IDS");
+  command->add_option("stdin", o->stdin_mark, "-: the text comes from standard input")
+      ->check(CLI::IsMember({"-"}))
+      ->type_name("-");
+  auto& g = o->generate;
+  command->add_option("--max-tokens", g.max_tokens, "Tokens to generate at most")
+      ->capture_default_str();
+  command->add_option("--stop", g.stop_texts, "End before this text (may be given several times)")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  command->add_flag("--ignore-eos", o->ignore_eos, "Go on after the model's end-of-text token");
+  command->add_option("--temp", g.sampling.temperature, "Temperature; 0: the most likely token")
+      ->capture_default_str();
+  command->add_option("--top-k", g.sampling.top_k, "Sample from the K most likely; 0: all")
+      ->capture_default_str();
+  command->add_option("--top-p", g.sampling.top_p, "Sample from the most likely with probability P")
+      ->capture_default_str();
+  command
+      ->add_option("--min-p", g.sampling.min_p,
+                   "Sample from those with P of the best one's probability")
+      ->capture_default_str();
+  command
+      ->add_option("--repetition-penalty", g.sampling.repetition_penalty,
+                   "Above 1: less repetition")
+      ->capture_default_str();
+  command->add_option("--seed", g.sampling.seed, "Seed of sampling")->capture_default_str();
+  command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
+  command->callback([o] { run(*o); });
+}
+
+}  // namespace hearth::cli

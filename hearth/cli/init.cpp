@@ -1,0 +1,76 @@
+// hearth init: a checkpoint of random weights, as a Hugging Face folder that other engines load
+// too.
+#include <fmt/format.h>
+
+#include <fstream>
+
+#include "hearth/cli/commands.h"
+#include "hearth/cli/model_options.h"
+#include "hearth/io/hub.h"
+#include "hearth/io/safetensors.h"
+
+namespace hearth::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string config, out, dtype = "f16";
+  uint64_t seed = 0;
+  bool random_weights = false;
+};
+
+void run(const Options& o) {
+  const fs::path from = find_model(o.config), to = o.out;
+  llm::LoadOptions load;
+  try {
+    load.dtype = llm::parse_dtype(o.dtype);
+  } catch (const std::invalid_argument& error) {
+    throw CLI::ValidationError(error.what());
+  }
+  load.random_weights = true;
+  load.seed = o.seed;
+  const bool there = fs::exists(to) && !(fs::is_directory(to) && fs::is_empty(to));
+  ensure(!there, to.string(), ": is there already; name a folder that is not, or is empty");
+  const auto model = llm::load_model(from, load);
+  std::unordered_map<std::string, array> tensors;
+  for (auto& [name, p] : model->parameters()) tensors.emplace(name, *p);
+  fs::create_directories(to);
+  save_safetensors((to / "model.safetensors").string(), tensors, {{"format", "pt"}});
+  auto json = read_json(from / "config.json");
+  json.erase("torch_dtype");
+  json["dtype"] = json["torch_dtype"] = kDtypeInfo[size_t(model->facts.dtype)].name;
+  std::ofstream config(to / "config.json");
+  config << json.dump(2) << "\n";
+  ensure(config.good(), (to / "config.json").string(), ": could not be written");
+  for (const char* name :
+       {"generation_config.json", "tokenizer.json", "tokenizer_config.json",
+        "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json"})
+    if (fs::exists(from / name)) fs::copy_file(from / name, to / name);
+  fmt::print("{}: {}, {:.2f} GB of random {} weights\n", to.string(), model->facts.type,
+             double(model->facts.weights_bytes) / 1e9, to_string(model->facts.dtype));
+}
+
+}  // namespace
+
+void add_init(CLI::App& app) {
+  auto* command =
+      app.add_subcommand("init", "Write a checkpoint of random weights in the shape of a config");
+  auto o = std::make_shared<Options>();
+  command->add_option("--config", o->config, "A folder with a config.json")
+      ->required()
+      ->type_name("DIR");
+  command
+      ->add_flag("--random-weights", o->random_weights,
+                 "What to fill it with (the only kind there is)")
+      ->required();
+  command->add_option("--dtype", o->dtype, "f16, bf16 or f32")
+      ->capture_default_str()
+      ->type_name("D");
+  command->add_option("--seed", o->seed, "Seed of the weights")->capture_default_str();
+  command->add_option("-o,--output", o->out, "The folder to write")->required()->type_name("DIR");
+  command->callback([o] { run(*o); });
+}
+
+}  // namespace hearth::cli

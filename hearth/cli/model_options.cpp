@@ -1,0 +1,122 @@
+#include "hearth/cli/model_options.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "hearth/backend/cpu/pool.h"
+#include "hearth/cli/commands.h"
+#include "hearth/core/primitive.h"
+#include "hearth/io/hub.h"
+
+namespace hearth::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Beside the installed program, else in the source tree it was built from.
+fs::path shipped_model() {
+  std::error_code none;
+  const fs::path program = fs::read_symlink("/proc/self/exe", none);
+  for (const fs::path& folder :
+       {program.parent_path().parent_path() / "share/hearth/models/tiny-phi",
+        fs::path(HEARTH_SOURCE_DIR) / "models/tiny-phi"})
+    if (fs::exists(folder / "config.json", none)) return folder;
+  ensure(false,
+         "the model that ships with hearth is not where it was installed; name one with --model");
+  return {};
+}
+
+}  // namespace
+
+void ModelOptions::add_to(CLI::App& command) {
+  command
+      .add_option("--model", model,
+                  "A folder, or a name as on the Hub (default: the model that ships)")
+      ->type_name("MODEL");
+  command.add_flag("--random-weights", random_weights,
+                   "Fill the shape of its config.json with random weights");
+  command.add_option("--dtype", dtype, "f16, bf16 or f32 (default: the checkpoint's)")
+      ->type_name("D");
+  command.add_option("--device", device, "Where to run, e.g. cpu")->type_name("D");
+  add_threads(command);
+}
+
+fs::path ModelOptions::folder() const {
+  return model.empty() ? shipped_model() : find_model(model);
+}
+
+std::unique_ptr<llm::LanguageModel> ModelOptions::load() const {
+  llm::LoadOptions options;
+  try {
+    if (!dtype.empty()) options.dtype = llm::parse_dtype(dtype);
+    if (!device.empty()) set_default_device(parse_device(device));
+  } catch (const std::invalid_argument& error) {
+    throw CLI::ValidationError(error.what());
+  }
+  options.random_weights = random_weights;
+  options.seed = seed;
+  return llm::load_model(folder(), options);
+}
+
+llm::Tokenizer load_tokenizer(const ModelOptions& options) {
+  return llm::Tokenizer::load(options.folder());
+}
+
+std::vector<int> parse_ids(const std::string& text) {
+  std::vector<int> ids;
+  size_t at = 0;
+  while (at <= text.size()) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    const std::string word = text.substr(at, comma - at);
+    size_t used = 0;
+    int id = -1;
+    try {
+      id = std::stoi(word, &used);
+    } catch (const std::exception&) {
+    }
+    if (word.empty() || used != word.size() || id < 0)
+      throw CLI::ValidationError(
+          fmt::format("--ids: '{}' is not a token id; wanted e.g. 1,2,3", word));
+    ids.push_back(id);
+    at = comma + 1;
+  }
+  return ids;
+}
+
+std::string read_text(const std::string& path) {
+  if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
+  std::ifstream file(path, std::ios::binary);
+  ensure(file.good() && !fs::is_directory(path), path,
+         ": cannot be read: ", std::strerror(errno ? errno : EISDIR));
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+lab::Bandwidth weights_bandwidth(llm::LanguageModel& model) {
+  std::vector<lab::Bytes> spans;
+  for (auto& [name, p] : model.parameters()) {
+    p->eval();
+    spans.push_back({p->node().data(), p->nbytes()});
+  }
+  return lab::measure_read_bandwidth(spans, cpu::threads());
+}
+
+size_t peak_memory_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return size_t(usage.ru_maxrss) * 1024;
+}
+
+void print_out(std::string_view text) {
+  const bool good =
+      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  ensure(good, "cannot write the output: ", std::strerror(errno));
+}
+
+}  // namespace hearth::cli

@@ -1,0 +1,46 @@
+// What every command that runs a model shares: its options, loading, and the figures it reports.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "hearth/lab/limits.h"
+#include "hearth/llm/generate.h"
+
+namespace hearth::cli {
+
+struct ModelOptions {
+  std::string model;  // empty: the model that ships
+  bool random_weights = false;
+  std::string dtype;   // empty: the checkpoint's
+  std::string device;  // empty: the default
+  uint64_t seed = 0;
+
+  /// --model, --random-weights, --dtype, --device, --threads.
+  void add_to(CLI::App& command);
+  std::filesystem::path folder() const;
+  /// Loads it, on the chosen device.
+  std::unique_ptr<llm::LanguageModel> load() const;
+};
+
+/// The tokenizer of the model's folder.
+llm::Tokenizer load_tokenizer(const ModelOptions& options);
+
+/// Ids as "1,2,3". Throws CLI::ValidationError.
+std::vector<int> parse_ids(const std::string& text);
+
+/// A whole file, or standard input for "-".
+std::string read_text(const std::string& path);
+
+/// The read bandwidth of the loaded weights by all threads of the pool.
+lab::Bandwidth weights_bandwidth(llm::LanguageModel& model);
+
+/// The most memory this process has had, in bytes.
+size_t peak_memory_bytes();
+
+/// Writes text to stdout and throws if that fails (a full disk, a closed pipe).
+void print_out(std::string_view text);
+
+}  // namespace hearth::cli

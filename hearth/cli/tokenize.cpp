@@ -1,0 +1,63 @@
+// hearth tokenize: text to ids and back.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <iostream>
+#include <sstream>
+
+#include "hearth/cli/commands.h"
+#include "hearth/cli/model_options.h"
+
+namespace hearth::cli {
+
+namespace {
+
+struct Options : ModelOptions {
+  bool decode = false, jsonl = false;
+};
+
+std::string line(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+// {"text": ...} -> {"ids": [...]}, or the reverse with --decode.
+void run_jsonl(const Options& o, const llm::Tokenizer& tokenizer) {
+  std::string text;
+  for (int number = 1; std::getline(std::cin, text); ++number) {
+    if (text.empty()) continue;
+    const JsonObject object = JsonObject::parse(text, fmt::format("line {}", number));
+    if (o.decode)
+      print_out(line({{"text", tokenizer.decode(object.naturals("ids"))}}));
+    else
+      print_out(line({{"ids", tokenizer.encode(object.text("text"))}}));
+  }
+}
+
+void run(const Options& o) {
+  const auto tokenizer = load_tokenizer(o);
+  if (o.jsonl) return run_jsonl(o, tokenizer);
+  const std::string text = read_text("-");
+  if (!o.decode) return print_out(fmt::format("{}\n", fmt::join(tokenizer.encode(text), " ")));
+  std::vector<int> ids;
+  std::istringstream words(text);
+  for (std::string word; words >> word;)
+    for (int id : parse_ids(word)) ids.push_back(id);
+  print_out(tokenizer.decode(ids));
+}
+
+}  // namespace
+
+void add_tokenize(CLI::App& app) {
+  auto* command = app.add_subcommand("tokenize", "Text from standard input to token ids, or back");
+  auto o = std::make_shared<Options>();
+  command
+      ->add_option("--model", o->model,
+                   "A folder, or a name as on the Hub (default: the model that ships)")
+      ->type_name("MODEL");
+  command->add_flag("--decode", o->decode, "Ids to text");
+  command->add_flag("--jsonl", o->jsonl,
+                    "Lines {\"text\": ...} in, {\"ids\": [...]} out, and back with --decode");
+  command->callback([o] { run(*o); });
+}
+
+}  // namespace hearth::cli

@@ -1,0 +1,147 @@
+#include "hearth/llm/generate.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "hearth/ops/ops.h"
+
+namespace hearth::llm {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+void check_prompt(const LanguageModel::Facts& facts, std::span<const int> prompt) {
+  check(!prompt.empty(), "generate: the prompt has no tokens");
+  for (int id : prompt)
+    check(id >= 0 && id < facts.vocab_size, "generate: token ", id, " is not in the vocabulary of ",
+          facts.vocab_size);
+  check(int(prompt.size()) <= facts.context_length, "generate: the prompt has ", prompt.size(),
+        " tokens, the model's context is ", facts.context_length, "; shorten the prompt");
+}
+
+// Text is held back while it may be the beginning of a stop text.
+class StopTexts {
+ public:
+  explicit StopTexts(const std::vector<std::string>& stops) : stops_(stops) {
+    for (const std::string& s : stops)
+      check(!s.empty(), "stop: an empty text would stop everything");
+  }
+  /// The part of what came that is certain; sets `hit` when a stop text is complete.
+  std::string push(std::string_view text, bool& hit) {
+    held_ += text;
+    size_t end = std::string::npos;
+    for (const std::string& s : stops_) end = std::min(end, held_.find(s));
+    hit = end != std::string::npos;
+    if (!hit) end = held_.size() - partial();
+    std::string out = held_.substr(0, end);
+    held_.erase(0, end);
+    return out;
+  }
+  std::string rest() { return std::exchange(held_, {}); }
+
+ private:
+  size_t partial() const {  // the longest end of held_ that begins a stop text
+    for (size_t n = held_.size(); n > 0; --n)
+      for (const std::string& s : stops_)
+        if (n < s.size() && s.starts_with(std::string_view(held_).substr(held_.size() - n)))
+          return n;
+    return 0;
+  }
+  const std::vector<std::string>& stops_;
+  std::string held_;
+};
+
+array last_row(const array& logits) {  // (1, 1, vocab) -> (vocab)
+  return reshape(logits, {logits.shape(2)});
+}
+
+}  // namespace
+
+double Generated::prefill_tokens_per_s() const {
+  return prefill_s > 0 ? prompt_tokens / prefill_s : 0;
+}
+double Generated::decode_tokens_per_s() const {
+  return ids.size() > 1 && decode_s > 0 ? double(ids.size() - 1) / decode_s : 0;
+}
+
+array decode_step(LanguageModel& model, KvCache& cache, int token) {
+  const array logits = last_row(model.forward({array({token}, {1, 1}, int32), {}, true}, cache));
+  logits.eval();
+  return logits;
+}
+
+array prefill(LanguageModel& model, KvCache& cache, std::span<const int> prompt, int chunk) {
+  check(chunk > 0, "prefill: chunks of ", chunk, " tokens; wanted at least 1");
+  for (size_t at = 0;; at += size_t(chunk)) {
+    const int n = int(std::min(prompt.size() - at, size_t(chunk)));
+    const array tokens(prompt.begin() + long(at), Shape{1, n}, int32);
+    const array logits = last_row(model.forward({tokens, {}, true}, cache));
+    logits.eval();
+    if (at + size_t(n) == prompt.size()) return logits;
+  }
+}
+
+Generated generate(LanguageModel& model, std::span<const int> prompt,
+                   const GenerateOptions& options, const Sink& sink, const Tokenizer* tokenizer) {
+  check_prompt(model.facts, prompt);
+  check(options.max_tokens > 0, "generate: ", options.max_tokens,
+        " tokens asked; wanted at least 1");
+  check(tokenizer || options.stop_texts.empty(), "generate: stop texts need a tokenizer");
+  Generated out;
+  out.prompt_tokens = int(prompt.size());
+  out.stopped_by = "length";
+  Sampler sampler(options.sampling);
+  StopTexts stops(options.stop_texts);
+  std::optional<StreamDecoder> decoder;
+  if (tokenizer) decoder.emplace(*tokenizer, /*skip_special=*/true);
+  std::vector<int> seen(prompt.begin(), prompt.end());
+  KvCache cache = model.make_cache();
+  // The last token needs no room: its logits are never asked for.
+  const int room = model.facts.context_length - out.prompt_tokens + 1;
+
+  const auto start = Clock::now();
+  array logits = prefill(model, cache, prompt, options.prefill_chunk);
+  out.prefill_s = seconds(start, Clock::now());
+  Clock::time_point first, last;
+  auto emit = [&](int id, std::string text) {
+    out.text += text;
+    return !sink || sink(id, text);
+  };
+  while (true) {
+    const int id = sampler(logits, seen);
+    if (std::find(options.stop_ids.begin(), options.stop_ids.end(), id) != options.stop_ids.end()) {
+      out.stopped_by = "token";
+      break;
+    }
+    last = Clock::now();
+    if (out.ids.empty()) first = last;
+    out.ids.push_back(id);
+    seen.push_back(id);
+    bool hit = false;
+    const bool go_on = emit(id, decoder ? stops.push(decoder->push(id), hit) : std::string());
+    if (hit) out.stopped_by = "text";
+    if (hit || !go_on) {
+      if (!hit) out.stopped_by = "caller";
+      break;
+    }
+    if (int(out.ids.size()) == std::min(options.max_tokens, room)) break;
+    logits = decode_step(model, cache, id);
+  }
+  if (decoder && out.stopped_by != "text") {
+    bool hit = false;
+    std::string rest = stops.push(decoder->finish(), hit);
+    if (!hit) rest += stops.rest();
+    if (!rest.empty()) emit(out.ids.empty() ? -1 : out.ids.back(), rest);
+  }
+  if (!out.ids.empty()) {
+    out.time_to_first_token_s = seconds(start, first);
+    out.decode_s = seconds(first, last);
+  }
+  return out;
+}
+
+}  // namespace hearth::llm

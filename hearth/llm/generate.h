@@ -1,0 +1,51 @@
+// Tokens out: prefill in chunks, decode, stop rules.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "hearth/llm/model.h"
+#include "hearth/llm/sampler.h"
+#include "hearth/llm/tokenizer.h"
+
+namespace hearth::llm {
+
+struct GenerateOptions {
+  int max_tokens = 200;
+  std::vector<int> stop_ids;            // generation ends before one of them; the model's eos, say
+  std::vector<std::string> stop_texts;  // and before one of these (with a tokenizer)
+  int prefill_chunk = 512;              // prompt tokens per step
+  SamplingOptions sampling;
+};
+
+struct Generated {
+  std::vector<int> ids;
+  std::string text;        // with a tokenizer; without the stop text
+  std::string stopped_by;  // "length", "token", "text", "caller"
+  int prompt_tokens = 0;
+  double prefill_s = 0;  // from the start to the prompt's logits
+  double time_to_first_token_s = 0;
+  double decode_s = 0;  // from the first token to the last
+
+  double prefill_tokens_per_s() const;
+  /// (N - 1) tokens over the time between the first and the last; 0 for fewer than two.
+  double decode_tokens_per_s() const;
+};
+
+/// Called with each token and, with a tokenizer, the text it made certain; false ends generation.
+using Sink = std::function<bool(int id, std::string_view text)>;
+
+/// Continues `prompt`. Without a tokenizer text is empty and stop_texts must be too. Throws for an
+/// empty prompt, ids outside the vocabulary, and a prompt that the context has no room for.
+Generated generate(LanguageModel& model, std::span<const int> prompt,
+                   const GenerateOptions& options, const Sink& sink = {},
+                   const Tokenizer* tokenizer = nullptr);
+
+/// One step of every decoding program, the tests' and the benchmark's too: token in, logits (vocab)
+/// of the next position out, computed.
+array decode_step(LanguageModel& model, KvCache& cache, int token);
+
+/// Feeds a prompt in chunks; logits (vocab) of its last position, computed.
+array prefill(LanguageModel& model, KvCache& cache, std::span<const int> prompt, int chunk = 512);
+
+}  // namespace hearth::llm

@@ -1,0 +1,180 @@
+#include "hearth/llm/model.h"
+
+#include <map>
+
+#include "hearth/backend/cpu/pool.h"
+#include "hearth/base/system.h"
+#include "hearth/core/eval.h"
+#include "hearth/io/checkpoint.h"
+#include "hearth/llm/registry.h"
+#include "hearth/ops/ops.h"
+
+namespace hearth::llm {
+
+array LanguageModel::forward(const Step& step, KvCache& cache) {
+  const array& tokens = step.tokens;
+  check(tokens.ndim() == 2 && tokens.shape(0) == cache.batch() && tokens.shape(1) > 0,
+        "forward: tokens of shape ", tokens.shape(), ", wanted (", cache.batch(), ", 1 or more)");
+  const int batch = tokens.shape(0), length = tokens.shape(1);
+  const std::vector<int> lengths =
+      step.lengths.empty() ? std::vector<int>(size_t(batch), length) : step.lengths;
+  check(int(lengths.size()) == batch, "forward: ", lengths.size(), " lengths for ", batch, " rows");
+  for (int n : lengths)
+    check(n > 0 && n <= length, "forward: a row of ", n, " tokens in a step of ", length);
+  cache.reserve(length);
+  array h = hidden(tokens, cache);  // (batch, length, hidden)
+  cache.advance(lengths);
+  if (step.last_only && length > 1) {
+    Arrays last;
+    for (int b = 0; b < batch; ++b)
+      last.push_back(slice(h, {b, lengths[b] - 1, 0}, {b + 1, lengths[b], h.shape(2)}));
+    h = batch == 1 ? last[0] : concatenate(last, 0);  // (batch, 1, hidden)
+  }
+  return logits(h);
+}
+
+KvCache LanguageModel::make_cache(int batch) const {
+  return KvCache({facts.layers, facts.kv_heads, facts.head_dim, facts.context_length, facts.dtype},
+                 batch);
+}
+
+Dtype parse_dtype(std::string_view text) {
+  for (Dtype d : {float16, bfloat16, float32})
+    if (text == kDtypeInfo[size_t(d)].name || text == to_string(d)) return d;
+  check(false, "dtype '", text, "' is not one of f16, bf16, f32");
+  return float32;
+}
+
+RopeConfig read_rope(const JsonObject& config, int head_dim) {
+  const JsonObject parameters = config.object("rope_parameters");  // transformers 5
+  const JsonObject scaling = config.object("rope_scaling");        // transformers 4
+  for (const JsonObject* rope : {&parameters, &scaling}) {
+    const std::string type = rope->text("rope_type", rope->text("type", "default"));
+    ensure(type == "default", config.where(), ": rope type ", in_quotes(type),
+           " is not known; known: default");
+  }
+  const auto number = [&](const char* key, double fallback) {
+    return parameters.positive_number(key, config.positive_number(key, fallback));
+  };
+  const double part = number("partial_rotary_factor", 1.0);
+  const int dims = int(part * head_dim);
+  ensure(dims <= head_dim && dims % 2 == 0, config.where(), ": partial_rotary_factor ", part,
+         " rotates ", dims, " of ", head_dim, " dimensions; wanted an even number of at most all");
+  return {dims, float(number("rope_theta", 10000.0))};
+}
+
+fast::Activation read_activation(const JsonObject& config, const std::string& fallback) {
+  static const std::map<std::string, fast::Activation> known = {
+      {"gelu", fast::Activation::gelu},
+      {"gelu_fast", fast::Activation::gelu_approx},
+      {"gelu_new", fast::Activation::gelu_approx},
+      {"gelu_pytorch_tanh", fast::Activation::gelu_approx},
+      {"relu", fast::Activation::relu},
+      {"silu", fast::Activation::silu},
+  };
+  const std::string name = config.text("hidden_act", fallback);
+  const auto found = known.find(name);
+  if (found != known.end()) return found->second;
+  std::string names;
+  for (auto& [k, v] : known) names += (names.empty() ? "" : ", ") + k;
+  ensure(false, config.where(), ": hidden_act ", in_quotes(name), " is not known; known: ", names);
+  return {};
+}
+
+namespace {
+
+std::vector<int> ids_of(const std::filesystem::path& folder, const JsonObject& config,
+                        const char* key) {
+  const auto path = folder / "generation_config.json";
+  if (std::filesystem::exists(path)) {
+    auto ids = JsonObject::read(path).naturals(key);
+    if (!ids.empty()) return ids;
+  }
+  return config.naturals(key);
+}
+
+// The dtype named in config.json; float32 when none is.
+Dtype config_dtype(const JsonObject& config) {
+  return parse_dtype(config.text("dtype", config.text("torch_dtype", "float32")));
+}
+
+void check_memory(size_t weights) {
+  const auto available = available_memory_bytes();
+  ensure(!available || weights <= *available, "load: the weights need ", weights >> 20, " MiB, ",
+         available.value_or(0) >> 20, " MiB are free; use a smaller --dtype or a smaller model");
+}
+
+}  // namespace
+
+std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
+                                          const LoadOptions& options) {
+  const JsonObject config = JsonObject::read(folder / "config.json");
+  std::unique_ptr<LanguageModel> model = make_model(config);
+  auto& facts = model->facts;
+  facts.bos = ids_of(folder, config, "bos_token_id");
+  facts.eos = ids_of(folder, config, "eos_token_id");
+  facts.dtype = options.dtype.value_or(config_dtype(config));
+  nn::Parameters parameters = model->parameters();
+  size_t elements = 0;
+  for (auto& [name, p] : parameters) elements += p->size();
+  check_memory(elements * size_of(facts.dtype));
+  if (options.random_weights) {
+    fill_random(parameters, facts.dtype, options.seed);
+  } else {
+    nn::load(parameters, load_checkpoint(folder),
+             [&](const std::string& key) { return model->rename(key); });
+    Arrays changed;
+    for (auto& [name, p] : parameters)
+      if (p->dtype() != facts.dtype) changed.push_back(*p = astype(*p, facts.dtype));
+    eval(changed);
+  }
+  for (auto& [name, p] : parameters) {
+    facts.weights_bytes += p->nbytes();
+    const bool looked_up =
+        name.ends_with("embed_tokens.weight") && parameters.contains("lm_head.weight");
+    if (!looked_up) facts.bytes_per_token += p->nbytes();
+  }
+  return model;
+}
+
+namespace {
+
+uint64_t splitmix64(uint64_t x) {  // Steele, Lea, Flood 2014: a full-period mixing of a counter
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+  return x ^ x >> 31;
+}
+
+}  // namespace
+
+void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed) {
+  constexpr int64_t kChunk = 1 << 20;  // elements: one seed each
+  constexpr float kSpread = 0.02f;     // initializer_range of Phi and most others
+  uint64_t tensor = 0;
+  for (auto& [name, p] : parameters) {
+    ++tensor;
+    const bool norm = name.find("norm") != std::string::npos && name.ends_with("weight");
+    const int64_t n = int64_t(p->size());
+    visit(Types<float16_t, bfloat16_t, float>{}, dtype, "random weights", [&]<class T>() {
+      // 4,096 values of a uniform distribution with the wanted deviation; looked up by random bits.
+      std::vector<T> table(4096);
+      for (size_t i = 0; i < table.size(); ++i)
+        table[i] = T((norm ? 1.0f : 0.0f) + kSpread * 1.7320508f * (float(i) - 2047.5f) / 2048.0f);
+      Buffer buffer = host_memory().allocate(size_t(n) * sizeof(T));
+      T* out = static_cast<T*>(buffer.data);
+      cpu::parallel_for((n + kChunk - 1) / kChunk, [&](int64_t chunk) {
+        uint64_t state = splitmix64(seed * 0x100000001b3u + (tensor << 32) + uint64_t(chunk));
+        const int64_t end = std::min(n, (chunk + 1) * kChunk);
+        for (int64_t i = chunk * kChunk; i < end;) {
+          uint64_t bits = splitmix64(state++);
+          for (int k = 0; k < 5 && i < end; ++k, bits >>= 12) out[i++] = table[bits & 4095];
+        }
+      });
+      *p =
+          array(buffer.data, p->shape(), dtype, [buffer](void*) { host_memory().release(buffer); });
+    });
+  }
+}
+
+}  // namespace hearth::llm

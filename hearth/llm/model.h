@@ -1,0 +1,83 @@
+// What every language model offers, and how one is made from a checkpoint folder.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hearth/io/json.h"
+#include "hearth/llm/kv_cache.h"
+#include "hearth/nn/module.h"
+#include "hearth/ops/fast.h"
+
+namespace hearth::llm {
+
+/// What to compute for one step.
+struct Step {
+  array tokens;              // int32 (batch, length), rows padded on the right
+  std::vector<int> lengths;  // tokens of each row that count; empty: all
+  bool last_only = false;    // logits of each row's last token only
+};
+
+class LanguageModel {
+ public:
+  virtual ~LanguageModel() = default;
+  /// Appends the tokens to the cache and gives their logits: (batch, length, vocab), or
+  /// (batch, 1, vocab) with last_only. Throws when a row outgrows the context.
+  array forward(const Step& step, KvCache& cache);
+  virtual nn::Parameters parameters() = 0;
+  /// A checkpoint's key as a parameter's name; the same unless a model says otherwise.
+  virtual std::string rename(const std::string& key) const { return key; }
+  KvCache make_cache(int batch = 1) const;
+
+  /// Set by load_model.
+  struct Facts {
+    std::string type;  // model_type of config.json
+    int vocab_size = 0, context_length = 0, layers = 0, kv_heads = 0, head_dim = 0;
+    Dtype dtype = float32;
+    size_t weights_bytes = 0;    // of all parameters
+    size_t bytes_per_token = 0;  // of those that every decoded token reads: all but the embedding
+    std::vector<int> bos, eos;   // from generation_config.json, else config.json
+  } facts;
+
+ protected:
+  /// tokens (batch, length) -> hidden states (batch, length, hidden), cache written, not advanced.
+  virtual array hidden(const array& tokens, KvCache& cache) = 0;
+  /// hidden states -> logits.
+  virtual array logits(const array& hidden) = 0;
+};
+
+struct LoadOptions {
+  std::optional<Dtype> dtype;   // default: the checkpoint's
+  bool random_weights = false;  // only config.json is read
+  uint64_t seed = 0;            // of the random weights
+};
+
+/// The model in `folder` (config.json's model_type chooses the class), its weights mapped without a
+/// copy where the dtype is the checkpoint's. Throws with every missing, unused or mis-shaped tensor
+/// named, or when the memory would not suffice.
+std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
+                                          const LoadOptions& options = {});
+
+/// Fills every parameter with values of the spread that training starts from, each in its own
+/// memory: fast, in parallel, the same for a seed on any number of threads.
+void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed);
+
+/// The known values of model_type.
+std::vector<std::string> known_models();
+
+/// "f16", "float16", "bf16", ... of a floating-point dtype that models run in.
+Dtype parse_dtype(std::string_view text);
+
+/// Rotary embedding as config.json gives it, at the top or under rope_parameters / rope_scaling.
+struct RopeConfig {
+  int dims;  // of each head, that are rotated
+  float base;
+};
+RopeConfig read_rope(const JsonObject& config, int head_dim);
+
+/// hidden_act; `fallback` where the file does not say. Throws naming those that are known.
+fast::Activation read_activation(const JsonObject& config, const std::string& fallback);
+
+}  // namespace hearth::llm

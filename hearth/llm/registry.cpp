@@ -1,0 +1,34 @@
+#include "hearth/llm/registry.h"
+
+#include <map>
+
+namespace hearth::llm {
+
+namespace {
+using Make = std::unique_ptr<LanguageModel> (*)(const JsonObject&);
+const std::map<std::string, Make, std::less<>> kModels = {
+    {"phi", make_phi},
+};
+}  // namespace
+
+std::vector<std::string> known_models() {
+  std::vector<std::string> names;
+  for (auto& [name, make] : kModels) names.push_back(name);
+  return names;
+}
+
+std::unique_ptr<LanguageModel> make_model(const JsonObject& config) {
+  const std::string type = config.text("model_type");
+  const auto found = kModels.find(type);
+  if (found == kModels.end()) {
+    std::string known;
+    for (const std::string& name : known_models()) known += (known.empty() ? "" : ", ") + name;
+    ensure(false, config.where(), ": model_type ", in_quotes(type),
+           " is not known; known: ", known);
+  }
+  auto model = found->second(config);
+  model->facts.type = type;
+  return model;
+}
+
+}  // namespace hearth::llm
