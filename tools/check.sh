@@ -1,0 +1,15 @@
+#!/bin/sh
+# What every commit must pass beside the tests: format, layers, ASCII, nothing unfinished.
+set -eu
+cd "$(dirname "$0")/.."
+tools/check_layers.py
+clang_format=$(command -v clang-format-14 || command -v clang-format)
+git ls-files '*.h' '*.cpp' | xargs "$clang_format" --dry-run --Werror
+if git ls-files '*.h' '*.cpp' '*.cu' '*.inc' | xargs grep -nP '[^\x00-\x7F]'; then
+  echo "source files are ASCII only" >&2
+  exit 1
+fi
+if git grep -nE '\b(TODO|FIXME|XXX)\b' -- '*.h' '*.cpp' '*.cu' '*.inc' '*.py' '*.sh' ':!tools/check.sh'; then
+  echo "unfinished work is an issue, not a comment" >&2
+  exit 1
+fi
