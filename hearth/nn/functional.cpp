@@ -47,7 +47,6 @@ array celu(const array& x, float alpha) {
   return add(positive_part(x), multiply(like(alpha, x), tail));
 }
 array selu(const array& x) { return multiply(elu(x, 1.67326f), like(1.0507, x)); }
-array log_softmax(const array& x, int axis) { return subtract(x, logsumexp(x, axis, true)); }
 array softmin(const array& x, int axis) { return softmax(negative(x), axis); }
 array log_sigmoid(const array& x) { return negative(softplus(negative(x))); }
 array softsign(const array& x) { return divide(x, add(like(1, x), abs(x))); }

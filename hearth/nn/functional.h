@@ -10,6 +10,7 @@ namespace hearth::nn {
 
 using hearth::gelu;         // by erf
 using hearth::gelu_approx;  // by tanh
+using hearth::log_softmax;
 using hearth::relu;
 using hearth::sigmoid;
 using hearth::silu;
@@ -33,8 +34,6 @@ array elu(const array& x, float alpha = 1.0f);
 array celu(const array& x, float alpha = 1.0f);
 /// 1.0507 elu(x, 1.67326)
 array selu(const array& x);
-/// x - logsumexp(x) along the axis
-array log_softmax(const array& x, int axis = -1);
 /// e^-x / sum(e^-x) along the axis
 array softmin(const array& x, int axis = -1);
 /// -softplus(-x)
