@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hearth/core/primitive.h"
+#include "hearth/ops/movement.h"
 
 namespace hearth {
 
@@ -25,17 +26,9 @@ array foreign_array(std::shared_ptr<const void> keeper, const std::byte* data,
 }
 
 array row_major(const array& a) {
-  if (row_contiguous(a.shape(), a.strides())) return a;
-  auto bytes = host_bytes(a.nbytes());
-  visit(AllTypes{}, a.dtype(), "row_major", [&]<class T>() {
-    using Plain =
-        std::conditional_t<std::same_as<T, bool>, uint8_t, T>;  // vector<bool> has no data
-    const auto values = a.to_vector<Plain>();
-    std::memcpy(bytes.get(), values.data(), a.nbytes());
-  });
-  const std::byte* data = bytes.get();
-  const std::vector<int64_t> shape(a.shape().begin(), a.shape().end());
-  return foreign_array(std::move(bytes), data, shape, a.dtype(), "row_major");
+  const array values = contiguous(a);
+  values.eval();
+  return values;
 }
 
 std::span<const std::byte> bytes_of(const array& a) { return {a.node().data(), a.nbytes()}; }

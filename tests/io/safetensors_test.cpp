@@ -7,6 +7,7 @@
 
 #include "hearth/io/checkpoint.h"
 #include "hearth/io/safetensors_header.h"
+#include "hearth/ops/ops.h"
 #include "tests/io/golden_values.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
@@ -62,6 +63,15 @@ TEST(Safetensors, SavesNothingButMetadataToo) {
   EXPECT_EQ(metadata.at("b"), "2");
 }
 
+TEST(Safetensors, SavesViewsRowMajor) {
+  testing::TempFolder folder;
+  const auto file = (folder / "t.safetensors").string();
+  save_safetensors(file, {{"t", transpose(golden_values().at("int32"))}});
+  const array back = load_safetensors(file).first.at("t");
+  EXPECT_EQ(back.shape(), (Shape{3, 2}));
+  EXPECT_EQ(back.to_vector<int32_t>(), (std::vector<int32_t>{0, 100, 1, INT32_MAX, 2, INT32_MIN}));
+}
+
 TEST(Safetensors, ReplacesTheFileItStillReads) {
   testing::TempFolder folder;
   const auto file = (folder / "w.safetensors").string();
@@ -99,6 +109,19 @@ TEST(Safetensors, LeavesTensorsWhereTheFileIsMappedAtAnyAlignment) {
   EXPECT_EQ(b.to_vector<float>(), (std::vector<float>{1.5f, -2.0f}));
   EXPECT_NE(reinterpret_cast<uintptr_t>(b.data<float>()) % alignof(float), 0u);
   EXPECT_EQ(get_active_memory(), active);
+}
+
+TEST(Safetensors, OperationsNeverWriteTheMapping) {
+  testing::TempFolder folder;
+  const std::vector<float> ones(5000, 1.0f);  // more than a page
+  const auto file = (folder / "w.safetensors").string();
+  save_safetensors(file, {{"w", array(ones.begin(), Shape{5000}, float32)}});
+  const auto before = content_of(file);
+  // the only handle dies: were the memory ours, the sum would be written in its place
+  array sum = load_safetensors(file).first.at("w") + 1.0f;
+  sum = sum + 1.0f;
+  EXPECT_EQ(sum.to_vector<float>(), std::vector<float>(5000, 3.0f));
+  EXPECT_EQ(content_of(file), before);
 }
 
 TEST(Safetensors, RefusesBoolsThatAreNone) {
