@@ -18,6 +18,7 @@ namespace {
 
 constexpr size_t kAlign = 64;
 constexpr size_t kHuge = size_t{2} << 20;  // from here on, blocks are mapped with huge pages
+constexpr size_t kPage = 4096;
 constexpr size_t kSmall = 4096;            // up to here, blocks are recycled by exact size class
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
@@ -101,7 +102,7 @@ Buffer BufferCache::allocate(size_t bytes) {
          m.active, " in use, the limit is ", m.limit,
          "; use a smaller batch, context or dtype, or set_memory_limit");
   size_t size = std::max(bytes, kAlign);
-  size = round_up(size, size < kHuge ? kAlign : kHuge);
+  size = round_up(size, size < kHuge ? kAlign : kPage);
   void* p = m.reuse(size);
   if (p) {
     m.cached -= size;
