@@ -79,10 +79,11 @@ void for_blocks(std::span<const Product> products, const Count& count, const Bod
   });
 }
 
-/// Few rows: the rows of b, contiguous along k, stream through registers once.
+/// Few rows: the rows of b, contiguous along k, stream through registers; from memory only once,
+/// for more than kMaxRows rows of a find a block of b still in the cache.
 void streamed(Dtype dtype, const Left& a, std::span<const Product> products) {
-  constexpr int64_t kMost = 512;  // rows of a block
-  constexpr int64_t kBlockBytes = 256 << 10;
+  constexpr int64_t kMost = 512;              // rows of a block
+  constexpr int64_t kBlockBytes = 512 << 10;  // four runs of 128 KB
   const int64_t row_bytes = std::max<int64_t>(1, a.k * int64_t(size_of(dtype)));
   const int64_t rows = std::clamp<int64_t>(round_up(kBlockBytes / row_bytes, 8), 8, kMost);
   for_blocks(
@@ -90,67 +91,136 @@ void streamed(Dtype dtype, const Left& a, std::span<const Product> products) {
       [&](const Product& p, int64_t block) {
         alignas(64) double sums[kernels::kMaxRows * kMost];
         const int64_t j = block * rows, count = std::min(rows, p.n - j);
-        kernels::dot_rows(dtype, {int(a.m), count, a.k, a.data, a.row, p.b + j * p.b_n, p.b_n,
-                                  reinterpret_cast<float*>(sums), count});
-        for (int64_t i = 0; i < a.m; ++i)
-          p.finish(dtype, i, j, count, bytes(sums) + i * count * int64_t(kernels::sum_size(dtype)));
+        for (int64_t i = 0; i < a.m; i += kernels::kMaxRows) {
+          const int m = int(std::min<int64_t>(kernels::kMaxRows, a.m - i));
+          kernels::dot_rows(dtype, {m, count, a.k, a.data + i * a.row, a.row, p.b + j * p.b_n,
+                                    p.b_n, reinterpret_cast<float*>(sums), count});
+          for (int r = 0; r < m; ++r)
+            p.finish(dtype, i + r, j, count,
+                     bytes(sums) + r * count * int64_t(kernels::sum_size(dtype)));
+        }
       });
 }
 
-/// How a product is cut: all of a (at most kChunk rows) is packed; then each task packs a block of
-/// b that fits in L2 and runs all of a over it, so that each element of b is read from memory once.
-struct Blocking {
-  static constexpr int64_t kChunk = 768;
-  int64_t kc, nc, mc;  // a k block, a task's columns and rows
+/// The cache lines of the block of b that is packed next: asked for while tiles compute, since a
+/// block's short rows are what processors prefetch worst by themselves.
+struct Ahead {
+  const std::byte* line = nullptr;
+  int64_t length = 0, apart = 0, rows = 0;  // bytes of a row, between rows; rows left
+  int64_t at = 0;
+
+  void fetch(int64_t lines) {
+    for (; lines > 0 && rows > 0; --lines) {
+      __builtin_prefetch(line + at, 0, 2);
+      at += 64;
+      if (at >= length) {
+        at = 0;
+        line += apart;
+        --rows;
+      }
+    }
+  }
+};
+
+/// The blocked product: all of a (kChunk rows of it) is packed; then each task packs a block of b
+/// that fits in L2 and runs all of a over it, so that b is read from memory once. The order in
+/// which a sum is added up depends on kKBytes alone.
+constexpr int64_t kChunk = 768;    // rows of a
+constexpr int64_t kKBytes = 1536;  // of a packed row in a block: 384 in f32, 768 in bf16
+constexpr int64_t kMostColumns = 256, kLeastPanels = 8;
+
+struct Blocked {
+  Dtype dtype;
+  const Gemm& parts;
+  Left a;
+  int64_t m0, m;  // the chunk of a
+  const std::byte* packed_a;
+  int64_t nc;       // columns of a task
+  int64_t m_parts;  // tasks that share a block of b
+  int64_t packed = int64_t(parts.packed), mr = parts.mr, nr = parts.nr;
+  int64_t kc = kKBytes / packed, k_blocks = ceil_div(a.k, kc);
+  int64_t panels = ceil_div(m, mr);
+
+  int64_t k_of(int64_t kb) const { return std::min(kc, a.k - kb * kc); }
+  int64_t packed_k(int64_t kb) const { return round_up(k_of(kb), parts.k_step); }
+  /// Where panel i of k block kb starts in packed a: the blocks before it are whole.
+  int64_t a_at(int64_t kb, int64_t i) const {
+    return (kb * kc * panels * mr + i * mr * packed_k(kb)) * packed;
+  }
+  int64_t a_bytes() const { return panels * mr * round_up(a.k, parts.k_step) * packed; }
+
+  void pack_a(std::byte* to) const {
+    parallel_for(k_blocks * panels, [&](int64_t task) {
+      const int64_t kb = task / panels, i = task % panels;
+      parts.pack(a.data + (m0 + i * mr) * a.row + kb * kc * a.col, a.row, a.col,
+                 std::min(mr, m - i * mr), k_of(kb), mr, to + a_at(kb, i));
+    });
+  }
+
+  int64_t tasks(const Product& p) const { return ceil_div(p.n, nc) * m_parts; }
+
+  Ahead ahead(const Product& p, int64_t j0, int64_t kb) const {
+    if (j0 >= p.n) return {};
+    const int64_t size = int64_t(size_of(dtype)), n = std::min(nc, p.n - j0);
+    const std::byte* start = p.b + j0 * p.b_n + kb * kc * p.b_k;
+    if (p.b_k == size) return {start, k_of(kb) * size, p.b_n, n};
+    if (p.b_n == size) return {start, n * size, p.b_k, k_of(kb)};
+    return {};
+  }
+
+  void run(const Product& p, int64_t task) const {
+    const int64_t j0 = task / m_parts * nc, n = std::min(nc, p.n - j0);
+    const int64_t first = panels * (task % m_parts) / m_parts;
+    const int64_t last = panels * (task % m_parts + 1) / m_parts;
+    const int64_t b_panels = ceil_div(n, nr), padded_n = b_panels * nr;
+    const int64_t rows = std::min(m, last * mr) - first * mr;
+    const int64_t sum_size = int64_t(kernels::sum_size(dtype));
+    thread_local Scratch b_scratch, sum_scratch;
+    std::byte* const packed_b = b_scratch.get(size_t(padded_n * kc * packed));
+    std::byte* const sums = sum_scratch.get(size_t(rows * padded_n * sum_size));
+    if (k_blocks == 0) std::memset(sums, 0, size_t(rows * padded_n * sum_size));
+    for (int64_t kb = 0; kb < k_blocks; ++kb) {
+      const int64_t k = packed_k(kb);
+      for (int64_t j = 0; j < b_panels; ++j)
+        parts.pack(p.b + (j0 + j * nr) * p.b_n + kb * kc * p.b_k, p.b_n, p.b_k,
+                   std::min(nr, n - j * nr), k_of(kb), nr, packed_b + j * nr * k * packed);
+      Ahead next = kb + 1 < k_blocks ? ahead(p, j0, kb + 1) : ahead(p, j0 + nc * threads(), 0);
+      const int64_t lines =
+          ceil_div(next.rows * ceil_div(next.length, 64), (last - first) * b_panels);
+      for (int64_t i = first; i < last; ++i)
+        for (int64_t j = 0; j < b_panels; ++j) {
+          next.fetch(lines);
+          parts.tile(std::min(mr, m - i * mr), k / parts.k_step, packed_a + a_at(kb, i),
+                     packed_b + j * nr * k * packed,
+                     sums + ((i - first) * mr * padded_n + j * nr) * sum_size, padded_n, kb > 0);
+        }
+    }
+    for (int64_t i = 0; i < rows; ++i)
+      p.finish(dtype, m0 + first * mr + i, j0, n, sums + i * padded_n * sum_size);
+  }
 };
 
 void blocked(Dtype dtype, const Left& a, std::span<const Product> products) {
   const Gemm& parts = kernels::gemm_parts(dtype);
-  const int64_t sum_size = int64_t(kernels::sum_size(dtype)), packed = int64_t(parts.packed);
-  const int64_t mr = parts.mr, nr = parts.nr;
-  const int64_t kc = 1536 / packed, k_blocks = ceil_div(a.k, kc);
-  const int64_t nc = round_up(256, nr);
-  const auto packed_k = [&](int64_t kb) {
-    return round_up(std::min(kc, a.k - kb * kc), parts.k_step);
-  };
-  for (int64_t m0 = 0; m0 < a.m; m0 += Blocking::kChunk) {
-    const int64_t m = std::min(Blocking::kChunk, a.m - m0);
-    const int64_t panels = ceil_div(m, mr), padded_m = panels * mr;
+  int64_t total_n = 0;
+  for (const Product& p : products) total_n += p.n;
+  // Enough tasks that threads end together: narrower blocks first, then a divided too.
+  const int64_t wanted = 8 * threads();
+  const int64_t nc = std::clamp(round_up(ceil_div(total_n, wanted), parts.nr),
+                                round_up(64, parts.nr), round_up(kMostColumns, parts.nr));
+  for (int64_t m0 = 0; m0 < a.m; m0 += kChunk) {
+    const int64_t m = std::min(kChunk, a.m - m0);
+    const int64_t m_parts =
+        std::clamp<int64_t>(wanted / 2 / std::max<int64_t>(1, ceil_div(total_n, nc)), 1,
+                            std::max<int64_t>(1, ceil_div(m, parts.mr) / kLeastPanels));
+    Blocked job{dtype, parts, a, m0, m, nullptr, nc, m_parts};
     thread_local Scratch a_scratch;
-    std::byte* const packed_a = a_scratch.get(size_t(padded_m * round_up(a.k, 2) * packed));
-    // Panel i of k block kb: blocks before it are whole, so no table is needed.
-    const auto a_panel = [&](int64_t kb, int64_t i) {
-      return packed_a + (kb * kc * padded_m + i * mr * packed_k(kb)) * packed;
-    };
-    parallel_for(k_blocks * panels, [&](int64_t task) {
-      const int64_t kb = task / panels, i = task % panels;
-      parts.pack(a.data + (m0 + i * mr) * a.row + kb * kc * a.col, a.row, a.col,
-                 std::min(mr, m - i * mr), std::min(kc, a.k - kb * kc), mr, a_panel(kb, i));
-    });
+    std::byte* const packed_a = a_scratch.get(size_t(job.a_bytes()));
+    job.pack_a(packed_a);
+    job.packed_a = packed_a;
     for_blocks(
-        products, [&](const Product& p) { return ceil_div(p.n, nc); },
-        [&](const Product& p, int64_t block) {
-          const int64_t j0 = block * nc, n = std::min(nc, p.n - j0);
-          const int64_t b_panels = ceil_div(n, nr), padded_n = b_panels * nr;
-          thread_local Scratch b_scratch, c_scratch;
-          std::byte* const packed_b = b_scratch.get(size_t(padded_n * kc * packed));
-          std::byte* const sums = c_scratch.get(size_t(m * padded_n * sum_size));
-          if (k_blocks == 0) std::memset(sums, 0, size_t(m * padded_n * sum_size));
-          for (int64_t kb = 0; kb < k_blocks; ++kb) {
-            const int64_t k = packed_k(kb);
-            for (int64_t j = 0; j < b_panels; ++j)
-              parts.pack(p.b + (j0 + j * nr) * p.b_n + kb * kc * p.b_k, p.b_n, p.b_k,
-                         std::min(nr, n - j * nr), std::min(kc, a.k - kb * kc), nr,
-                         packed_b + j * nr * k * packed);
-            for (int64_t i = 0; i < panels; ++i)
-              for (int64_t j = 0; j < b_panels; ++j)
-                parts.tile(std::min(mr, m - i * mr), k / parts.k_step, a_panel(kb, i),
-                           packed_b + j * nr * k * packed,
-                           sums + (i * mr * padded_n + j * nr) * sum_size, padded_n, kb > 0);
-          }
-          for (int64_t i = 0; i < m; ++i)
-            p.finish(dtype, m0 + i, j0, n, sums + i * padded_n * sum_size);
-        });
+        products, [&](const Product& p) { return job.tasks(p); },
+        [&](const Product& p, int64_t task) { job.run(p, task); });
   }
 }
 

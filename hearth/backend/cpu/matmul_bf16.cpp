@@ -1,7 +1,7 @@
 // bf16 products by AVX512-BF16's vdpbf16ps, which multiplies pairs and adds them in f32.
 // Highway 1.0.3 has no such level, so this file is intrinsics; it is called only where the
 // processor has them.
-#include <hwy/detect_compiler_arch.h>
+#include <hwy/base.h>
 #if HWY_ARCH_X86
 
 #if defined(__GNUC__) && !defined(__clang__)  // g++ 12 blames its own _mm512_undefined_pd
@@ -24,43 +24,65 @@ namespace {
 
 HEARTH_BF16_INLINE __m512bh load32(const std::byte* p) { return (__m512bh)_mm512_loadu_si512(p); }
 
-/// The first n < 32 elements, zeros after.
-HEARTH_BF16_INLINE __m512bh load32(const std::byte* p, int64_t n) {
-  return (__m512bh)_mm512_maskz_loadu_epi16((uint32_t{1} << n) - 1, p);
+// Products with few rows use half registers: as fast on Zen 4, and its prefetcher likes loads of
+// 32 bytes better than of 64.
+HEARTH_BF16_INLINE __m256bh load16(const std::byte* p) {
+  return (__m256bh)_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+
+/// The first n < 16 elements, zeros after.
+HEARTH_BF16_INLINE __m256bh load16(const std::byte* p, int64_t n) {
+  return (__m256bh)_mm256_maskz_loadu_epi16(uint16_t((1u << n) - 1), p);
+}
+
+HEARTH_BF16_INLINE float sum_of_lanes(__m256 v) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
 template <int M, int R>
-HEARTH_BF16_INLINE void dot_tile(const DotRows& job, const std::byte* w, float* sums) {
-  __m512 sum[M][R];
+HEARTH_BF16_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, float* sums,
+                                 int64_t sums_apart) {
+  constexpr int U = M == 1 ? 2 : 1;  // a cache line of each row at a time
+  __m256 sum[M][R];
   for (int m = 0; m < M; ++m)
-    for (int r = 0; r < R; ++r) sum[m][r] = _mm512_setzero_ps();
+    for (int r = 0; r < R; ++r) sum[m][r] = _mm256_setzero_ps();
   int64_t p = 0;
-  for (; p + 32 <= job.k; p += 32) {
-    __m512bh x[M];
-    for (int m = 0; m < M; ++m) x[m] = load32(job.x + m * job.x_stride + p * 2);
-    for (int r = 0; r < R; ++r) {
-      const __m512bh row = load32(w + r * job.w_stride + p * 2);
-      for (int m = 0; m < M; ++m) sum[m][r] = _mm512_dpbf16_ps(sum[m][r], x[m], row);
-    }
+  for (; p + U * 16 <= job.k; p += U * 16) {
+    __m256bh x[M][U];
+    for (int m = 0; m < M; ++m)
+      for (int u = 0; u < U; ++u) x[m][u] = load16(job.x + m * job.x_stride + (p + u * 16) * 2);
+    for (int r = 0; r < R; ++r)
+      for (int u = 0; u < U; ++u) {
+        const __m256bh row = load16(w + r * apart + (p + u * 16) * 2);
+        for (int m = 0; m < M; ++m) sum[m][r] = _mm256_dpbf16_ps(sum[m][r], x[m][u], row);
+      }
   }
-  if (const int64_t rest = job.k - p) {
-    __m512bh x[M];
-    for (int m = 0; m < M; ++m) x[m] = load32(job.x + m * job.x_stride + p * 2, rest);
+  for (; p < job.k; p += 16) {
+    const int64_t count = job.k - p < 16 ? job.k - p : 16;
     for (int r = 0; r < R; ++r) {
-      const __m512bh row = load32(w + r * job.w_stride + p * 2, rest);
-      for (int m = 0; m < M; ++m) sum[m][r] = _mm512_dpbf16_ps(sum[m][r], x[m], row);
+      const std::byte* at = w + r * apart + p * 2;
+      const __m256bh row = count < 16 ? load16(at, count) : load16(at);
+      for (int m = 0; m < M; ++m) {
+        const std::byte* x = job.x + m * job.x_stride + p * 2;
+        sum[m][r] = _mm256_dpbf16_ps(sum[m][r], count < 16 ? load16(x, count) : load16(x), row);
+      }
     }
   }
   for (int m = 0; m < M; ++m)
-    for (int r = 0; r < R; ++r) sums[m * job.sums_stride + r] = _mm512_reduce_add_ps(sum[m][r]);
+    for (int r = 0; r < R; ++r)
+      sums[m * job.sums_stride + r * sums_apart] = sum_of_lanes(sum[m][r]);
 }
 
 template <int M>
 HEARTH_BF16 void dot_rows_of(const DotRows& job) {
-  constexpr int R = M == 1 ? 8 : M <= 4 ? 4 : 2;
-  int64_t j = 0;
-  for (; j + R <= job.n; j += R) dot_tile<M, R>(job, job.w + j * job.w_stride, job.sums + j);
-  for (; j < job.n; ++j) dot_tile<M, 1>(job, job.w + j * job.w_stride, job.sums + j);
+  constexpr int R = M <= 6 ? 4 : 2;  // streams, as in matvec.cpp
+  const int64_t run = job.n / R;
+  for (int64_t j = 0; j < run; ++j)
+    dot_tile<M, R>(job, job.w + j * job.w_stride, run * job.w_stride, job.sums + j, run);
+  for (int64_t j = run * R; j < job.n; ++j)
+    dot_tile<M, 1>(job, job.w + j * job.w_stride, 0, job.sums + j, 0);
 }
 
 constexpr int kRows = 14, kColumns = 32;
@@ -68,37 +90,58 @@ constexpr int kRows = 14, kColumns = 32;
 /// A panel holds, for each pair of k steps, `width` pairs.
 HEARTH_BF16 void pack(const std::byte* src, int64_t row_stride, int64_t k_stride, int64_t rows,
                       int64_t k, int64_t width, std::byte* panel) {
-  for (int64_t p = 0; p < k; ++p) {
-    std::byte* out = panel + (p / 2 * width * 2 + p % 2) * 2;
-    for (int64_t i = 0; i < rows; ++i)
-      std::memcpy(out + i * 4, src + i * row_stride + p * k_stride, 2);
-    for (int64_t i = rows; i < width; ++i) std::memset(out + i * 4, 0, 2);
+  int64_t p = 0;
+  if (k_stride == 2) {  // pairs as stored: 32-bit elements
+    gemm_parts(float32).pack(src, row_stride, 4, rows, k / 2, width, panel);
+    p = k / 2 * 2;
   }
-  if (k % 2)
-    for (int64_t i = 0; i < width; ++i)
-      std::memset(panel + (k / 2 * width * 2 + i * 2 + 1) * 2, 0, 2);
+  for (; p < k; p += 2) {
+    const std::byte* at = src + p * k_stride;
+    std::byte* out = panel + p * width * 2;
+    const bool last = p + 1 == k;  // paired with zeros
+    int64_t i = 0;
+    if (row_stride == 2)
+      for (; i + 16 <= rows; i += 16) {
+        const auto half = [&](const std::byte* from) HEARTH_BF16 {
+          return _mm512_cvtepu16_epi32(
+              _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i * 2)));
+        };
+        const __m512i second = last ? _mm512_setzero_si512() : half(at + k_stride);
+        _mm512_storeu_si512(out + i * 4, _mm512_or_si512(half(at), _mm512_slli_epi32(second, 16)));
+      }
+    for (; i < rows; ++i) {
+      uint16_t pair[2] = {};
+      std::memcpy(&pair[0], at + i * row_stride, 2);
+      if (!last) std::memcpy(&pair[1], at + i * row_stride + k_stride, 2);
+      std::memcpy(out + i * 4, pair, 4);
+    }
+    if (i < width) std::memset(out + i * 4, 0, size_t(width - i) * 4);
+  }
 }
 
 template <int R>
 HEARTH_BF16 void tile_of(int64_t pairs, const std::byte* a, const std::byte* b, float* c,
                          int64_t c_stride, bool add) {
-  __m512 sum[R][2];
-  for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+  constexpr int V = kColumns / 16;
+  __m512 sum[R][V];
+  HWY_UNROLL(16) for (int r = 0; r < R; ++r) HWY_UNROLL(4) for (int v = 0; v < V; ++v) {
+    sum[r][v] = _mm512_setzero_ps();
+    __builtin_prefetch(c + r * c_stride + v * 16);
+  }
   for (int64_t p = 0; p < pairs; ++p, a += kRows * 4, b += kColumns * 4) {
-    const __m512bh b0 = load32(b), b1 = load32(b + 64);
-    for (int r = 0; r < R; ++r) {
+    __m512bh row[V];
+    HWY_UNROLL(4) for (int v = 0; v < V; ++v) row[v] = load32(b + v * 64);
+    HWY_UNROLL(16) for (int r = 0; r < R; ++r) {
       int32_t pair;
       std::memcpy(&pair, a + r * 4, 4);
       const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
-      sum[r][0] = _mm512_dpbf16_ps(sum[r][0], x, b0);
-      sum[r][1] = _mm512_dpbf16_ps(sum[r][1], x, b1);
+      HWY_UNROLL(4) for (int v = 0; v < V; ++v) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], x, row[v]);
     }
   }
-  for (int r = 0; r < R; ++r)
-    for (int v = 0; v < 2; ++v) {
-      float* to = c + r * c_stride + v * 16;
-      _mm512_storeu_ps(to, add ? _mm512_add_ps(_mm512_loadu_ps(to), sum[r][v]) : sum[r][v]);
-    }
+  HWY_UNROLL(16) for (int r = 0; r < R; ++r) HWY_UNROLL(4) for (int v = 0; v < V; ++v) {
+    float* to = c + r * c_stride + v * 16;
+    _mm512_storeu_ps(to, add ? _mm512_add_ps(_mm512_loadu_ps(to), sum[r][v]) : sum[r][v]);
+  }
 }
 
 using TileOf = void (*)(int64_t, const std::byte*, const std::byte*, float*, int64_t, bool);

@@ -73,6 +73,14 @@ HWY_INLINE WideVec<T> load_wide(const std::byte* p, size_t n) {
   return load_wide<T>(whole);
 }
 
+/// One element at p, which need not be aligned, widened.
+template <class T>
+HWY_INLINE Wide<T> load_one(const std::byte* p) {
+  T v;
+  std::memcpy(&v, p, sizeof v);
+  return Wide<T>(v);
+}
+
 /// Keeps the low half of each element.
 template <class D, class V>
 HWY_INLINE void store_low_halves(D, V v, std::byte* p) {
