@@ -33,8 +33,8 @@ Shape block_start(const array& start, std::span<const int> axes, const Shape& bl
     const int64_t stride = start.ndim() ? start.node().strides[0] : 0;
     const auto at = load_element<int64_t>(
         bytes(start) + int64_t(i) * stride * int64_t(start.itemsize()), start.dtype());
-    check(at >= 0 && at <= shape[axis] - block[axis], who, ": start ", at, " with size ",
-          block[axis], " is out of range for axis ", axis, " of size ", shape[axis]);
+    ensure(at >= 0 && at <= shape[axis] - block[axis], who, ": start ", at, " with size ",
+           block[axis], " is out of range for axis ", axis, " of size ", shape[axis]);
     out[axis] = ShapeElem(at);
   }
   return out;

@@ -1,0 +1,175 @@
+// Random numbers against what MLX draws from the same keys (tools/goldens_random.py), and the
+// paper's test vectors.
+#include "hearth/ops/random.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "hearth/backend/cpu/pool.h"
+#include "hearth/core/eval.h"
+#include "hearth/ops/create.h"
+#include "hearth/ops/elementwise.h"
+#include "hearth/ops/movement.h"
+#include "hearth/ops/reduce.h"
+#include "tests/ops/layouts.h"
+#include "tests/shared.h"
+
+namespace hearth {
+namespace {
+
+using nlohmann::json;
+using testing::row_major_bytes;
+
+Dtype dtype_named(const std::string& name) {
+  for (int d = 0; d < kDtypes; ++d)
+    if (to_string(Dtype(d)) == name) return Dtype(d);
+  throw std::invalid_argument(name);
+}
+
+array drawn(const json& c) {
+  const std::string fn = c["fn"];
+  const json& a = c["args"];
+  const array key = random::key(c["seed"]);
+  const auto v = c["shape"].get<std::vector<int>>();
+  const Shape shape(v.begin(), v.end());
+  const Dtype dtype = a.contains("dtype") ? dtype_named(a["dtype"]) : float32;
+  auto number = [&](const char* name) { return a[name].get<float>(); };
+  if (fn == "split") return random::split(key, int(a["n"]));
+  if (fn == "uniform") return random::uniform(number("low"), number("high"), shape, dtype, key);
+  if (fn == "normal") return random::normal(shape, dtype, number("loc"), number("scale"), key);
+  if (fn == "gumbel") return random::gumbel(shape, dtype, key);
+  if (fn == "laplace") return random::laplace(shape, dtype, number("loc"), number("scale"), key);
+  if (fn == "truncated_normal")
+    return random::truncated_normal(array(number("low")), array(number("high")), shape, dtype, key);
+  if (fn == "randint")
+    return random::randint(a["low"].get<int>(), a["high"].get<int>(), shape, dtype, key);
+  if (fn == "bernoulli") return random::bernoulli(array(number("p")), shape, key);
+  if (fn == "permutation") return random::permutation(int(a["n"]), key);
+  if (fn == "permute")
+    return random::permutation(reshape(arange(int(element_count(shape))), shape), int(a["axis"]),
+                               key);
+  if (fn == "sequence") {
+    random::seed(c["seed"]);
+    Arrays parts;
+    for (int i = 0; i < 4; ++i) parts.push_back(random::uniform({3}));
+    return concatenate(parts);
+  }
+  EXPECT_EQ(fn, "categorical");
+  const array logits({0.1f, 1.0f, 2.0f, -1.0f, 3.0f, 0.0f, 0.5f, 0.0f}, {2, 4});
+  if (a.contains("samples")) return random::categorical(logits, a["axis"], int(a["samples"]), key);
+  if (a.contains("shape")) return random::categorical(logits, a["axis"], shape, key);
+  return random::categorical(logits, int(a["axis"]), key);
+}
+
+// How many steps of the dtype lie between two of its numbers, given as bits.
+int64_t steps_between(int64_t a, int64_t b, int64_t sign) {
+  auto order = [&](int64_t bits) { return bits & sign ? sign - bits : bits; };
+  return std::abs(order(a) - order(b));
+}
+
+TEST(Random, DrawsWhatMlxDraws) {
+  const json cases = json::parse(std::ifstream(testing::source_path("tests/data/ops/random.json")));
+  ASSERT_GT(cases.size(), 100u);
+  for (const json& c : cases) {
+    SCOPED_TRACE(concat(std::string(c["fn"]), " ", c["seed"].dump(), " ", c["args"].dump()));
+    array out = drawn(c);
+    const auto shape = c["shape"].get<std::vector<int>>();
+    ASSERT_EQ(out.shape(), Shape(shape.begin(), shape.end()));
+    const bool floats = is_floating(out.dtype());
+    const int64_t sign = out.itemsize() == 4 ? int64_t(1) << 31 : 1 << 15;
+    const array bits = floats ? view(out, out.itemsize() == 4 ? uint32 : uint16) : out;
+    const auto got = bits.to_vector<int64_t>();
+    const auto want = c["out"].get<std::vector<int64_t>>();
+    // Uniform numbers and choices are exact. What goes through erfinv or log may differ in the last
+    // places, as those functions' approximations do; a difference is then relative to 1.
+    const bool exact = !floats || c["fn"] == "uniform" || c["fn"] == "sequence";
+    for (size_t i = 0; i < want.size(); ++i) {
+      if (exact)
+        ASSERT_EQ(got[i], want[i]) << i;
+      else
+        ASSERT_LE(steps_between(got[i], want[i], sign), out.itemsize() == 4 ? 16 : 2) << i;
+    }
+  }
+}
+
+TEST(Random, BitsAreThreefrys) {
+  // Random123's known answers for threefry2x32 with 20 rounds (kat_vectors): counter, key, result.
+  // The stream of one pair of words is the counter (0, 1); three words use (0, 2) and (1, 0).
+  const array zero_key = array({0u, 0u}, {2}, uint32);
+  const auto three = random::bits({3}, 4, zero_key).to_vector<uint32_t>();
+  const auto pair = random::bits({2}, 4, zero_key).to_vector<uint32_t>();
+  const auto one = random::bits({1}, 4, zero_key).to_vector<uint32_t>();
+  EXPECT_EQ(one[0], 0x6b200159u);  // counter (0, 0), key (0, 0) -> 6b200159 99ba4efe
+  EXPECT_NE(pair[0], one[0]);
+  EXPECT_NE(three[0], pair[0]);
+}
+
+TEST(Random, NarrowBitsAreTheBytesOfWideOnes) {
+  const array key = random::key(11);
+  for (int n : {0, 1, 2, 3, 4, 5, 7, 8, 31, 40'000}) {
+    SCOPED_TRACE(n);
+    const array bytes = random::bits({n}, 1, key), halves = random::bits({n}, 2, key);
+    ASSERT_EQ(bytes.dtype(), uint8);
+    ASSERT_EQ(halves.dtype(), uint16);
+    const std::string words = row_major_bytes(random::bits({(n + 3) / 4}, 4, key));
+    EXPECT_EQ(row_major_bytes(bytes), words.substr(0, size_t(n)));
+    const std::string more = row_major_bytes(random::bits({(n + 1) / 2}, 4, key));
+    EXPECT_EQ(row_major_bytes(halves), more.substr(0, 2 * size_t(n)));
+  }
+}
+
+TEST(Random, ManyKeysDrawWhatEachDrawsAlone) {
+  const array keys = random::split(random::key(5), 6);
+  for (const auto& [layout, some] : testing::layouts(reshape(keys, {2, 3, 2}))) {
+    SCOPED_TRACE(layout);
+    const array all = random::bits({5}, 2, some);
+    ASSERT_EQ(all.shape(), (Shape{2, 3, 5}));
+    std::string alone;
+    for (const array& key : unstack(keys)) alone += row_major_bytes(random::bits({5}, 2, key));
+    EXPECT_EQ(row_major_bytes(all), alone);
+  }
+}
+
+TEST(Random, ManyThreadsDrawTheSame) {
+  const int threads = cpu::threads();
+  cpu::set_threads(1);
+  const std::string alone = row_major_bytes(random::bits({100'001}, 4, random::key(2)));
+  cpu::set_threads(4);
+  EXPECT_EQ(row_major_bytes(random::bits({100'001}, 4, random::key(2))), alone);
+  cpu::set_threads(threads);
+}
+
+TEST(Random, MomentsAreRight) {
+  const int n = 1 << 20;
+  const array key = random::key(9);
+  auto moments = [](const array& x) {
+    return std::pair(mean(x).item<float>(), std(x).item<float>());
+  };
+  const auto [u_mean, u_std] = moments(random::uniform({n}, key));
+  EXPECT_NEAR(u_mean, 0.5, 0.002);  // 7 standard errors
+  EXPECT_NEAR(u_std, std::sqrt(1.0 / 12), 0.002);
+  const auto [g_mean, g_std] = moments(random::normal({n}, key));
+  EXPECT_NEAR(g_mean, 0, 0.007);
+  EXPECT_NEAR(g_std, 1, 0.007);
+  const array u = random::uniform({n}, float16, key);
+  EXPECT_LT(max(u).item<float>(), 1.0f);
+  EXPECT_GE(min(u).item<float>(), 0.0f);
+}
+
+TEST(Random, SaysWhatIsWrong) {
+  const array key = random::key(0);
+  EXPECT_THROW(random::bits({2}, 3, key), std::invalid_argument);
+  EXPECT_THROW(random::bits({2}, 4, array({1, 2}, int32)), std::invalid_argument);
+  EXPECT_THROW(random::uniform({2}, int32, key), std::invalid_argument);
+  EXPECT_THROW(random::uniform(zeros({3}), ones({3}), {2}, float32, key), std::invalid_argument);
+  EXPECT_THROW(random::randint(0, 5, {2}, float32, key), std::invalid_argument);
+  EXPECT_THROW(random::bernoulli(array(1), key), std::invalid_argument);
+  EXPECT_THROW(random::categorical(zeros({2, 3}), 2, key), std::invalid_argument);
+  EXPECT_THROW(random::categorical(zeros({2, 3}), -1, Shape{3}, key), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace hearth
