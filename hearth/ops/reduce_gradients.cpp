@@ -5,6 +5,7 @@
 #include "hearth/ops/movement.h"
 #include "hearth/ops/primitives.h"
 #include "hearth/ops/reduce.h"
+#include "hearth/ops/rows.h"
 
 namespace hearth {
 
@@ -52,21 +53,10 @@ std::optional<Cotangents> Reduce::vjp(const Arrays& in, const Arrays& out, const
       return Cotangents{same * (dk / sum(same, joined, true))};
     }
     case Kind::prod: {
-      // The joined axes last, as one, and back.
-      std::vector<int> order;
-      for (int i = 0; i < x.ndim(); ++i)
-        if (std::find(axes.begin(), axes.end(), i) == axes.end()) order.push_back(i);
-      Shape others;
-      for (int i : order) others.push_back(x.shape()[size_t(i)]);
-      order.insert(order.end(), axes.begin(), axes.end());
-      const array moved = transpose(x, order);
-      Shape one = others;
-      one.push_back(1);
-      others.push_back(int(dk.size() ? x.size() / dk.size() : 0));
-      const array g = product_gradient(reshape(moved, others), reshape(d[0], one));
-      std::vector<int> back(order.size());
-      for (size_t i = 0; i < order.size(); ++i) back[size_t(order[i])] = int(i);
-      return Cotangents{transpose(reshape(g, moved.shape()), back)};
+      const array r = rows(x, axes);
+      Shape one = r.shape();
+      one.back() = 1;
+      return Cotangents{from_rows(product_gradient(r, reshape(d[0], one)), x, axes)};
     }
     case Kind::all:
     case Kind::any: return Cotangents{std::nullopt};

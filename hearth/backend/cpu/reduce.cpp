@@ -30,14 +30,14 @@ HWY_INLINE typename Op::Total join_run(const ReduceJob& j, const std::byte* x, i
                                        typename Op::Total total) {
   using C = typename Op::C;
   using Total = typename Op::Total;
-  const int64_t step = j.inner.stride * int64_t(size_of(j.type));
+  const int64_t step = j.run.stride * int64_t(size_of(j.type));
   for (int64_t i = 0; i < n; i += kBlock) {
     const int64_t m = n - i < kBlock ? n - i : kBlock;
     if (j.direct) {
       total = Op::join(total, to_total<Total>(fold<Op>(x + i * step, m)));
     } else {
       C staged[kBlock];
-      stage<C>(j.type, x + i * step, j.inner.stride, m, staged);
+      stage<C>(j.type, x + i * step, j.run.stride, m, staged);
       total = Op::join(total, to_total<Total>(fold<Op>(reinterpret_cast<std::byte*>(staged), m)));
     }
   }
@@ -47,11 +47,12 @@ HWY_INLINE typename Op::Total join_run(const ReduceJob& j, const std::byte* x, i
 template <class Op>
 typename Op::Total join_rows(const ReduceJob& j, const std::byte* x, int64_t segment) {
   auto total = to_total<typename Op::Total>(Op::identity());
-  const int64_t size = int64_t(size_of(j.type)), n = j.inner.size, runs = count(j.reduced);
+  const int64_t size = int64_t(size_of(j.type)), n = j.run.size, runs = count(j.reduced);
+  if (j.segments == 1 && runs == 1) return join_run<Op>(j, x, n, total);
   if (j.parts > 1) {
     const int64_t each = (n + j.parts - 1) / j.parts, first = segment % j.parts * each;
     const Walk at(j.reduced, segment / j.parts);
-    return join_run<Op>(j, x + (at.from + first * j.inner.stride) * size,
+    return join_run<Op>(j, x + (at.from + first * j.run.stride) * size,
                         n - first < each ? n - first : each, total);
   }
   Walk at(j.reduced, segment * j.per_segment);
@@ -80,7 +81,7 @@ void join_columns(const ReduceJob& j, const std::byte* x, int64_t segment, int64
       const std::byte* row = x + at.from * size;
       for (int64_t i = 0; i < width; ++i) lane[i] = Op::join(lane[i], load<C>(row, i));
     } else {
-      stage<C>(j.type, x + at.from * size, j.inner.stride, width, staged);
+      stage<C>(j.type, x + at.from * size, j.across.stride, width, staged);
       for (int64_t i = 0; i < width; ++i) lane[i] = Op::join(lane[i], staged[i]);
     }
     at.next();
@@ -94,7 +95,11 @@ void join_columns(const ReduceJob& j, const std::byte* x, int64_t segment, int64
   for (int64_t i = 0; i < width; ++i) total[i] = Op::join(total[i], to_total<Total>(lane[i]));
 }
 
-/// Units of one task: (group, segment), a group being an output or a chunk of columns.
+int64_t width_of(const ReduceJob& j, int64_t start) {
+  return j.across.size - start < j.width ? j.across.size - start : j.width;
+}
+
+/// A task is some units, in the order (group, segment); a group is `width` outputs along `across`.
 template <class Op>
 void run_task(const ReduceJob& j, int64_t task) {
   using Total = typename Op::Total;
@@ -104,17 +109,16 @@ void run_task(const ReduceJob& j, int64_t task) {
   int64_t group = first / j.segments, segment = first % j.segments;
   Walk at(j.kept, group / j.chunks);
   for (int64_t unit = first; unit < last; ++unit) {
-    const int64_t chunk = group % j.chunks, start = chunk * j.width;
+    const int64_t start = group % j.chunks * j.width, width = width_of(j, start);
+    const std::byte* x = j.in + (at.from + start * j.across.stride) * size;
     Total here[1024];
     Total* totals = j.partials ? reinterpret_cast<Total*>(j.partials) + unit * j.width : here;
-    int64_t width = 1;
-    if (j.columns) {
-      width = j.inner.size - start < j.width ? j.inner.size - start : j.width;
-      join_columns<Op>(j, j.in + (at.from + start * j.inner.stride) * size, segment, width, totals);
-    } else {
-      totals[0] = join_rows<Op>(j, j.in + at.from * size, segment);
-    }
-    if (!j.partials) store_totals(j, totals, width, at.to + start * j.inner.to, j.inner.to);
+    if (j.columns)
+      join_columns<Op>(j, x, segment, width, totals);
+    else
+      for (int64_t i = 0; i < width; ++i)
+        totals[i] = join_rows<Op>(j, x + i * j.across.stride * size, segment);
+    if (!j.partials) store_totals(j, totals, width, at.to + start * j.across.to);
     if (++segment < j.segments) continue;
     segment = 0;
     if (++group % j.chunks == 0) at.next();
@@ -127,12 +131,10 @@ void join_segments(const ReduceJob& j, int64_t group) {
   using Total = typename Op::Total;
   auto* totals = reinterpret_cast<Total*>(j.partials) + group * j.segments * j.width;
   const Walk at(j.kept, group / j.chunks);
-  const int64_t start = group % j.chunks * j.width;
-  int64_t width = 1;
-  if (j.columns) width = j.inner.size - start < j.width ? j.inner.size - start : j.width;
+  const int64_t start = group % j.chunks * j.width, width = width_of(j, start);
   for (int64_t s = 1; s < j.segments; ++s)
     for (int64_t i = 0; i < width; ++i) totals[i] = Op::join(totals[i], totals[s * j.width + i]);
-  store_totals(j, totals, width, at.to + start * j.inner.to, j.inner.to);
+  store_totals(j, totals, width, at.to + start * j.across.to);
 }
 
 template <class Op>
@@ -217,12 +219,7 @@ Join join_of(Reduce::Kind kind) {
   }
 }
 
-/// Are elements of `type` lanes as they are?
-bool is_lane(Dtype type, Lane lane) {
-  return int64_t(size_of(type)) == lane_size(lane) && (lane != Lane::u8 || type == bool_);
-}
-
-/// Sorts the input's axes into kept and reduced, and picks the inner one.
+/// Sorts the input's axes into kept and reduced, and cuts the work.
 ReduceJob plan(const Reduce& op, const array& in, const array& out) {
   ReduceJob j{};
   j.in = ptr<const std::byte>(in);
@@ -251,68 +248,68 @@ ReduceJob plan(const Reduce& op, const array& in, const array& out) {
   merge(j.reduced);
   merge(j.kept);
 
-  // The axis of the smallest step is the inner one, unless that makes rows of a few elements.
-  size_t nearest = 0;
-  auto step = [](const Axis& a) { return a.stride == 0 ? INT64_MAX : std::abs(a.stride); };
-  for (size_t i = 0; i < j.kept.size(); ++i)
-    if (step(j.kept[i]) <= step(j.kept[nearest])) nearest = i;
-  const Axis row = j.reduced.empty() ? Axis{1, 1, 0} : j.reduced.back();
+  // Rows, if the axis of the smallest step is a reduced one and not very short; else columns.
+  const size_t near = j.kept.empty() ? 0 : nearest(j.kept);
+  j.run = j.reduced.empty() ? Axis{1, 1, 0} : j.reduced.back();
   j.columns =
       !j.kept.empty() && elements > 0 &&
-      (step(j.kept[nearest]) < step(row) || (row.size < 32 && j.kept[nearest].size > 2 * row.size));
+      (step(j.kept[near]) < step(j.run) || (j.run.size < 32 && j.kept[near].size > 2 * j.run.size));
+  j.across = {1, 0, 0};
+  if (!j.kept.empty()) {
+    const size_t i = j.columns ? near : j.kept.size() - 1;
+    j.across = j.kept[i];
+    j.kept.erase(j.kept.begin() + i);
+  }
+  int64_t per_segment = 1;  // elements of one output
   if (j.columns) {
-    j.inner = j.kept[nearest];
-    j.kept.erase(j.kept.begin() + nearest);
+    j.direct = j.across.stride == 1 && is_lane(j.type, j.lane);
+    j.width = std::min<int64_t>(lane_size(j.lane) > 4 ? 512 : 1024, j.across.size);
+    const bool many = count(j.kept) * j.across.size >= 64 * j.width;
+    j.per_segment = many ? elements : std::max<int64_t>(256, kSegment / j.width);
+    j.segments = (elements + j.per_segment - 1) / j.per_segment;
+    per_segment = std::min(elements, j.per_segment);
   } else {
-    j.inner = row;
     if (!j.reduced.empty()) j.reduced.pop_back();
+    j.direct = j.run.stride == 1 && is_lane(j.type, j.lane);
+    const int64_t runs = count(j.reduced), n = std::max<int64_t>(j.run.size, 1);
+    j.parts = (n + kSegment - 1) / kSegment;
+    j.per_segment = std::max<int64_t>(1, kSegment / n);
+    j.segments = j.parts > 1 ? runs * j.parts : (runs + j.per_segment - 1) / j.per_segment;
+    per_segment = std::clamp<int64_t>(elements, 1, kSegment);
+    if (j.segments == 1)
+      j.width = std::min<int64_t>({1024, j.across.size, std::max<int64_t>(1, kTask / per_segment)});
   }
-  j.direct = j.inner.stride == 1 && is_lane(j.type, j.lane);
-
-  const int64_t rows = count(j.reduced), n = j.inner.size;
-  if (j.columns) {
-    j.width = lane_size(j.lane) > 4 ? 512 : 1024;
-    j.chunks = (n + j.width - 1) / j.width;
-    j.groups = count(j.kept) * j.chunks;
-    j.width = std::min(j.width, n);
-    j.per_segment = j.groups >= 64 ? rows : std::max<int64_t>(256, kSegment / j.width);
-    j.segments = (rows + j.per_segment - 1) / j.per_segment;
-    j.per_task = std::max<int64_t>(1, kTask / (j.width * std::min(rows, j.per_segment)));
-  } else {
-    j.groups = count(j.kept);
-    j.parts = std::max<int64_t>(1, (n + kSegment - 1) / kSegment);
-    j.per_segment = std::max<int64_t>(1, kSegment / std::max<int64_t>(n, 1));
-    j.segments = j.parts > 1 ? rows * j.parts : (rows + j.per_segment - 1) / j.per_segment;
-    j.per_task = std::max<int64_t>(1, kTask / std::clamp<int64_t>(elements, 1, kSegment));
-  }
+  j.chunks = (j.across.size + j.width - 1) / j.width;
+  j.groups = count(j.kept) * j.chunks;
+  j.per_task = std::max<int64_t>(1, kTask / (j.width * per_segment));
   return j;
 }
 
 }  // namespace
 
 template <class Total>
-void store_totals(const ReduceJob& j, const Total* t, int64_t n, int64_t to, int64_t stride) {
+void store_totals(const ReduceJob& j, const Total* t, int64_t n, int64_t to) {
   switch (j.out_type) {
-#define X(name, T, kind, text)                                                    \
-  case Dtype::name: {                                                             \
-    T* out = reinterpret_cast<T*>(j.out) + to;                                    \
-    for (int64_t i = 0; i < n; ++i) out[i * stride] = finish<T>(t[i], j.divisor); \
-    return;                                                                       \
+#define X(name, T, kind, text)                                                         \
+  case Dtype::name: {                                                                  \
+    T* out = reinterpret_cast<T*>(j.out) + to;                                         \
+    for (int64_t i = 0; i < n; ++i) out[i * j.across.to] = finish<T>(t[i], j.divisor); \
+    return;                                                                            \
   }
     HEARTH_DTYPES(X)
 #undef X
   }
 }
 
-template void store_totals(const ReduceJob&, const uint8_t*, int64_t, int64_t, int64_t);
-template void store_totals(const ReduceJob&, const int32_t*, int64_t, int64_t, int64_t);
-template void store_totals(const ReduceJob&, const uint32_t*, int64_t, int64_t, int64_t);
-template void store_totals(const ReduceJob&, const int64_t*, int64_t, int64_t, int64_t);
-template void store_totals(const ReduceJob&, const uint64_t*, int64_t, int64_t, int64_t);
-template void store_totals(const ReduceJob&, const float*, int64_t, int64_t, int64_t);
-template void store_totals(const ReduceJob&, const double*, int64_t, int64_t, int64_t);
-template void store_totals(const ReduceJob&, const Pair<float>*, int64_t, int64_t, int64_t);
-template void store_totals(const ReduceJob&, const Pair<double>*, int64_t, int64_t, int64_t);
+template void store_totals(const ReduceJob&, const uint8_t*, int64_t, int64_t);
+template void store_totals(const ReduceJob&, const int32_t*, int64_t, int64_t);
+template void store_totals(const ReduceJob&, const uint32_t*, int64_t, int64_t);
+template void store_totals(const ReduceJob&, const int64_t*, int64_t, int64_t);
+template void store_totals(const ReduceJob&, const uint64_t*, int64_t, int64_t);
+template void store_totals(const ReduceJob&, const float*, int64_t, int64_t);
+template void store_totals(const ReduceJob&, const double*, int64_t, int64_t);
+template void store_totals(const ReduceJob&, const Pair<float>*, int64_t, int64_t);
+template void store_totals(const ReduceJob&, const Pair<double>*, int64_t, int64_t);
 
 void reduce(const Reduce& op, const Args& args, CpuQueue&) {
   const array &in = args.in[0], &out = args.out[0];

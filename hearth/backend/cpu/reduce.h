@@ -1,5 +1,7 @@
 // What one reduction has to do, worked out once for all instruction sets.
 #pragma once
+#include <cstdlib>
+
 #include "hearth/backend/cpu/walk.h"
 #include "hearth/core/backend.h"
 
@@ -7,6 +9,21 @@ namespace hearth::cpu {
 
 /// The types that elements are joined in: small integers and halves are widened.
 enum class Lane : uint8_t { u8, i32, u32, i64, u64, f32, f64, c64 };
+/// How far apart neighbours along the axis lie; an axis that repeats is the farthest.
+inline int64_t step(const Axis& a) { return a.stride == 0 ? INT64_MAX : std::abs(a.stride); }
+
+/// Are elements of `type` lanes as they are?
+inline bool is_lane(Dtype type, Lane lane) {
+  return int64_t(size_of(type)) == lane_size(lane) && (lane != Lane::u8 || type == bool_);
+}
+/// Which of `axes` is walked in the smallest steps, the last of equals; not empty.
+inline size_t nearest(const Axes& axes) {
+  size_t best = 0;
+  for (size_t i = 0; i < axes.size(); ++i)
+    if (step(axes[i]) <= step(axes[best])) best = i;
+  return best;
+}
+
 // Complex numbers without std::complex's checks of products.
 template <class F>
 struct Pair {
@@ -38,8 +55,9 @@ inline int64_t lane_size(Lane lane) {
   }
 }
 
-/// Rows: each output joins runs of `inner` elements. Columns: outputs along `inner` are joined side
-/// by side, `width` at once. Work is cut into units of fixed size: (outputs x segments).
+/// Rows: each output joins elements along `run`. Columns: outputs along `across` are joined side by
+/// side. Work is cut, by sizes alone, into groups of `width` outputs along `across`, and these into
+/// segments of their elements.
 struct ReduceJob {
   const std::byte* in;
   std::byte* out;
@@ -49,20 +67,20 @@ struct ReduceJob {
   bool direct;  // elements are lanes already, side by side
   bool columns;
   double divisor = 0;  // for means
-  Axes kept, reduced;  // without `inner`
-  Axis inner;
-  int64_t width = 1;              // columns: outputs of a unit
-  int64_t chunks = 1;             // columns: units along inner
-  int64_t segments = 1;           // parts of each output's elements
-  int64_t per_segment = 1;        // runs (or rows of columns) in a segment
+  Axes kept, reduced;  // without `across`; without `run`
+  Axis run, across;
+  int64_t width = 1;   // outputs of a group
+  int64_t chunks = 1;  // groups along `across`
+  int64_t groups = 0;
+  int64_t segments = 1;           // of each group
+  int64_t per_segment = 1;        // rows: runs; columns: elements of one output
   int64_t parts = 1;              // rows: pieces of a long run, each a segment
-  int64_t groups = 0;             // units / segments
-  int64_t per_task = 1;           // units a task
+  int64_t per_task = 1;           // pairs of group and segment
   std::byte* partials = nullptr;  // (groups, segments, width) totals when segments > 1
 };
 
 /// Writes n totals, divided by the job's divisor and rounded once, from element `to` on.
 template <class Total>
-void store_totals(const ReduceJob& j, const Total* t, int64_t n, int64_t to, int64_t stride);
+void store_totals(const ReduceJob& j, const Total* t, int64_t n, int64_t to);
 
 }  // namespace hearth::cpu

@@ -12,6 +12,7 @@
 
 #include "hearth/backend/cpu/cpu.h"
 #include "hearth/backend/cpu/fold-inl.h"
+#include "hearth/backend/cpu/narrow.h"
 #include "hearth/backend/cpu/pool.h"
 #include "hearth/ops/primitives.h"
 
@@ -57,33 +58,32 @@ HWY_INLINE float exp_negative(float x) {
 }
 HWY_INLINE double exp_negative(double x) { return std::exp(x); }
 
-/// out[i] = exp(x[i] - highest), and their sum, blocks of which are joined in double.
+/// x[i] becomes exp(x[i] - highest); their sum, blocks of which are joined in double.
 template <class C>
-double exponentials(const C* x, int64_t n, C highest, C* out) {
+double exponentials(C* x, int64_t n, C highest) {
   double sum = 0;
   for (int64_t i = 0; i < n; i += kBlock) {
     const int64_t m = n - i < kBlock ? n - i : kBlock;
-    for (int64_t k = i; k < i + m; ++k) out[k] = exp_negative(x[k] - highest);
-    sum += double(fold<Sum<C>>(reinterpret_cast<const std::byte*>(out + i), m));
+    for (int64_t k = i; k < i + m; ++k) x[k] = exp_negative(x[k] - highest);
+    sum += double(fold<Sum<C>>(reinterpret_cast<const std::byte*>(x + i), m));
   }
   return sum;
 }
 
 template <class T, class C>
 void one_row(const RowsJob& j, const std::byte* in, T* out, C* row) {
-  C* x = row;
-  stage<C>(j.type, in, j.stride, j.n, x);
-  const C highest = fold<Max<C>>(reinterpret_cast<const std::byte*>(x), j.n);
+  stage<C>(j.type, in, j.stride, j.n, row);
+  const C highest = fold<Max<C>>(reinterpret_cast<const std::byte*>(row), j.n);
   // Infinities: exp(inf - inf) is NaN for softmax, as in the definition; their logsumexp is known.
   if (j.logsumexp) {
     if (highest - highest != 0)
       *out = T(highest);
     else
-      *out = T(C(std::log(exponentials(x, j.n, highest, x)) + double(highest)));
+      *out = narrow<T>(std::log(exponentials(row, j.n, highest)) + double(highest));
     return;
   }
-  const C scale = C(1 / exponentials(x, j.n, highest, x));
-  for (int64_t i = 0; i < j.n; ++i) out[i] = T(x[i] * scale);
+  const C scale = C(1 / exponentials(row, j.n, highest));
+  for (int64_t i = 0; i < j.n; ++i) out[i] = T(row[i] * scale);
 }
 
 template <class T, class C>

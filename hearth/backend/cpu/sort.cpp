@@ -106,8 +106,7 @@ void sort_things(Thing* a, Thing* room, int64_t n) {
   constexpr int kBits = sizeof(K) <= 2 ? 8 : 11, kBuckets = 1 << kBits;
   constexpr int kDigits = (int(sizeof(K)) * 8 + kBits - 1) / kBits;
   auto digit = [](K k, int d) { return size_t(uint64_t(k) >> (d * kBits)) & (kBuckets - 1); };
-  thread_local std::array<std::array<uint32_t, kBuckets>, kDigits> counts;
-  for (auto& c : counts) c.fill(0);
+  std::vector<std::array<uint32_t, kBuckets>> counts(kDigits);
   for (int64_t i = 0; i < n; ++i)
     for (int d = 0; d < kDigits; ++d) ++counts[size_t(d)][digit(key_of(a[i]), d)];
   Thing *from = a, *to = room;
