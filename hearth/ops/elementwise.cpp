@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "hearth/ops/reduce.h"
+
 namespace hearth {
 
 namespace {
@@ -217,4 +219,16 @@ array isclose(const array& a, const array& b, double rtol, double atol, bool equ
   const array out = (near && isfinite(x) && isfinite(y)) || a == b;
   return equal_nan ? out || (isnan(x) && isnan(y)) : out;
 }
+array allclose(const array& a, const array& b, double rtol, double atol, bool equal_nan,
+               StreamOrDevice s) {
+  StreamScope scope(s);
+  return all(isclose(a, b, rtol, atol, equal_nan));
+}
+array array_equal(const array& a, const array& b, bool equal_nan, StreamOrDevice s) {
+  if (a.shape() != b.shape()) return array(false);
+  StreamScope scope(s);
+  const array same = a == b;
+  return all(equal_nan ? same || (isnan(a) && isnan(b)) : same);
+}
+
 }  // namespace hearth

@@ -63,6 +63,8 @@ struct Map : Op<primitive_id::Map> {
   Specs infer(std::span<const array> in) const override;
   /// One node for each step.
   std::optional<Arrays> decompose(const Arrays& in) const override;
+  std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
+                                const Arrays& d) const override;
   std::string state() const override;
   bool donates() const override { return true; }
 
