@@ -81,7 +81,8 @@ std::optional<Cotangents> Map::vjp(const Arrays& in, const Arrays& out, const Ar
     regs.push_back(out[0]);
   else
     regs.back() = out[0];
-  Cotangents grads(size_t(registers()));
+  Cotangents grads;
+  grads.resize(size_t(registers()));
   grads.back() = d[0];
   for (int r = registers() - 1; r >= first_step(); --r) {
     if (!grads[r]) continue;
