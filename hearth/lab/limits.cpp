@@ -39,8 +39,9 @@ std::vector<double> repeat(double seconds, size_t fewest, const Sample& sample) 
 }
 
 // GFLOP/s of a loop (rounds -> operations done) on every thread at once, in samples of about 2 ms.
-template <class Loop>
-Samples measure_arithmetic(int threads, double seconds, const Loop& loop) {
+Reading<Samples> measure_arithmetic(int threads, double seconds, int64_t (*loop)(int64_t),
+                                    const char* reason) {
+  if (loop(1) == 0) return Reading<Samples>::missing(reason);
   Team team(threads);
   constexpr int64_t kRounds = 500'000;
   auto sample = [&] {
@@ -119,28 +120,27 @@ size_t buffer_size() {
 }
 }  // namespace
 
-ReadBuffer::ReadBuffer() : ReadBuffer(buffer_size()) {}
+ReadBuffer::ReadBuffer(Pages pages) : ReadBuffer(pages, buffer_size()) {}
 
-ReadBuffer::ReadBuffer(size_t bytes) : size_(bytes) {
+ReadBuffer::ReadBuffer([[maybe_unused]] Pages pages, size_t bytes) : size_(bytes) {
   void* got = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ensure(got != MAP_FAILED, "ReadBuffer: no memory for ", size_, " bytes");
   data_ = static_cast<std::byte*>(got);
 #ifdef MADV_HUGEPAGE
-  madvise(data_, size_, MADV_HUGEPAGE);  // a wish: without it the buffer has small pages
+  if (pages == Pages::huge) madvise(data_, size_, MADV_HUGEPAGE);  // a wish; Facts has the policy
 #endif
   std::memset(data_, 1, size_);  // unwritten pages would all be the one zero page
 }
 
 ReadBuffer::~ReadBuffer() { munmap(data_, size_); }
 
-Samples measure_fma_f32(int threads, double seconds) {
-  return measure_arithmetic(threads, seconds, fma_f32);
+Reading<Samples> measure_fma_f32(int threads, double seconds) {
+  return measure_arithmetic(threads, seconds, fma_f32, "no vector instruction set is in use");
 }
 
 Reading<Samples> measure_dot_bf16(int threads, double seconds) {
-  if (dot_bf16(1) == 0)
-    return Reading<Samples>::missing("no bfloat16 dot product (AVX512-BF16) in use");
-  return measure_arithmetic(threads, seconds, dot_bf16);
+  return measure_arithmetic(threads, seconds, dot_bf16,
+                            "no bfloat16 dot product (AVX512-BF16) is in use");
 }
 
 Reading<Samples> measure_clock_mhz(double seconds) {

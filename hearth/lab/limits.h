@@ -31,16 +31,18 @@ using Bytes = std::span<const std::byte>;
 /// over and over and should be larger than the caches). The first third of `seconds` finds the
 /// fastest walk, the rest are its samples: at least 5, so that it may take longer. Cheap enough to
 /// stand just before and just after what it is the limit of.
-Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, double seconds = 0.5);
+Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, double seconds = 0.4);
 
-/// Memory of one's own to measure on: `bytes` of written pages, huge ones where the system has
-/// them.
+/// What a buffer asks the system for. Files, and so mapped weights, have plain (small) pages.
+enum class Pages : uint8_t { plain, huge };
+
+/// Memory of one's own to measure on: written pages.
 class ReadBuffer {
  public:
   /// 1 GiB, or four times the last-level caches if that is more; at most a quarter of the free
   /// memory.
-  ReadBuffer();
-  explicit ReadBuffer(size_t bytes);
+  explicit ReadBuffer(Pages pages);
+  ReadBuffer(Pages pages, size_t bytes);
   ~ReadBuffer();
   ReadBuffer(const ReadBuffer&) = delete;
   Bytes bytes() const { return {data_, size_}; }
@@ -51,10 +53,10 @@ class ReadBuffer {
 };
 
 /// GFLOP/s (1e9 operations) of f32 multiply-adds that never leave the registers.
-Samples measure_fma_f32(int threads, double seconds = 0.2);
+Reading<Samples> measure_fma_f32(int threads, double seconds = 0.1);
 
-/// The same for bfloat16 dot products, where the processor has them.
-Reading<Samples> measure_dot_bf16(int threads, double seconds = 0.2);
+/// The same for bfloat16 dot products, where the instruction set in use has them.
+Reading<Samples> measure_dot_bf16(int threads, double seconds = 0.1);
 
 /// MHz of the core that this thread runs on, now: a chain of additions, each of which takes a
 /// cycle. The first half of `seconds` only wakes the clock up.

@@ -13,11 +13,11 @@ inline constexpr Walk kWalks[] = {Walk::forward, Walk::prefetch, Walk::four_stre
 uint64_t read_memory(const std::byte* data, size_t size, Walk walk);
 
 /// Runs `rounds` rounds of independent multiply-adds in registers; returns the operations done
-/// (a multiply-add is two).
+/// (a multiply-add is two), 0 where no vector instruction set is in use.
 int64_t fma_f32(int64_t rounds);
 
 /// The same with the bfloat16 dot product of AVX512-BF16 (each lane: two products, f32 sums).
-/// Returns 0 where the processor or the instruction set in use has none.
+/// 0 where the instruction set in use has none.
 int64_t dot_bf16(int64_t rounds);
 
 /// Runs n additions that each need the one before; false where no such chain is written. Additions

@@ -180,6 +180,14 @@ Reading<int> numa_nodes(const fs::path& root) {
   return int(nodes.size());
 }
 
+Reading<std::string> huge_pages(const fs::path& root) {
+  const char* file = "sys/kernel/mm/transparent_hugepage/enabled";  // "always [madvise] never"
+  if (Text line = slurp(root / file))
+    for (const std::string& word : words(*line))
+      if (word.size() > 2 && word.front() == '[') return word.substr(1, word.size() - 2);
+  return Reading<std::string>::missing(concat("/", file, " names no policy"));
+}
+
 Reading<std::string> os(const fs::path& root) {
   Text name = field(slurp(root / "etc/os-release"), '=', "PRETTY_NAME");
   if (!name) return Reading<std::string>::missing("/etc/os-release has no PRETTY_NAME");
@@ -234,6 +242,7 @@ Facts read_facts(const fs::path& root) {
           .memory_total_bytes = memory_total(root),
           .memory_available_bytes = memory_available(root),
           .numa_nodes = numa_nodes(root),
+          .huge_pages = huge_pages(root),
           .os = os(root),
           .kernel = line_of(root, "proc/sys/kernel/osrelease"),
           .hypervisor = hypervisor(cpuinfo),

@@ -41,6 +41,7 @@ struct Facts {
   Reading<int64_t> memory_total_bytes;
   Reading<int64_t> memory_available_bytes;  // to this process, without swapping
   Reading<int> numa_nodes;
+  Reading<std::string> huge_pages;  // Linux's policy: "always", "madvise" (if asked) or "never"
   Reading<std::string> os;
   Reading<std::string> kernel;
   Reading<std::string> hypervisor;  // "none" on bare metal

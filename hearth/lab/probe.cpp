@@ -35,16 +35,34 @@ MatmulRates measure_matmul(double seconds_each) {
           .bf16 = measure_product<bfloat16_t>(seconds_each)};
 }
 
+namespace {
+
+Scaling<Bandwidth> measure_pages(Pages pages, int threads) {
+  const ReadBuffer buffer(pages);
+  const Bytes memory[] = {buffer.bytes()};
+  return {measure_read_bandwidth(memory, 1), measure_read_bandwidth(memory, threads)};
+}
+
+Scaling<Reading<Bandwidth>> measure_huge_pages(const Facts& facts, int threads) {
+  if (!facts.huge_pages.value || *facts.huge_pages.value == "never") {
+    auto none = Reading<Bandwidth>::missing("the system gives no huge pages on request");
+    return {none, none};
+  }
+  auto [one, all] = measure_pages(Pages::huge, threads);
+  return {one, all};
+}
+
+}  // namespace
+
 Machine probe_machine() {
   const int threads = cpu::threads();
-  const ReadBuffer buffer;
-  const Bytes memory[] = {buffer.bytes()};
-  return {.facts = read_facts(),
+  const Facts facts = read_facts();
+  return {.facts = facts,
           .threads = threads,
           .clock_mhz = measure_clock_mhz(),
           .counter_mhz = measure_counter_mhz(),
-          .read_bandwidth = {measure_read_bandwidth(memory, 1),
-                             measure_read_bandwidth(memory, threads)},
+          .read_bandwidth = measure_pages(Pages::plain, threads),
+          .read_bandwidth_huge_pages = measure_huge_pages(facts, threads),
           .fma_f32 = {measure_fma_f32(1), measure_fma_f32(threads)},
           .dot_bf16 = {measure_dot_bf16(1), measure_dot_bf16(threads)},
           .matmul = measure_matmul()};

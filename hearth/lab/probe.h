@@ -23,7 +23,8 @@ struct Machine {
   int threads;  // "all threads": those of the CPU backend
   Reading<Samples> clock_mhz;
   Reading<double> counter_mhz;
-  Scaling<Bandwidth> read_bandwidth;
+  Scaling<Bandwidth> read_bandwidth;  // of pages as the system gives them, small ones mostly
+  Scaling<Reading<Bandwidth>> read_bandwidth_huge_pages;
   Scaling<Samples> fma_f32;            // GFLOP/s in registers: the limit of f32 and f16 products
   Scaling<Reading<Samples>> dot_bf16;  // the same for bf16 products
   MatmulRates matmul;                  // hearth's own, all threads
@@ -33,7 +34,7 @@ struct Machine {
 /// shapes.
 MatmulRates measure_matmul(double seconds_each = 0.2);
 
-/// Reads and measures all of it, in about three seconds, with cpu::threads() as "all threads".
+/// Reads and measures all of it, in about four seconds, with cpu::threads() as "all threads".
 Machine probe_machine();
 
 /// docs/cli.md has the keys; what is missing is null, with its reason under "reasons".

@@ -35,6 +35,7 @@ TEST(machine, reads_an_x86_machine) {
   }
   root.write("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n");
   root.write("sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq", "4500000\n");
+  root.write("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
   root.write("sys/devices/system/node/node0/cpulist", "0-1\n");
   root.write("sys/devices/system/node/node1/cpulist", "\n");
 
@@ -46,6 +47,7 @@ TEST(machine, reads_an_x86_machine) {
   EXPECT_EQ(facts.memory_total_bytes.value, 2048 * 1024);
   EXPECT_EQ(facts.memory_available_bytes.value, 1024 * 1024);
   EXPECT_EQ(facts.numa_nodes.value, 2);
+  EXPECT_EQ(facts.huge_pages.value, "madvise");
   EXPECT_EQ(facts.os.value, "Toy Linux 1");
   EXPECT_EQ(facts.kernel.value, "9.9-toy");
   EXPECT_EQ(facts.hypervisor.value, "none");
@@ -86,6 +88,7 @@ TEST(machine, says_why_where_the_system_tells_nothing) {
   expect_missing(facts.memory_total_bytes, "/proc/meminfo");
   expect_missing(facts.memory_available_bytes, "/proc/meminfo");
   expect_missing(facts.numa_nodes, "/sys/devices/system/node");
+  expect_missing(facts.huge_pages, "transparent_hugepage");
   expect_missing(facts.os, "/etc/os-release");
   expect_missing(facts.kernel, "osrelease");
   expect_missing(facts.hypervisor, "/proc/cpuinfo");
