@@ -64,7 +64,13 @@ Samples summarize(std::vector<double> all) {
   return {std::move(all), median, sorted.front(), sorted.back()};
 }
 
-Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, double seconds) {
+std::string_view to_string(Walk walk) {
+  static constexpr std::string_view kNames[] = {"forward", "prefetch", "four_streams"};
+  return kNames[size_t(walk)];
+}
+
+Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, double seconds,
+                                 std::optional<Walk> walk) {
   const std::vector<Bytes> blocks = blocks_of(memory);
   check(!blocks.empty(), "measure_read_bandwidth: got no memory, wants at least a byte");
   Team team(threads);
@@ -73,7 +79,7 @@ Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, dou
   // memory smaller than that is read several times.
   size_t at = 0;
   std::atomic<uint64_t> sink = 0;
-  auto sample = [&](Walk walk) {
+  auto sample = [&](Walk way) {
     size_t first = at, bytes = 0;
     while (bytes < (size_t(64) << 20) * threads) bytes += blocks[at++ % blocks.size()].size();
     std::atomic<size_t> next = first;
@@ -81,29 +87,33 @@ Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, dou
       uint64_t sum = 0;
       for (size_t i; (i = next.fetch_add(1)) < at;) {
         Bytes block = blocks[i % blocks.size()];
-        sum ^= read_memory(block.data(), block.size(), walk);
+        sum ^= read_memory(block.data(), block.size(), way);
       }
       sink ^= sum;
     });
     return double(bytes) / took / 1e9;
   };
 
-  // Walks take turns, since the machine's state changes; the winner's samples are taken anew, so
-  // that luck in the choice does not become the result.
-  constexpr size_t kKinds = std::size(kWalks);
-  std::vector<double> tried[kKinds];
-  size_t turn = 0;
-  repeat(seconds / 3, 3 * kKinds, [&] {
-    size_t kind = turn++ % kKinds;
-    tried[kind].push_back(sample(kWalks[kind]));
-    return 0.0;
-  });
-  size_t best = 0;
-  for (size_t kind = 1; kind < kKinds; kind++)
-    if (summarize(tried[kind]).median > summarize(tried[best]).median) best = kind;
-  auto samples = repeat(seconds * 2 / 3, 5, [&] { return sample(kWalks[best]); });
-  static constexpr std::string_view kNames[kKinds] = {"forward", "prefetch", "four_streams"};
-  return {summarize(std::move(samples)), threads, kNames[best]};
+  if (!walk) {
+    // Walks take turns, since the machine's state changes; the winner's samples are taken anew, so
+    // that luck in the choice does not become the result.
+    constexpr Walk kWalks[] = {Walk::forward, Walk::prefetch, Walk::four_streams};
+    std::vector<double> tried[std::size(kWalks)];
+    size_t turn = 0;
+    repeat(seconds / 3, 3 * std::size(kWalks), [&] {
+      size_t kind = turn++ % std::size(kWalks);
+      tried[kind].push_back(sample(kWalks[kind]));
+      return 0.0;
+    });
+    double best = 0;
+    for (size_t kind = 0; kind < std::size(kWalks); kind++)
+      if (double median = summarize(tried[kind]).median; median > best) {
+        best = median;
+        walk = kWalks[kind];
+      }
+    seconds *= 2. / 3;
+  }
+  return {summarize(repeat(seconds, 5, [&] { return sample(*walk); })), threads, *walk};
 }
 
 namespace {

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -18,20 +19,24 @@ struct Samples {
 /// Throws std::invalid_argument if there are none.
 Samples summarize(std::vector<double> all);
 
-/// GB/s (1e9 bytes), and how it was reached.
+/// Ways to walk through memory; which is fastest depends on the processor and on the pages.
+enum class Walk : uint8_t { forward, prefetch, four_streams };
+std::string_view to_string(Walk walk);
+
 struct Bandwidth {
-  Samples gb_s;
+  Samples gb_s;  // 1e9 bytes a second
   int threads;
-  std::string_view walk;  // the fastest way found: "forward", "prefetch", "four_streams"
+  Walk walk;
 };
 
 using Bytes = std::span<const std::byte>;
 
 /// How fast `threads` threads of its own can read `memory` (the loaded weights, say; it is read
-/// over and over and should be larger than the caches). The first third of `seconds` finds the
-/// fastest walk, the rest are its samples: at least 5, so that it may take longer. Cheap enough to
-/// stand just before and just after what it is the limit of.
-Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, double seconds = 0.4);
+/// over and over and should be larger than the caches). Without a walk, the first third of
+/// `seconds` finds the fastest; the rest are its samples: at least 5, so that it may take longer.
+/// Cheap enough to stand just before and just after what it is the limit of.
+Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, double seconds = 0.4,
+                                 std::optional<Walk> walk = std::nullopt);
 
 /// What a buffer asks the system for. Files, and so mapped weights, have plain (small) pages.
 enum class Pages : uint8_t { plain, huge };

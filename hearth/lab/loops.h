@@ -3,11 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace hearth::lab {
+#include "hearth/lab/limits.h"
 
-/// Ways to walk through memory; which is fastest depends on the processor's prefetchers.
-enum class Walk : uint8_t { forward, prefetch, four_streams };
-inline constexpr Walk kWalks[] = {Walk::forward, Walk::prefetch, Walk::four_streams};
+namespace hearth::lab {
 
 /// Loads all `size` bytes in the widest vectors of the instruction set in use; returns their xor.
 uint64_t read_memory(const std::byte* data, size_t size, Walk walk);

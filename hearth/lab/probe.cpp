@@ -37,32 +37,23 @@ MatmulRates measure_matmul(double seconds_each) {
 
 namespace {
 
-Scaling<Bandwidth> measure_pages(Pages pages, int threads) {
+Scaling<Bandwidth> measure_pages(Pages pages, int threads, std::optional<Walk> walk) {
   const ReadBuffer buffer(pages);
   const Bytes memory[] = {buffer.bytes()};
-  return {measure_read_bandwidth(memory, 1), measure_read_bandwidth(memory, threads)};
-}
-
-Scaling<Reading<Bandwidth>> measure_huge_pages(const Facts& facts, int threads) {
-  if (!facts.huge_pages.value || *facts.huge_pages.value == "never") {
-    auto none = Reading<Bandwidth>::missing("the system gives no huge pages on request");
-    return {none, none};
-  }
-  auto [one, all] = measure_pages(Pages::huge, threads);
-  return {one, all};
+  return {measure_read_bandwidth(memory, 1, 0.4, walk),
+          measure_read_bandwidth(memory, threads, 0.4, walk)};
 }
 
 }  // namespace
 
 Machine probe_machine() {
   const int threads = cpu::threads();
-  const Facts facts = read_facts();
-  return {.facts = facts,
+  return {.facts = read_facts(),
           .threads = threads,
           .clock_mhz = measure_clock_mhz(),
           .counter_mhz = measure_counter_mhz(),
-          .read_bandwidth = measure_pages(Pages::plain, threads),
-          .read_bandwidth_huge_pages = measure_huge_pages(facts, threads),
+          .read_bandwidth = measure_pages(Pages::plain, threads, Walk::forward),
+          .read_bandwidth_best = measure_pages(Pages::huge, threads, std::nullopt),
           .fma_f32 = {measure_fma_f32(1), measure_fma_f32(threads)},
           .dot_bf16 = {measure_dot_bf16(1), measure_dot_bf16(threads)},
           .matmul = measure_matmul()};

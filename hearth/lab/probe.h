@@ -23,9 +23,11 @@ struct Machine {
   int threads;  // "all threads": those of the CPU backend
   Reading<Samples> clock_mhz;
   Reading<double> counter_mhz;
-  Scaling<Bandwidth> read_bandwidth;  // of pages as the system gives them, small ones mostly
-  Scaling<Reading<Bandwidth>> read_bandwidth_huge_pages;
-  Scaling<Samples> fma_f32;            // GFLOP/s in registers: the limit of f32 and f16 products
+  // Forward, over pages as the system gives them: what other programs measure too.
+  Scaling<Bandwidth> read_bandwidth;
+  // The fastest walk, over huge pages if there are any.
+  Scaling<Bandwidth> read_bandwidth_best;
+  Scaling<Reading<Samples>> fma_f32;   // GFLOP/s in registers: the limit of f32 and f16 products
   Scaling<Reading<Samples>> dot_bf16;  // the same for bf16 products
   MatmulRates matmul;                  // hearth's own, all threads
 };

@@ -35,11 +35,6 @@ struct Writer {
   }
 };
 
-Reading<Samples> rate(const Reading<Bandwidth>& bandwidth) {
-  if (!bandwidth.value) return Reading<Samples>::missing(bandwidth.reason);
-  return bandwidth.value->gb_s;
-}
-
 }  // namespace
 
 void to_json(json& out, const Cache& cache) {
@@ -72,10 +67,8 @@ json to_json(const Machine& machine) {
   w.put("counter_mhz", machine.counter_mhz);
   w.put("read_bandwidth_gb_s.one_thread", machine.read_bandwidth.one_thread.gb_s);
   w.put("read_bandwidth_gb_s.all_threads", machine.read_bandwidth.all_threads.gb_s);
-  w.put("read_bandwidth_huge_pages_gb_s.one_thread",
-        rate(machine.read_bandwidth_huge_pages.one_thread));
-  w.put("read_bandwidth_huge_pages_gb_s.all_threads",
-        rate(machine.read_bandwidth_huge_pages.all_threads));
+  w.put("read_bandwidth_best_gb_s.one_thread", machine.read_bandwidth_best.one_thread.gb_s);
+  w.put("read_bandwidth_best_gb_s.all_threads", machine.read_bandwidth_best.all_threads.gb_s);
   w.put("fma_peak_gflop_s.f32.one_thread", machine.fma_f32.one_thread);
   w.put("fma_peak_gflop_s.f32.all_threads", machine.fma_f32.all_threads);
   w.put("fma_peak_gflop_s.bf16.one_thread", machine.dot_bf16.one_thread);
@@ -176,15 +169,12 @@ std::string to_text(const Machine& machine) {
   p.lines += fmt::format("\n{:<32}{:>12}{:>12}{:>20}\n", "median", "one thread",
                          fmt::format("{} threads", machine.threads), "(min to max)");
   p.lines += row("memory read, GB/s", read.one_thread.gb_s, read.all_threads.gb_s);
-  p.lines += row("the same, huge pages", rate(machine.read_bandwidth_huge_pages.one_thread),
-                 rate(machine.read_bandwidth_huge_pages.all_threads));
+  const auto& best = machine.read_bandwidth_best;
+  p.lines += row("fastest read found, GB/s", best.one_thread.gb_s, best.all_threads.gb_s);
   p.lines += row("f32 multiply-add peak, GFLOP/s", machine.fma_f32.one_thread,
                  machine.fma_f32.all_threads);
   p.lines += row("bf16 dot product peak, GFLOP/s", machine.dot_bf16.one_thread,
                  machine.dot_bf16.all_threads);
-  if (!machine.read_bandwidth_huge_pages.all_threads.value)
-    p.missing +=
-        fmt::format("  huge pages: {}\n", machine.read_bandwidth_huge_pages.all_threads.reason);
   if (!machine.fma_f32.all_threads.value)
     p.missing += fmt::format("  f32 peak: {}\n", machine.fma_f32.all_threads.reason);
   if (!machine.dot_bf16.all_threads.value)

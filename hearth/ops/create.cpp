@@ -14,7 +14,9 @@ array arange(double start, double stop, double step, Dtype dtype, StreamOrDevice
   StreamScope scope(s);
   check(dtype != bool_, "arange: dtype is bool, wanted numbers");
   check(step != 0, "arange: step is 0");
-  const double length = std::ceil((stop - start) / step);
+  // Whatever the step, the first element is there if it lies before `stop`.
+  const bool any = step > 0 ? start < stop : start > stop;
+  const double length = any && std::isinf(step) ? 1 : std::ceil((stop - start) / step);
   check(!std::isnan(length) && std::isfinite(start) && length <= INT32_MAX, "arange: from ", start,
         " to ", stop, " by ", step, " has no length below 2^31");
   double by = std::isfinite(step) ? step : 0;  // the one element is start

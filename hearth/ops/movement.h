@@ -135,7 +135,7 @@ array slice_update_min(const array& src, const array& update, Shape start, Shape
 
 /// A vector as the k-th diagonal of a square matrix; of a matrix, its k-th diagonal.
 array diag(const array& a, int k = 0, StreamOrDevice s = {});
-/// The diagonals of the matrices over axis1 and axis2, as the last axis; a view.
+/// The diagonals of the matrices over axis1 and axis2, as the last axis.
 array diagonal(const array& a, int offset = 0, int axis1 = 0, int axis2 = 1, StreamOrDevice s = {});
 /// The lower (upper) triangle, k-th diagonal included, zeros elsewhere.
 array tril(const array& x, int k = 0, StreamOrDevice s = {});

@@ -174,7 +174,7 @@ Specs Reduce::infer(std::span<const array> in) const {
 Specs ArgReduce::infer(std::span<const array> in) const {
   const array& a = in[0];
   check(a.shape()[size_t(axis)] > 0, name(), ": axis ", axis, " of shape ", a.shape(), " is empty");
-  return {{reduced_shape(a, {axis}, keepdims), uint32}};
+  return {{reduced_shape(a, std::span(&axis, 1), keepdims), uint32}};
 }
 
 }  // namespace hearth

@@ -61,6 +61,7 @@ TEST(Create, ArangeCountsAsNumPyDoes) {
   // Integers step by the whole distance of the first two, as NumPy.
   EXPECT_EQ(arange(0.5, 5.5, 1.5, int32).to_vector<int>(), (std::vector<int>{0, 2, 4, 6}));
   EXPECT_EQ(arange(-1.0, 3.0, uint8).to_vector<int>(), (std::vector<int>{255, 0, 1, 2}));
+  EXPECT_EQ(arange(0.0, 5.0, INFINITY).to_vector<float>(), std::vector<float>{0});
   EXPECT_EQ(arange(3).dtype(), int32);
   EXPECT_EQ(arange(3.0).dtype(), float32);
   const array large = arange(16777216.0, 16777220.0, int32);

@@ -1,7 +1,6 @@
 // Every elementwise operation on every dtype, layout and instruction set, against NumPy and mpmath.
 #include "hearth/backend/cpu/isa.h"
 #include "tests/cases.h"
-#include "tests/ops/layouts.h"
 
 namespace hearth {
 namespace {

@@ -142,10 +142,9 @@ double tolerance(const std::string& name, Dtype dtype) {
 template <class T>
 bool close(T got, T want, double tolerance) {
   if constexpr (std::is_same_v<T, complex64_t>) {
-    if (tolerance == 0)
-      return close(got.real(), want.real(), 0) && close(got.imag(), want.imag(), 0);
-    if (std::isnan(std::abs(want))) return std::isnan(std::abs(got));
-    return std::abs(got - want) <= tolerance * (20 + std::abs(want));
+    const auto is_nan = [](T v) { return std::isnan(v.real()) || std::isnan(v.imag()); };
+    if (is_nan(want)) return is_nan(got);
+    return got == want || std::abs(got - want) <= tolerance * (20 + std::abs(want));
   } else if constexpr (is_half<T>) {
     return close(float(got), float(want), tolerance);
   } else if constexpr (std::is_floating_point_v<T>) {

@@ -57,7 +57,7 @@ HWY_INLINE bool beats(typename Op::C a, typename Op::C b) {
 /// Element i of the row at x.
 template <class C>
 HWY_INLINE C element(const ArgJob& j, const std::byte* x, int64_t i) {
-  C v;
+  C v{};
   stage<C>(j.type, x + i * j.axis.stride * int64_t(size_of(j.type)), 1, 1, &v);
   return v;
 }

@@ -24,7 +24,7 @@ template <class C>
 constexpr bool widens(Dtype type) {
   if (std::is_same_v<C, uint8_t>) return true;
   if (std::is_same_v<C, float>) return type == float32 || type == float16 || type == bfloat16;
-  if (std::is_same_v<C, double>) return type == float64;
+  if (std::is_same_v<C, double>) return type == float64 || type == int64 || type == uint64;
   if (std::is_same_v<C, Pair<float>>) return type == complex64;
   return !is_inexact(type);
 }

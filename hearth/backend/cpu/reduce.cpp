@@ -204,7 +204,7 @@ Lane lane_of(Reduce::Kind kind, Dtype type) {
   using Kind = Reduce::Kind;
   if (kind == Kind::all || kind == Kind::any) return Lane::u8;
   if (kind == Kind::max || kind == Kind::min || is_inexact(type)) return compare_lane(type);
-  if (kind == Kind::mean) return type == uint64 ? Lane::u64 : Lane::i64;
+  if (kind == Kind::mean) return size_of(type) == 8 ? Lane::f64 : Lane::i64;  // no overflow
   return size_of(type) == 8 ? Lane::u64 : Lane::u32;
 }
 

@@ -9,12 +9,23 @@ namespace hearth::cpu {
 
 /// The types that elements are joined in: small integers and halves are widened.
 enum class Lane : uint8_t { u8, i32, u32, i64, u64, f32, f64, c64 };
+inline int64_t lane_size(Lane lane) {
+  switch (lane) {
+    case Lane::u8: return 1;
+    case Lane::i32:
+    case Lane::u32:
+    case Lane::f32: return 4;
+    default: return 8;
+  }
+}
+
 /// How far apart neighbours along the axis lie; an axis that repeats is the farthest.
 inline int64_t step(const Axis& a) { return a.stride == 0 ? INT64_MAX : std::abs(a.stride); }
 
 /// Are elements of `type` lanes as they are?
 inline bool is_lane(Dtype type, Lane lane) {
-  return int64_t(size_of(type)) == lane_size(lane) && (lane != Lane::u8 || type == bool_);
+  return int64_t(size_of(type)) == lane_size(lane) && is_inexact(type) == (lane >= Lane::f32) &&
+         (lane != Lane::u8 || type == bool_);
 }
 /// Which of `axes` is walked in the smallest steps, the last of equals; not empty.
 inline size_t nearest(const Axes& axes) {
@@ -43,15 +54,6 @@ inline Lane compare_lane(Dtype type) {
     case float64: return Lane::f64;
     case complex64: return Lane::c64;
     default: return Lane::i32;
-  }
-}
-inline int64_t lane_size(Lane lane) {
-  switch (lane) {
-    case Lane::u8: return 1;
-    case Lane::i32:
-    case Lane::u32:
-    case Lane::f32: return 4;
-    default: return 8;
   }
 }
 
