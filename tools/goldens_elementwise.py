@@ -65,12 +65,12 @@ def bits(v, d):
 
 
 def finite_by(f, special):
-    """f in mpmath where the operands are finite, NumPy's `special` elsewhere and at zeros."""
+    """f in mpmath where the operands are finite and not 0, NumPy's `special` elsewhere."""
     def g(*args):
         out = []
         for row in zip(*[np.asarray(a, np.float64).ravel() for a in args]):
             s = float(special(*[np.float64(v) for v in row]))
-            if all(np.isfinite(row)) and np.isfinite(s) and s != 0:
+            if all(np.isfinite(row)) and all(row) and np.isfinite(s) and s != 0:
                 r = f(*[mp.mpf(float(v)) for v in row])
                 s = float(r) if not isinstance(r, mp.mpc) else s
             out.append(s)
@@ -136,10 +136,12 @@ PREDICATES = {
     "isposinf": lambda x: x == np.inf, "isneginf": lambda x: x == -np.inf,
     "logical_not": np.logical_not,
 }
+QUOTIENT = [np.float64]
 FLOAT_BINARY = {
     "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide,
     "maximum": np.maximum, "minimum": np.minimum, "remainder": np.remainder,
-    "floor_divide": lambda a, b: np.floor(a / b), "power": (mp.power, np.power),
+    # MLX's: the floor of the quotient as the dtype gives it (of halves, as float32).
+    "floor_divide": lambda a, b: np.floor((a / b).astype(QUOTIENT[0])), "power": (mp.power, np.power),
     "arctan2": (mp.atan2, np.arctan2),
     "logaddexp": (lambda a, b: max(a, b) + mp.log1p(mp.exp(-abs(a - b))), np.logaddexp),
 }
@@ -216,7 +218,7 @@ def operands(d):
          "float64": np.finfo(np.float64), "bfloat16": None}[d]
     most, least, tiny, eps = ((float(t.max), float(t.tiny), float(t.smallest_subnormal), float(t.eps))
                               if t else (float.fromhex("0x1.fep127"), 2.0**-126, 2.0**-133, 2.0**-7))
-    special = [0, 1, 0.5, 2, 1.5, 2.5, 3, np.inf, np.nan, tiny, least - tiny, least, most, 1 + eps, 1 - eps / 2,
+    special = [0.0, 1, 0.5, 2, 1.5, 2.5, 3, np.inf, np.nan, tiny, least - tiny, least, most, 1 + eps, 1 - eps / 2,
                np.pi / 2, np.pi, 1e-4, 0.1, 0.3, 0.7, 0.99, 5, 9, 17, 80, 88.5, 103, 700, 744, 1e4, 60000, 1e6,
                123456789, 3e9, 1e15, 1e30]
     random = np.concatenate([rng.normal(size=12), rng.normal(size=12) * 6, rng.uniform(-1, 1, 12)])
@@ -246,6 +248,7 @@ def lines(d):
     yield "c", bits(c, "bool_")
 
     results = []
+    QUOTIENT[0] = np.float64 if d == "float64" else np.float32
     if d in FLOATS:
         for name, f in FLOAT_UNARY.items():
             results.append((name, d, cast(float_value(f, (x,)), d)))

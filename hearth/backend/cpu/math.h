@@ -4,8 +4,8 @@
 // inside a Highway region, e.g. for (...) y[i] = math::gelu_approx(x[i]).
 //
 // Largest error in f32, in units in the last place, over all inputs, denormals included (measured
-// by tests/ops/elementwise_math_test.cpp): exp 1.2, expm1 2, log 1.2, log2 2, log10 2, log1p 2,
-// sigmoid 2.5, tanh 2, erf 1.5, sin, cos 1.2 (|x| up to kPeriodic; libm beyond), tan 3. Those that
+// by tests/backend/math_test.cpp): exp 1.2, expm1 2, log 1.2, log2 2, log10 2, log1p 2,
+// sigmoid 2.5, tanh 2, erf 1.5, sin, cos 1.5 (|x| up to kPeriodic; libm beyond), tan 3. Those that
 // call std are libm's. f64 and complex use libm.
 #pragma once
 #include <bit>
@@ -293,7 +293,7 @@ HEARTH_INLINE float tanh(float x) {
   p = p * z + 0.133332069f;
   p = p * z - 0.333333308f;
   const float big = 1.0f - 2.0f / (exp(a + a) + 1.0f);
-  return a < 0.625f ? x + x * (z * p) : __builtin_copysignf(big, x);
+  return __builtin_copysignf(a < 0.625f ? a + a * (z * p) : big, x);
 }
 HEARTH_INLINE float erf(float x) {
   const float a = abs(x), s = x * x;
@@ -316,14 +316,14 @@ HEARTH_INLINE float erf(float x) {
   return a < 1.0f ? x + x * p : __builtin_copysignf(1.0f - exp(q), x);
 }
 
-/// sin, cos and tan hold up to here: beyond, the product with 2/pi needs more bits than double has.
-constexpr float kPeriodic = 1e8f;
+/// sin, cos and tan hold up to here: k of 20 bits times 33 bits of pi/2 is exact in a double.
+constexpr float kPeriodic = 1e6f;
 namespace detail {
 // x = k pi/2 + r: sin(r), cos(r) and k.
 HEARTH_INLINE int32_t sin_cos(float x, float& s, float& c) {
   constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52
   const double k = (double(x) * 0.63661977236758134308 + magic) - magic;
-  // pi/2 in two parts, the first of 33 bits, so that k times it is exact.
+  // pi/2 in two parts, the first of 33 bits.
   const float r =
       float((double(x) - k * 1.57079632673412561417e+00) - k * 6.07710050650619224932e-11);
   const float z = r * r;
@@ -375,7 +375,9 @@ HEARTH_EACH(HEARTH_F64)
 HEARTH_EACH(HEARTH_C64)
 #undef HEARTH_EACH
 HEARTH_F64(expm1)
-HEARTH_F64(log2) HEARTH_F64(log1p) HEARTH_F64(erf)
+HEARTH_F64(log2)
+HEARTH_F64(log1p)
+HEARTH_F64(erf)
 #undef HEARTH_F32
 #undef HEARTH_F64
 #undef HEARTH_C64
@@ -413,7 +415,10 @@ HEARTH_INLINE T pow(T a, T b) {
   return std::pow(a, b);
 }
 HEARTH_INLINE Complex pow(Complex a, Complex b) {
-  if (a == Complex(0)) return b == Complex(0) ? Complex(1) : Complex(0);
+  if (a == Complex(0))
+    return b == Complex(0) ? Complex(1)
+           : b.re > 0      ? Complex(0)
+                           : Complex(detail::kNaN, detail::kNaN);
   return std::pow(a.value(), b.value());
 }
 template <Real T>
@@ -433,13 +438,12 @@ template <Real T>
 HEARTH_INLINE T gelu_approx(T x) {  // 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
   return x * sigmoid(x * (T(1) + x * x * T(0.044715)) * T(1.59576912160573071176));
 }
-/// Giles' approximation, then one step of Newton's in double.
+/// Giles' approximation ("Approximating the erfinv function", 2010), then Newton's steps in double:
+/// on erf(y) = x near 0, on log(erfc(y)) = log(1 - x) towards 1.
 template <Real T>
 HEARTH_INLINE T erfinv(T x) {
-  const double a = x, w = -std::log((1 - a) * (1 + a));
-  if (!(w < std::numeric_limits<double>::infinity()))
-    return std::abs(x) == 1 ? T(x * std::numeric_limits<T>::infinity())
-                            : std::numeric_limits<T>::quiet_NaN();
+  const double a = std::abs(double(x)), w = -std::log((1 - a) * (1 + a));
+  if (!(a < 1)) return a == 1 ? x * std::numeric_limits<T>::infinity() : T(detail::kNaN);
   double p, v = w < 5 ? w - 2.5 : std::sqrt(w) - 3;
   if (w < 5) {
     p = 2.81022636e-08;
@@ -463,11 +467,12 @@ HEARTH_INLINE T erfinv(T x) {
     p = p * v + 2.83297682;
   }
   double y = p * a;
-  for (int i = 0; i < (sizeof(T) == 8 ? 2 : 1); ++i) {
-    const double error = a < 0 ? (1 + a) - std::erfc(-y) : std::erfc(y) - (1 - a);
-    y += error / 1.12837916709551257390 * std::exp(y * y);
+  constexpr double slope = 0.88622692545275801365;  // sqrt(pi) / 2
+  for (int i = 0; i < (sizeof(T) == 8 ? 4 : 1); ++i) {
+    const double c = std::erfc(y), e = slope * std::exp(y * y);
+    y += a < 0.5 ? (a - std::erf(y)) * e : std::log(c / (1 - a)) * c * e;
   }
-  return x == 0 ? x : T(y);
+  return T(std::copysign(y, double(x)));
 }
 
 }  // namespace hearth::cpu::math
