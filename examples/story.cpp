@@ -19,7 +19,8 @@ int main(int argc, char** argv) {
     const auto prompt = tokenizer.encode(argc > 2 ? argv[2] : "Once upon a time");
     const auto out = generate(
         *model, prompt, options,
-        [](int, std::string_view text) { return bool(std::cout << text << std::flush); }, &tokenizer);
+        [](int, std::string_view text) { return bool(std::cout << text << std::flush); },
+        &tokenizer);
     std::cout << "\n" << out.decode_tokens_per_s() << " tokens/s\n";
   } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";

@@ -56,13 +56,14 @@ struct bfloat16_t {
 using complex64_t = std::complex<float>;
 
 // X(name, C++ type, kind, short name): b bool, u unsigned, i signed, f float, c complex.
-#define HEARTH_DTYPES(X)                                                                          \
-  X(bool_, bool, b, "bool")                                                                       \
-  X(uint8, uint8_t, u, "u8") X(uint16, uint16_t, u, "u16") X(uint32, uint32_t, u, "u32")          \
-      X(uint64, uint64_t, u, "u64") X(int8, int8_t, i, "i8") X(int16, int16_t, i, "i16")          \
-          X(int32, int32_t, i, "i32") X(int64, int64_t, i, "i64") X(float16, float16_t, f, "f16") \
-              X(float32, float, f, "f32") X(float64, double, f, "f64")                            \
-                  X(bfloat16, bfloat16_t, f, "bf16") X(complex64, complex64_t, c, "c64")
+// clang-format off
+#define HEARTH_DTYPES(X)                                                                   \
+  X(bool_, bool, b, "bool") X(uint8, uint8_t, u, "u8") X(uint16, uint16_t, u, "u16")        \
+  X(uint32, uint32_t, u, "u32") X(uint64, uint64_t, u, "u64") X(int8, int8_t, i, "i8")      \
+  X(int16, int16_t, i, "i16") X(int32, int32_t, i, "i32") X(int64, int64_t, i, "i64")       \
+  X(float16, float16_t, f, "f16") X(float32, float, f, "f32") X(float64, double, f, "f64")  \
+  X(bfloat16, bfloat16_t, f, "bf16") X(complex64, complex64_t, c, "c64")
+// clang-format on
 
 enum class Dtype : uint8_t {
 #define X(name, type, kind, text) name,
@@ -88,7 +89,8 @@ HEARTH_DTYPES(X)
 #undef X
 
 template <class T>
-concept Element = size_t(dtype_of<T>) < size_t(kDtypes);
+concept Element = size_t(dtype_of<T>)
+< size_t(kDtypes);
 
 struct DtypeInfo {
   std::string_view name;        // "float32", as in NumPy

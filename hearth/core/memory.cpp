@@ -19,7 +19,7 @@ namespace {
 constexpr size_t kAlign = 64;
 constexpr size_t kHuge = size_t{2} << 20;  // from here on, blocks are mapped with huge pages
 constexpr size_t kPage = 4096;
-constexpr size_t kSmall = 4096;            // up to here, blocks are recycled by exact size class
+constexpr size_t kSmall = 4096;  // up to here, blocks are recycled by exact size class
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 

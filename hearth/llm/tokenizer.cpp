@@ -7,8 +7,8 @@
 #include "hearth/base/error.h"
 #include "hearth/llm/tokenizer/added_tokens.h"
 #include "hearth/llm/tokenizer/bpe.h"
-#include "hearth/llm/tokenizer/pre_tokenizer.h"
 #include "hearth/llm/tokenizer/parts.h"
+#include "hearth/llm/tokenizer/pre_tokenizer.h"
 #include "hearth/llm/tokenizer/utf8.h"
 
 namespace hearth::llm {

@@ -128,10 +128,11 @@ array slice_update(const array& src, const array& update, const array& start, st
   }
 UPDATE(add)
 UPDATE(prod)
-UPDATE(max) UPDATE(min)
+UPDATE(max)
+UPDATE(min)
 #undef UPDATE
 
-    static array part(const array& a, int axis, int64_t start, int64_t stop) {
+static array part(const array& a, int axis, int64_t start, int64_t stop) {
   Box box{Shape(a.shape().size(), 0), Shape(a.shape().size(), 1), a.shape()};
   box.start[size_t(axis)] = stop > start ? ShapeElem(start) : 0;
   box.shape[size_t(axis)] = ShapeElem(std::max<int64_t>(0, stop - start));

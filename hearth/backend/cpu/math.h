@@ -382,7 +382,7 @@ HEARTH_F64(erf)
 #undef HEARTH_F64
 #undef HEARTH_C64
 
-    HEARTH_INLINE double sigmoid(double x) {
+HEARTH_INLINE double sigmoid(double x) {
   const double e = exp(-abs(x)), q = 1 / (1 + e);
   return x < 0 ? e * q : q;
 }
