@@ -17,30 +17,20 @@ namespace {
 
 array next_of(const Key& key) { return key ? *key : KeySequence::default_().next(); }
 
-// The value after `from` on the way to `to`.
-array next_after(float from, float to, Dtype dtype) {
-  if (dtype == float32) return array(std::nextafter(from, to));
-  // 1 and -1 of the halves: towards zero the bit pattern is one less, whatever the sign.
-  if (dtype == float16) {
-    float16_t h(from);
-    --h.bits;
-    return array(h);
-  }
-  bfloat16_t h(from);
-  --h.bits;
-  return array(h);
+// The largest value below 1.
+array below_one(Dtype dtype) {
+  if (dtype == float32) return array(std::nextafter(1.0f, 0.0f));
+  if (dtype == float16) return array(float16_t(1 - 0x1p-11f));
+  return array(bfloat16_t(1 - 0x1p-8f));
+}
+// In (-1, 1), f32.
+array symmetric(const Shape& shape, const Key& key) {
+  return uniform(array(std::nextafter(-1.0f, 0.0f)), array(1.0f), shape, float32, key);
 }
 
 void check_float(Dtype dtype, std::string_view who) {
   check(dtype == float32 || dtype == float16 || dtype == bfloat16, "random::", who, ": dtype ",
         dtype, " is not one of f32, f16, bf16");
-}
-
-// N(0, 1) cut off outside of erf(x / sqrt 2) in [low, high).
-array gaussian(const array& low, const array& high, const Shape& shape, Dtype dtype,
-               const Key& key) {
-  return multiply(array(std::numbers::sqrt2_v<float>, dtype),
-                  erfinv(uniform(low, high, shape, dtype, key)));
 }
 
 }  // namespace
@@ -88,7 +78,7 @@ array uniform(const array& low, const array& high, const Shape& shape, Dtype dty
         " do not broadcast to ", shape);
   const array unit =
       minimum(astype(divide(astype(bits(shape, key), float32), array(4294967295.0f)), dtype),
-              next_after(1, 0, dtype));
+              below_one(dtype));
   return add(multiply(range, unit), from);
 }
 array uniform(const Shape& shape, Dtype dtype, const Key& key, StreamOrDevice s) {
@@ -102,10 +92,11 @@ array normal(const Shape& shape, Dtype dtype, const std::optional<array>& loc,
              const std::optional<array>& scale, const Key& key, StreamOrDevice s) {
   StreamScope scope(s);
   check_float(dtype, "normal");
-  array x = gaussian(next_after(-1, 0, dtype), array(1.0f), shape, dtype, key);
-  if (scale) x = multiply(astype(*scale, dtype), x);
-  if (loc) x = add(astype(*loc, dtype), x);
-  return x;
+  // Drawn in f32, whatever the dtype; scaled in the dtype, as MLX does.
+  array factor(std::numbers::sqrt2_v<float>, dtype);
+  if (scale) factor = multiply(factor, astype(*scale, dtype));
+  const array x = multiply(factor, astype(erfinv(symmetric(shape, key)), dtype));
+  return loc ? add(astype(*loc, dtype), x) : x;
 }
 array normal(const Shape& shape, Dtype dtype, float loc, float scale, const Key& key,
              StreamOrDevice s) {
@@ -152,7 +143,8 @@ array truncated_normal(const array& lower, const array& upper, const Shape& shap
   check_float(dtype, "truncated_normal");
   const array sqrt2(std::numbers::sqrt2_v<float>, dtype);
   const array from = astype(lower, dtype), to = astype(upper, dtype);
-  const array x = gaussian(erf(divide(from, sqrt2)), erf(divide(to, sqrt2)), shape, dtype, key);
+  const array u = uniform(erf(divide(from, sqrt2)), erf(divide(to, sqrt2)), shape, dtype, key);
+  const array x = multiply(sqrt2, erfinv(u));
   return maximum(minimum(x, to), from);
 }
 array truncated_normal(const array& lower, const array& upper, Dtype dtype, const Key& key,
@@ -169,8 +161,8 @@ array laplace(const Shape& shape, Dtype dtype, float loc, float scale, const Key
               StreamOrDevice s) {
   StreamScope scope(s);
   check_float(dtype, "laplace");
-  const array u = uniform(next_after(-1, 0, dtype), array(1.0f), shape, dtype, key);
-  array x = multiply(sign(u), log1p(negative(abs(u))));
+  const array u = symmetric(shape, key);
+  array x = astype(multiply(sign(u), log1p(negative(abs(u)))), dtype);
   if (scale != 1) x = multiply(array(scale, dtype), x);
   if (loc != 0) x = add(array(loc, dtype), x);
   return x;

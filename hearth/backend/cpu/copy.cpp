@@ -1,6 +1,8 @@
 // Strided copies: lines where memory is contiguous, tiles where it is transposed.
 #include "hearth/backend/cpu/copy.h"
 
+#include <utility>
+
 #include "hearth/backend/cpu/pool.h"
 
 namespace hearth::cpu {
@@ -34,31 +36,62 @@ void line(const std::byte* from, int64_t from_stride, std::byte* to, int64_t to_
   }
 }
 
+// Vectors of 16 bytes, which every machine has; the compiler knows their shuffles.
+template <class T>
+using Vector [[gnu::vector_size(16)]] = T;
+
+template <class T, size_t... i>
+void interleave(Vector<T>& a, Vector<T>& b, std::index_sequence<i...>) {
+  constexpr size_t n = sizeof...(i);
+  const Vector<T> low = __builtin_shufflevector(a, b, (i / 2 + i % 2 * n)...);
+  b = __builtin_shufflevector(a, b, (n / 2 + i / 2 + i % 2 * n)...);
+  a = low;
+}
+
+// A square of 16 bytes a side: `from` holds its columns, `to` gets its rows. Interleaving the first
+// half of the vectors with the second, log2 n times, transposes.
+template <class T>
+void transpose_square(const std::byte* from, int64_t from_step, std::byte* to, int64_t to_step) {
+  constexpr size_t n = 16 / sizeof(T);
+  Vector<T> v[n], w[n];
+  for (size_t i = 0; i < n; ++i) std::memcpy(&v[i], from + int64_t(i) * from_step, 16);
+  for (size_t stage = 1; stage < n; stage *= 2) {
+    for (size_t i = 0; i < n / 2; ++i) {
+      w[2 * i] = v[i], w[2 * i + 1] = v[i + n / 2];
+      interleave<T>(w[2 * i], w[2 * i + 1], std::make_index_sequence<n>());
+    }
+    for (size_t i = 0; i < n; ++i) v[i] = w[i];
+  }
+  for (size_t i = 0; i < n; ++i) std::memcpy(to + int64_t(i) * to_step, &v[i], 16);
+}
+
 // A transposed matrix: `to` is contiguous along columns, `from` along rows. Whole cache lines are
-// read into a tile and written from it, so that strides of a power of two do no harm.
+// read into a tile and written from it, so that strides of a power of two do no harm; and few
+// columns at a time, so that their pages stay known to the processor.
 template <class T>
 void transposed(const std::byte* from, int64_t from_column, std::byte* to, int64_t to_row,
                 int64_t rows, int64_t columns) {
-  constexpr int64_t kItem = sizeof(T), kTile = 64 / kItem;
-  T tile[kTile][kTile];
-  for (int64_t r = 0; r < rows; r += kTile)
-    for (int64_t c = 0; c < columns; c += kTile) {
-      const int64_t nr = std::min(kTile, rows - r), nc = std::min(kTile, columns - c);
-      const std::byte* in = from + (r + c * from_column) * kItem;
-      std::byte* out = to + (r * to_row + c) * kItem;
-      if (nr == kTile && nc == kTile) {
-        for (int64_t j = 0; j < kTile; ++j) std::memcpy(tile[j], in + j * from_column * kItem, 64);
-        for (int64_t i = 0; i < kTile; ++i) {
-          T row[kTile];
-          for (int64_t j = 0; j < kTile; ++j) row[j] = tile[j][i];
-          std::memcpy(out + i * to_row * kItem, row, 64);
+  constexpr int64_t kItem = sizeof(T), kTile = 64 / kItem, kSquare = 16 / kItem, kColumns = 256;
+  alignas(64) std::byte tile[kTile][64];
+  for (int64_t c0 = 0; c0 < columns; c0 += kColumns)
+    for (int64_t r = 0; r < rows; r += kTile)
+      for (int64_t c = c0; c < std::min(columns, c0 + kColumns); c += kTile) {
+        const int64_t nr = std::min(kTile, rows - r), nc = std::min(kTile, columns - c);
+        const std::byte* in = from + (r + c * from_column) * kItem;
+        std::byte* out = to + (r * to_row + c) * kItem;
+        if (nr == kTile && nc == kTile) {
+          for (int64_t j = 0; j < kTile; ++j)
+            std::memcpy(tile[j], in + j * from_column * kItem, 64);
+          for (int64_t i = 0; i < kTile; i += kSquare)
+            for (int64_t j = 0; j < kTile; j += kSquare)
+              transpose_square<T>(tile[j] + i * kItem, 64, out + (i * to_row + j) * kItem,
+                                  to_row * kItem);
+        } else {
+          for (int64_t i = 0; i < nr; ++i)
+            for (int64_t j = 0; j < nc; ++j)
+              store(out + (i * to_row + j) * kItem, load<T>(in + (i + j * from_column) * kItem));
         }
-      } else {
-        for (int64_t i = 0; i < nr; ++i)
-          for (int64_t j = 0; j < nc; ++j)
-            store(out + (i * to_row + j) * kItem, load<T>(in + (i + j * from_column) * kItem));
       }
-    }
 }
 
 Strides without(const Strides& strides, size_t axis) {

@@ -9,6 +9,7 @@ namespace hearth::cpu {
 namespace {
 
 constexpr int64_t kGrain = 16 << 10;  // elements a task takes at least
+constexpr int64_t kTasks = 256;       // into which a loop is split at most
 
 std::byte* bytes(const array& a) { return a.node().data(); }
 
@@ -24,17 +25,19 @@ int64_t checked(I index, int64_t size, int64_t block, int axis, std::string_view
   return at;
 }
 
-// Splits the longest axis for which splits(axis) into ranges of about kGrain elements each, in
-// parallel: f(axis, start, count). One range of all when there is no such axis or little to do.
+// Splits an axis for which splits(axis), the first that is long enough or else the longest, into
+// at most `most` ranges, in parallel: f(axis, start, count). One range of all when there is no such
+// axis or little to do.
 template <class Splits, class F>
-void parallel_ranges(const Shape& shape, Splits&& splits, F&& f) {
+void parallel_ranges(const Shape& shape, int64_t work, int64_t most, Splits&& splits, F&& f) {
+  const int64_t tasks = std::min(most, work / kGrain);
   int axis = -1;
-  for (int i = 0; i < int(shape.size()); ++i)
+  for (int i = 0; i < int(shape.size()); ++i) {
+    if (axis >= 0 && shape[size_t(axis)] >= tasks) break;
     if (splits(i) && (axis < 0 || shape[size_t(i)] > shape[size_t(axis)])) axis = i;
-  const auto total = int64_t(element_count(shape));
-  if (axis < 0 || total < 2 * kGrain) return f(0, 0, shape.empty() ? 1 : shape[0]);
-  const int64_t n = shape[size_t(axis)];
-  const int64_t step = std::max<int64_t>(1, std::min(n, n * kGrain / total));
+  }
+  if (axis < 0 || tasks < 2) return f(0, 0, shape.empty() ? 1 : shape[0]);
+  const int64_t n = shape[size_t(axis)], step = (n + tasks - 1) / tasks;
   parallel_for((n + step - 1) / step, [&](int64_t task) {
     f(size_t(axis), task * step, std::min(step, n - task * step));
   });
@@ -58,7 +61,7 @@ std::vector<int64_t> block_offsets(std::span<const array> indices, std::span<con
       };
       if (walk.size() == 1) {
         parallel_ranges(
-            walk, [](int) { return true; },
+            walk, walk[0], kTasks, [](int) { return true; },
             [&](size_t, int64_t start, int64_t count) {
               for (int64_t i = start; i < start + count; ++i) add(i, i * steps[0][0]);
             });
@@ -137,11 +140,9 @@ void scatter_blocks(const Scatter& op, const Args& args, const std::vector<int64
   };
   constexpr int64_t kItem = sizeof(T);
   const auto n = int64_t(offsets.size());
-  Shape work = block;  // its sizes say how long an axis is, the places how much there is to do
-  if (n > 1) work.push_back(ShapeElem(std::min<int64_t>(n, INT32_MAX)));
-  const int axes = int(block.size());
+  // Each task walks all places: few tasks, so that its part of a block is not too short.
   parallel_ranges(
-      work, [&](int axis) { return axis < axes && apart(axis); },
+      block, n * int64_t(element_count(block)), 16, apart,
       [&](size_t axis, int64_t start, int64_t count) {
         Shape range = block;
         Strides steps[] = {Strides(from.begin() + lead, from.end()), out.node().strides};
@@ -153,13 +154,21 @@ void scatter_blocks(const Scatter& op, const Args& args, const std::vector<int64
           range[axis] = ShapeElem(count);
         }
         collapse(range, steps);
+        if (range.empty()) range = {1}, steps[0] = steps[1] = {1};
+        const int64_t columns = range.back(), in_step = steps[0].back(), to_step = steps[1].back();
+        range.pop_back(), steps[0].pop_back(), steps[1].pop_back();
+        const bool dense = in_step == 1 && to_step == 1;
         int64_t i = 0;
         each_index<1>(places, {place_steps}, [&](const std::array<int64_t, 1>& place) {
           const int64_t into = offsets[size_t(i++)];
           each_index<2>(range, {steps[0], steps[1]}, [&](const std::array<int64_t, 2>& at) {
-            std::byte* p = to + (into + at[1]) * kItem;
-            const T by = load<T>(in + (place[0] + at[0]) * kItem);
-            store(p, updated<mode>(load<T>(p), by));
+            const std::byte* from_line = in + (place[0] + at[0]) * kItem;
+            std::byte* to_line = to + (into + at[1]) * kItem;
+            auto update_line = [&](int64_t in_by, int64_t to_by) {
+              for (int64_t c = 0; c < columns; ++c, from_line += in_by, to_line += to_by)
+                store(to_line, updated<mode>(load<T>(to_line), load<T>(from_line)));
+            };
+            dense ? update_line(kItem, kItem) : update_line(in_step * kItem, to_step * kItem);
           });
         });
       });
@@ -189,30 +198,31 @@ template <class I, size_t N, class Splits, class F>
 void each_place(const array& indices, std::array<Strides, N> strides, Splits&& splits, F&& f) {
   const Shape& shape = indices.shape();
   if (element_count(shape) == 0) return;
-  parallel_ranges(shape, splits, [&](size_t axis, int64_t start, int64_t count) {
-    Shape range = shape;
-    std::array<Strides, N + 1> steps;
-    std::array<int64_t, N + 1> base{};
-    steps[0] = indices.node().strides;
-    std::copy(strides.begin(), strides.end(), steps.begin() + 1);
-    if (!range.empty()) {
-      range[axis] = ShapeElem(count);
-      for (size_t k = 0; k <= N; ++k) base[k] = start * steps[k][axis];
-    }
-    collapse(range, steps);
-    if (range.empty()) range = {1}, steps.fill({0});
-    const int64_t n = range.back();
-    range.pop_back();
-    std::array<int64_t, N + 1> step;
-    for (size_t k = 0; k <= N; ++k) step[k] = steps[k].back(), steps[k].pop_back();
-    each_index<N + 1>(range, steps, [&](std::array<int64_t, N + 1> at) {
-      for (size_t k = 0; k <= N; ++k) at[k] += base[k];
-      for (int64_t i = 0; i < n; ++i) {
-        f(load<I>(bytes(indices) + at[0] * int64_t(sizeof(I))), at);
-        for (size_t k = 0; k <= N; ++k) at[k] += step[k];
-      }
-    });
-  });
+  parallel_ranges(shape, int64_t(element_count(shape)), kTasks, splits,
+                  [&](size_t axis, int64_t start, int64_t count) {
+                    Shape range = shape;
+                    std::array<Strides, N + 1> steps;
+                    std::array<int64_t, N + 1> base{};
+                    steps[0] = indices.node().strides;
+                    std::copy(strides.begin(), strides.end(), steps.begin() + 1);
+                    if (!range.empty()) {
+                      range[axis] = ShapeElem(count);
+                      for (size_t k = 0; k <= N; ++k) base[k] = start * steps[k][axis];
+                    }
+                    collapse(range, steps);
+                    if (range.empty()) range = {1}, steps.fill({0});
+                    const int64_t n = range.back();
+                    range.pop_back();
+                    std::array<int64_t, N + 1> step;
+                    for (size_t k = 0; k <= N; ++k) step[k] = steps[k].back(), steps[k].pop_back();
+                    each_index<N + 1>(range, steps, [&](std::array<int64_t, N + 1> at) {
+                      for (size_t k = 0; k <= N; ++k) at[k] += base[k];
+                      for (int64_t i = 0; i < n; ++i) {
+                        f(load<I>(bytes(indices) + at[0] * int64_t(sizeof(I))), at);
+                        for (size_t k = 0; k <= N; ++k) at[k] += step[k];
+                      }
+                    });
+                  });
 }
 
 template <class T, Update mode>
@@ -247,13 +257,14 @@ void gather_axis(const GatherAxis& op, const Args& args, CpuQueue&) {
   walk[axis] = 0;
   const std::byte* from = bytes(a);
   std::byte* to = bytes(out);
+  const std::string_view who = op.name();
   with_item(a.itemsize(), [&]<class T>() {
     constexpr int64_t kItem = sizeof(T);
-    visit(Integers{}, indices.dtype(), op.name(), [&]<class I>() {
+    visit(Integers{}, indices.dtype(), who, [&]<class I>() {
       each_place<I, 2>(
           indices, {walk, out.node().strides}, [](int) { return true; },
           [&](I index, const std::array<int64_t, 3>& at) {
-            const int64_t place = checked(index, size, 1, op.axis, op.name());
+            const int64_t place = checked(index, size, 1, op.axis, who);
             store(to + at[2] * kItem, load<T>(from + (at[1] + place * step) * kItem));
           });
     });
@@ -335,7 +346,7 @@ void search_sorted(const SearchSorted& op, const Args& args, CpuQueue&) {
     };
     if (shape.empty()) return walk(shape, 0);
     parallel_ranges(
-        shape, [](int axis) { return axis == 0; },
+        shape, int64_t(element_count(shape)), kTasks, [](int axis) { return axis == 0; },
         [&](size_t, int64_t start, int64_t count) {
           Shape range = shape;
           range[0] = ShapeElem(count);
