@@ -97,8 +97,8 @@ template <class T>
 HWY_INLINE bool at_least(T a, T b) {
   return a >= b;
 }
-HWY_INLINE bool at_least(Pair<float> a, Pair<float> b) {
-  return a.re > b.re || (a.re == b.re && a.im >= b.im);
+HWY_INLINE bool at_least(Pair<float> a, Pair<float> b) {  // false for NaN, as for real numbers
+  return !is_nan(a) && !is_nan(b) && (a.re > b.re || (a.re == b.re && a.im >= b.im));
 }
 
 // Sums and products join lanes as C and their results as Total.

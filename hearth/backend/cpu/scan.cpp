@@ -33,7 +33,8 @@ bool is_nan(R v) {
 template <class R>
 bool less(R a, R b) {
   if constexpr (std::is_same_v<R, complex64_t>)
-    return a.real() < b.real() || (a.real() == b.real() && a.imag() < b.imag());
+    return !is_nan(a) && !is_nan(b) &&
+           (a.real() < b.real() || (a.real() == b.real() && a.imag() < b.imag()));
   else
     return a < b;
 }
