@@ -1,7 +1,9 @@
 // Matrix products on Phi-2's shapes against their limits, measured in the same run, turn by turn:
 //   decode: GB/s of weights beside a plain read of the same memory;
 //   prefill: GFLOP/s beside OpenBLAS's sgemm.
-// bench_matmul [decode|prefill|all] [--threads N] [--rounds N] [--rows M] [--huge]
+// bench_matmul [decode|prefill|all] [f16|bf16|f32] [--threads N] [--rounds N] [--rows M]
+//              [--shape N,K] [--tiny] [--huge]   (--tiny: tiny-phi's shapes; --huge: weights on
+//              huge pages)
 #include <fmt/format.h>
 #include <sys/mman.h>
 
@@ -91,21 +93,28 @@ struct Layer {
   int64_t n, k;
 };
 
-void decode(Dtype dtype, int64_t m, int rounds, bool huge) {
-  // A block of Phi-2 four times (q, k, v and fc1 share x), each its own memory, and the head.
+struct Model {
+  int64_t d, vocabulary;
+  int blocks;
+};
+
+void decode(Dtype dtype, Model model, int64_t m, int rounds, bool huge) {
+  // The blocks (q, k, v and fc1 share x), each its own memory, and the head.
+  const int64_t d = model.d;
   const std::vector<std::vector<Layer>> steps = {
-      {{2560, 2560}, {2560, 2560}, {2560, 2560}, {10240, 2560}}, {{2560, 2560}}, {{2560, 10240}}};
+      {{d, d}, {d, d}, {d, d}, {4 * d, d}}, {{d, d}}, {{d, 4 * d}}};
   const int64_t size = int64_t(size_of(dtype));
-  const int copies = 4;
-  int64_t block = 0, head = 51200 * 2560;
+  const int copies = model.blocks;
+  int64_t block = 0, head = model.vocabulary * d;
   for (auto& step : steps)
     for (auto& l : step) block += l.n * l.k;
   const int64_t total = copies * block + head;
   Memory weights(size_t(total * size), huge);
   fill(dtype, weights.data, total);
-  std::vector<std::byte> x(size_t(m * 10240 * size)), bias(51200 * 4), y(size_t(m * 51200 * size));
-  fill(dtype, x.data(), m * 10240);
-  fill(dtype, bias.data(), 51200);
+  std::vector<std::byte> x(size_t(m * 4 * d * size)), bias(size_t(model.vocabulary * 4)),
+      y(size_t(m * std::max(model.vocabulary, 8 * d) * size));
+  fill(dtype, x.data(), m * 4 * d);
+  fill(dtype, bias.data(), model.vocabulary);
   const auto token = [&] {
     const std::byte* w = weights.data;
     const auto run = [&](const std::vector<Layer>& step) {
@@ -113,7 +122,7 @@ void decode(Dtype dtype, int64_t m, int rounds, bool huge) {
       std::byte* out = y.data();
       for (const Layer& l : step) {
         layers.push_back(
-            {w, l.n, out, l.n, bias.data(), l.n == 10240 ? Activation::gelu : Activation::none});
+            {w, l.n, out, l.n, bias.data(), l.n == 4 * d ? Activation::gelu : Activation::none});
         w += l.n * l.k * size;
         out += m * l.n * size;
       }
@@ -121,7 +130,7 @@ void decode(Dtype dtype, int64_t m, int rounds, bool huge) {
     };
     for (int i = 0; i < copies; ++i)
       for (const auto& step : steps) run(step);
-    run({{51200, 2560}});
+    run({{model.vocabulary, d}});
   };
   const double gb = double(total * size) * 1e-9;
   std::vector<double> ours, read, ratio;
@@ -136,9 +145,10 @@ void decode(Dtype dtype, int64_t m, int rounds, bool huge) {
     ratio.push_back((before + after) / 2 / t);
   }
   fmt::print(
-      "decode  {:5} m {} threads {}: {:6.1f} GB/s, plain read {:6.1f} GB/s, ratio {:.3f} (median "
-      "of {})\n",
-      to_string(dtype), m, threads(), median(ours), median(read), median(ratio), rounds);
+      "decode  {:5} m {} threads {}: {:6.1f} GB/s, plain read {:6.1f} GB/s, ratio {:.3f}, "
+      "{:.0f} us a token (median of {})\n",
+      to_string(dtype), m, threads(), median(ours), median(read), median(ratio),
+      gb / median(ours) * 1e6, rounds);
 }
 
 void prefill(Dtype dtype, int64_t m, Layer l, int rounds) {
@@ -187,6 +197,8 @@ int main(int argc, char** argv) {
   int rounds = 0;
   int64_t rows = 0;
   bool huge = false;
+  Model model{2560, 51200, 4};
+  std::vector<Layer> shapes = {{2560, 2560}, {10240, 2560}, {2560, 10240}, {51200, 2560}};
   for (int i = 1; i < argc; ++i) {
     const std::string arg = argv[i];
     const auto value = [&] { return std::stoi(argv[++i]); };
@@ -196,7 +208,12 @@ int main(int argc, char** argv) {
       rounds = value();
     else if (arg == "--rows")
       rows = value();
-    else if (arg == "--huge")
+    else if (arg == "--tiny")
+      model = {320, 4096, 6};
+    else if (arg == "--shape") {
+      const std::string shape = argv[++i];
+      shapes = {{std::stoll(shape), std::stoll(shape.substr(shape.find(',') + 1))}};
+    } else if (arg == "--huge")
       huge = true;
     else if (arg == "f16")
       dtypes = {float16};
@@ -214,11 +231,10 @@ int main(int argc, char** argv) {
     set_threads(n);
     openblas_set_num_threads(n);
     if (what != "prefill")
-      for (Dtype d : dtypes) decode(d, rows ? rows : 1, rounds ? rounds : 9, huge);
+      for (Dtype d : dtypes) decode(d, model, rows ? rows : 1, rounds ? rounds : 9, huge);
     if (what != "decode")
       for (Dtype d : dtypes)
-        for (Layer l :
-             {Layer{2560, 2560}, Layer{10240, 2560}, Layer{2560, 10240}, Layer{51200, 2560}})
+        for (Layer l : shapes)
           prefill(d, rows ? rows : 512, l, rounds ? rounds : l.n > 50000 ? 3 : 7);
   }
 }

@@ -79,13 +79,21 @@ void for_blocks(std::span<const Product> products, const Count& count, const Bod
   });
 }
 
+int64_t total_n(std::span<const Product> products) {
+  int64_t n = 0;
+  for (const Product& p : products) n += p.n;
+  return n;
+}
+
 /// Few rows: the rows of b, contiguous along k, stream through registers; from memory only once,
 /// for more than kMaxRows rows of a find a block of b still in the cache.
 void streamed(Dtype dtype, const Left& a, std::span<const Product> products) {
-  constexpr int64_t kMost = 512;              // rows of a block
-  constexpr int64_t kBlockBytes = 512 << 10;  // four runs of 128 KB
+  constexpr int64_t kMost = 512;  // rows of a block
   const int64_t row_bytes = std::max<int64_t>(1, a.k * int64_t(size_of(dtype)));
-  const int64_t rows = std::clamp<int64_t>(round_up(kBlockBytes / row_bytes, 8), 8, kMost);
+  // Blocks of up to four runs of 128 KB; smaller ones when the threads would not end together.
+  const int64_t block_bytes =
+      std::clamp<int64_t>(total_n(products) * row_bytes / (16 * threads()), 32 << 10, 512 << 10);
+  const int64_t rows = std::clamp<int64_t>(round_up(block_bytes / row_bytes, 8), 8, kMost);
   for_blocks(
       products, [&](const Product& p) { return ceil_div(p.n, rows); },
       [&](const Product& p, int64_t block) {
@@ -102,30 +110,10 @@ void streamed(Dtype dtype, const Left& a, std::span<const Product> products) {
       });
 }
 
-/// The cache lines of the block of b that is packed next: asked for while tiles compute, since a
-/// block's short rows are what processors prefetch worst by themselves.
-struct Ahead {
-  const std::byte* line = nullptr;
-  int64_t length = 0, apart = 0, rows = 0;  // bytes of a row, between rows; rows left
-  int64_t at = 0;
-
-  void fetch(int64_t lines) {
-    for (; lines > 0 && rows > 0; --lines) {
-      __builtin_prefetch(line + at, 0, 2);
-      at += 64;
-      if (at >= length) {
-        at = 0;
-        line += apart;
-        --rows;
-      }
-    }
-  }
-};
-
 /// The blocked product: all of a (kChunk rows of it) is packed; then each task packs a block of b
 /// that fits in L2 and runs all of a over it, so that b is read from memory once. The order in
 /// which a sum is added up depends on kKBytes alone.
-constexpr int64_t kChunk = 768;    // rows of a
+constexpr int64_t kChunk = 768;    // at most so many rows of a
 constexpr int64_t kKBytes = 1536;  // of a packed row in a block: 384 in f32, 768 in bf16
 constexpr int64_t kMostColumns = 256, kLeastPanels = 8;
 
@@ -159,15 +147,6 @@ struct Blocked {
 
   int64_t tasks(const Product& p) const { return ceil_div(p.n, nc) * m_parts; }
 
-  Ahead ahead(const Product& p, int64_t j0, int64_t kb) const {
-    if (j0 >= p.n) return {};
-    const int64_t size = int64_t(size_of(dtype)), n = std::min(nc, p.n - j0);
-    const std::byte* start = p.b + j0 * p.b_n + kb * kc * p.b_k;
-    if (p.b_k == size) return {start, k_of(kb) * size, p.b_n, n};
-    if (p.b_n == size) return {start, n * size, p.b_k, k_of(kb)};
-    return {};
-  }
-
   void run(const Product& p, int64_t task) const {
     const int64_t j0 = task / m_parts * nc, n = std::min(nc, p.n - j0);
     const int64_t first = panels * (task % m_parts) / m_parts;
@@ -184,16 +163,11 @@ struct Blocked {
       for (int64_t j = 0; j < b_panels; ++j)
         parts.pack(p.b + (j0 + j * nr) * p.b_n + kb * kc * p.b_k, p.b_n, p.b_k,
                    std::min(nr, n - j * nr), k_of(kb), nr, packed_b + j * nr * k * packed);
-      Ahead next = kb + 1 < k_blocks ? ahead(p, j0, kb + 1) : ahead(p, j0 + nc * threads(), 0);
-      const int64_t lines =
-          ceil_div(next.rows * ceil_div(next.length, 64), (last - first) * b_panels);
       for (int64_t i = first; i < last; ++i)
-        for (int64_t j = 0; j < b_panels; ++j) {
-          next.fetch(lines);
+        for (int64_t j = 0; j < b_panels; ++j)
           parts.tile(std::min(mr, m - i * mr), k / parts.k_step, packed_a + a_at(kb, i),
                      packed_b + j * nr * k * packed,
                      sums + ((i - first) * mr * padded_n + j * nr) * sum_size, padded_n, kb > 0);
-        }
     }
     for (int64_t i = 0; i < rows; ++i)
       p.finish(dtype, m0 + first * mr + i, j0, n, sums + i * padded_n * sum_size);
@@ -202,16 +176,16 @@ struct Blocked {
 
 void blocked(Dtype dtype, const Left& a, std::span<const Product> products) {
   const Gemm& parts = kernels::gemm_parts(dtype);
-  int64_t total_n = 0;
-  for (const Product& p : products) total_n += p.n;
+  const int64_t all_n = total_n(products);
   // Enough tasks that threads end together: narrower blocks first, then a divided too.
   const int64_t wanted = 8 * threads();
-  const int64_t nc = std::clamp(round_up(ceil_div(total_n, wanted), parts.nr),
-                                round_up(64, parts.nr), round_up(kMostColumns, parts.nr));
-  for (int64_t m0 = 0; m0 < a.m; m0 += kChunk) {
-    const int64_t m = std::min(kChunk, a.m - m0);
+  const int64_t nc = std::clamp(round_up(ceil_div(all_n, wanted), parts.nr), round_up(64, parts.nr),
+                                round_up(kMostColumns, parts.nr));
+  const int64_t chunk = round_up(ceil_div(a.m, ceil_div(a.m, kChunk)), parts.mr);
+  for (int64_t m0 = 0; m0 < a.m; m0 += chunk) {
+    const int64_t m = std::min(chunk, a.m - m0);
     const int64_t m_parts =
-        std::clamp<int64_t>(wanted / 2 / std::max<int64_t>(1, ceil_div(total_n, nc)), 1,
+        std::clamp<int64_t>(wanted / 2 / std::max<int64_t>(1, ceil_div(all_n, nc)), 1,
                             std::max<int64_t>(1, ceil_div(m, parts.mr) / kLeastPanels));
     Blocked job{dtype, parts, a, m0, m, nullptr, nc, m_parts};
     thread_local Scratch a_scratch;
