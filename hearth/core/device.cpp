@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kTypes[] = {"cpu", "cuda", "vulkan"};
 
-std::atomic<Device> default_device_{Device(Device::cpu)};
+std::atomic<int64_t> default_device_{0};  // type and index in one word: the CPU's first
 thread_local std::optional<Stream> ambient;
 
 // By device: the default stream's index, and how many streams there are.
@@ -65,10 +65,13 @@ int device_count(Device::DeviceType type) {
   Backend* b = backend(type);
   return b ? b->device_count() : 0;
 }
-Device default_device() { return default_device_.load(std::memory_order_relaxed); }
+Device default_device() {
+  const int64_t word = default_device_.load(std::memory_order_relaxed);
+  return {Device::DeviceType(word >> 32), int32_t(word)};
+}
 void set_default_device(Device device) {
   check_available(device, "set_default_device");
-  default_device_ = device;
+  default_device_ = int64_t(device.type) << 32 | device.index;
 }
 
 Stream default_stream(Device device) {
