@@ -45,7 +45,8 @@ Device parse_device(std::string_view text) {
   if (colon != text.npos) {
     const auto digits = text.substr(colon + 1);
     good = !digits.empty() && digits.size() <= 3;
-    for (char c : digits) good = good && c >= '0' && c <= '9', index = index * 10 + (c - '0');
+    for (char c : good ? digits : "")
+      good = good && c >= '0' && c <= '9', index = index * 10 + (c - '0');
   }
   for (size_t i = 0; good && i < std::size(kTypes); ++i)
     if (kTypes[i] == name) {

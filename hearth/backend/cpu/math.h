@@ -221,7 +221,7 @@ HEARTH_INLINE float expm1_reduced(float x, int32_t& n) {
 // x = 2^e (1 + f), 1 + f in [sqrt(1/2), sqrt(2)): returns log(1 + f) - f. Positive, finite x.
 HEARTH_INLINE float log_reduced(float x, float& f, float& e) {
   const bool tiny = x < std::numeric_limits<float>::min();
-  const int32_t i = std::bit_cast<int32_t>(tiny ? x * 0x1p23f : x) - 0x3f3504f3;
+  const int32_t i = int32_t(std::bit_cast<uint32_t>(tiny ? x * 0x1p23f : x) - 0x3f3504f3u);
   e = float((i >> 23) - (tiny ? 23 : 0));
   f = std::bit_cast<float>((i & 0x7fffff) + 0x3f3504f3) - 1.0f;
   float q = 0.0674660133f;
