@@ -34,10 +34,9 @@ void run(const Options& o) {
   const bool there = fs::exists(to) && !(fs::is_directory(to) && fs::is_empty(to));
   ensure(!there, to.string(), ": is there already; name a folder that is not, or is empty");
   const auto model = llm::load_model(from, load);
-  std::unordered_map<std::string, array> tensors;
-  for (auto& [name, p] : model->parameters()) tensors.emplace(name, *p);
   fs::create_directories(to);
-  save_safetensors((to / "model.safetensors").string(), tensors, {{"format", "pt"}});
+  save_safetensors((to / "model.safetensors").string(), nn::tensors(model->parameters()),
+                   {{"format", "pt"}});
   auto json = read_json(from / "config.json");
   json.erase("torch_dtype");
   json["dtype"] = json["torch_dtype"] = kDtypeInfo[size_t(model->facts.dtype)].name;
