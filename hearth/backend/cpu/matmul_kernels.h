@@ -14,12 +14,18 @@ inline constexpr int kMaxRows = 8;  // rows of x that dot_rows takes
 /// The dtype in which sums are kept: f64 for f64, else f32.
 constexpr size_t sum_size(Dtype d) { return d == float64 ? 8 : 4; }
 
+/// The dtype of x in dot_rows: f32 for half types, which are then widened once and not for each row
+/// of w; as stored where the processor multiplies bf16.
+Dtype x_dtype(Dtype dtype);
+/// n elements, widened to x_dtype.
+void widen(Dtype dtype, const std::byte* from, int64_t n, std::byte* to);
+
 /// sums[i][j] = x[i] . w[j] for i < m <= kMaxRows, j < n; rows of k contiguous elements. Each sum
 /// is added up in the same order whatever m and n are.
 struct DotRows {
   int m;
   int64_t n, k;
-  const std::byte* x;
+  const std::byte* x;  // of x_dtype
   int64_t x_stride;
   const std::byte* w;
   int64_t w_stride;

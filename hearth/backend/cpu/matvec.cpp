@@ -37,12 +37,15 @@ HWY_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, 
   WideVec<T> sum[M][R];
   for (int m = 0; m < M; ++m)
     for (int r = 0; r < R; ++r) sum[m][r] = hn::Zero(d);
-  const auto x_at = [&](int m, int64_t p) { return job.x + m * job.x_stride + p * size; };
+  using X = Wide<T>;
+  const auto x_at = [&](int m, int64_t p) {
+    return job.x + m * job.x_stride + p * int64_t(sizeof(X));
+  };
   int64_t p = 0;
   for (; p + U * lanes <= job.k; p += U * lanes) {
     WideVec<T> x[M][U];
     for (int m = 0; m < M; ++m)
-      for (int u = 0; u < U; ++u) x[m][u] = load_wide<T>(x_at(m, p + u * lanes));
+      for (int u = 0; u < U; ++u) x[m][u] = load_wide<X>(x_at(m, p + u * lanes));
     for (int r = 0; r < R; ++r)
       for (int u = 0; u < U; ++u) {
         const auto row = load_wide<T>(w + r * apart + (p + u * lanes) * size);
@@ -54,7 +57,7 @@ HWY_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, 
     for (int r = 0; r < R; ++r) {
       const auto row = load_wide<T>(w + r * apart + p * size, count);
       for (int m = 0; m < M; ++m)
-        sum[m][r] = hn::MulAdd(load_wide<T>(x_at(m, p), count), row, sum[m][r]);
+        sum[m][r] = hn::MulAdd(load_wide<X>(x_at(m, p), count), row, sum[m][r]);
     }
     p += lanes;
   }
@@ -86,6 +89,19 @@ void dot_rows(Dtype dtype, const DotRows& job) {
       case 6: return dot_rows_of<T, 6>(job);
       case 7: return dot_rows_of<T, 7>(job);
       case 8: return dot_rows_of<T, 8>(job);
+    }
+  });
+}
+
+void widen(Dtype dtype, const std::byte* from, int64_t n, std::byte* to) {
+  visit(Types<float16_t, bfloat16_t>{}, dtype, "matmul", [&]<class T>() HWY_ATTR {
+    const F32 d;
+    const int64_t lanes = int64_t(hn::Lanes(d));
+    int64_t i = 0;
+    for (; i + lanes <= n; i += lanes) store_narrow<float>(load_wide<T>(from + i * 2), to + i * 4);
+    for (; i < n; ++i) {
+      const float v = load_one<T>(from + i * 2);
+      std::memcpy(to + i * 4, &v, 4);
     }
   });
 }
@@ -163,7 +179,19 @@ HWY_AFTER_NAMESPACE();
 namespace hearth::cpu::kernels {
 
 HWY_EXPORT(dot_rows);
+HWY_EXPORT(widen);
 HWY_EXPORT(finish_row);
+
+Dtype x_dtype(Dtype dtype) {
+#if HWY_ARCH_X86
+  if (dtype == bfloat16 && isa() == Isa::avx512_bf16) return bfloat16;
+#endif
+  return dtype == float64 ? float64 : float32;
+}
+
+void widen(Dtype dtype, const std::byte* from, int64_t n, std::byte* to) {
+  HWY_DYNAMIC_DISPATCH(widen)(dtype, from, n, to);
+}
 
 void dot_rows(Dtype dtype, const DotRows& job) {
 #if HWY_ARCH_X86
