@@ -14,10 +14,10 @@ inline constexpr int kMaxRows = 8;  // rows of x that dot_rows takes
 /// The dtype in which sums are kept: f64 for f64, else f32.
 constexpr size_t sum_size(Dtype d) { return d == float64 ? 8 : 4; }
 
-/// The dtype of x in dot_rows: f32 for half types, which are then widened once and not for each row
-/// of w; as stored where the processor multiplies bf16.
-Dtype x_dtype(Dtype dtype);
-/// n elements, widened to x_dtype.
+/// Whether dot_rows converts every element that it reads: then x, if short, is better widened
+/// before.
+bool widens(Dtype dtype);
+/// n elements of a half type, widened to float.
 void widen(Dtype dtype, const std::byte* from, int64_t n, std::byte* to);
 
 /// sums[i][j] = x[i] . w[j] for i < m <= kMaxRows, j < n; rows of k contiguous elements. Each sum
@@ -25,8 +25,9 @@ void widen(Dtype dtype, const std::byte* from, int64_t n, std::byte* to);
 struct DotRows {
   int m;
   int64_t n, k;
-  const std::byte* x;  // of x_dtype
+  const std::byte* x;
   int64_t x_stride;
+  bool wide_x;  // x is of the sums' dtype
   const std::byte* w;
   int64_t w_stride;
   float* sums;  // double for f64

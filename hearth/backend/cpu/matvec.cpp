@@ -28,7 +28,7 @@ HWY_INLINE void sums_of_lanes(D d, const V* v, int count, hn::TFromD<D>* sums, i
 
 /// M rows of x with R of w, which lie `apart` bytes apart. One running vector for each sum: R and M
 /// change no bits.
-template <class T, int M, int R>
+template <class T, class X, int M, int R>
 HWY_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, Wide<T>* sums,
                          int64_t sums_apart) {
   const WideTag<T> d;
@@ -37,7 +37,6 @@ HWY_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, 
   WideVec<T> sum[M][R];
   for (int m = 0; m < M; ++m)
     for (int r = 0; r < R; ++r) sum[m][r] = hn::Zero(d);
-  using X = Wide<T>;
   const auto x_at = [&](int m, int64_t p) {
     return job.x + m * job.x_stride + p * int64_t(sizeof(X));
   };
@@ -64,7 +63,7 @@ HWY_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, 
   for (int m = 0; m < M; ++m) sums_of_lanes(d, sum[m], R, sums + m * job.sums_stride, sums_apart);
 }
 
-template <class T, int M>
+template <class T, class X, int M>
 void dot_rows_of(const DotRows& job) {
   // Each of R streams is a run of neighbouring rows: processors prefetch long runs well, and rows
   // taken side by side badly (measured on Zen 4: half the bandwidth at K = 2560).
@@ -73,23 +72,28 @@ void dot_rows_of(const DotRows& job) {
   auto* sums = reinterpret_cast<Wide<T>*>(job.sums);
   const int64_t run = job.n / R;
   for (int64_t j = 0; j < run; ++j)
-    dot_tile<T, M, R>(job, job.w + j * job.w_stride, run * job.w_stride, sums + j, run);
+    dot_tile<T, X, M, R>(job, job.w + j * job.w_stride, run * job.w_stride, sums + j, run);
   for (int64_t j = run * R; j < job.n; ++j)
-    dot_tile<T, M, 1>(job, job.w + j * job.w_stride, 0, sums + j, 0);
+    dot_tile<T, X, M, 1>(job, job.w + j * job.w_stride, 0, sums + j, 0);
+}
+
+template <class T, class X>
+void dot_rows_of(const DotRows& job) {
+  switch (job.m) {
+    case 1: return dot_rows_of<T, X, 1>(job);
+    case 2: return dot_rows_of<T, X, 2>(job);
+    case 3: return dot_rows_of<T, X, 3>(job);
+    case 4: return dot_rows_of<T, X, 4>(job);
+    case 5: return dot_rows_of<T, X, 5>(job);
+    case 6: return dot_rows_of<T, X, 6>(job);
+    case 7: return dot_rows_of<T, X, 7>(job);
+    case 8: return dot_rows_of<T, X, 8>(job);
+  }
 }
 
 void dot_rows(Dtype dtype, const DotRows& job) {
   visit(Floats{}, dtype, "matmul", [&]<class T>() HWY_ATTR {
-    switch (job.m) {
-      case 1: return dot_rows_of<T, 1>(job);
-      case 2: return dot_rows_of<T, 2>(job);
-      case 3: return dot_rows_of<T, 3>(job);
-      case 4: return dot_rows_of<T, 4>(job);
-      case 5: return dot_rows_of<T, 5>(job);
-      case 6: return dot_rows_of<T, 6>(job);
-      case 7: return dot_rows_of<T, 7>(job);
-      case 8: return dot_rows_of<T, 8>(job);
-    }
+    job.wide_x ? dot_rows_of<T, Wide<T>>(job) : dot_rows_of<T, T>(job);
   });
 }
 
@@ -182,11 +186,11 @@ HWY_EXPORT(dot_rows);
 HWY_EXPORT(widen);
 HWY_EXPORT(finish_row);
 
-Dtype x_dtype(Dtype dtype) {
+bool widens(Dtype dtype) {
 #if HWY_ARCH_X86
-  if (dtype == bfloat16 && isa() == Isa::avx512_bf16) return bfloat16;
+  if (dtype == bfloat16 && isa() == Isa::avx512_bf16) return false;
 #endif
-  return dtype == float64 ? float64 : float32;
+  return size_of(dtype) == 2;
 }
 
 void widen(Dtype dtype, const std::byte* from, int64_t n, std::byte* to) {
