@@ -50,6 +50,8 @@ HEARTH_BF16_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t
     for (int r = 0; r < R; ++r) sum[m][r] = _mm256_setzero_ps();
   int64_t p = 0;
   for (; p + U * 16 <= job.k; p += U * 16) {
+    if constexpr (M == 1)
+      for (int r = 0; r < R; ++r) __builtin_prefetch(w + r * apart + p * 2 + kAhead);
     __m256bh x[M][U];
     for (int m = 0; m < M; ++m)
       for (int u = 0; u < U; ++u) x[m][u] = load16(job.x + m * job.x_stride + (p + u * 16) * 2);
@@ -77,7 +79,7 @@ HEARTH_BF16_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t
 
 template <int M>
 HEARTH_BF16 void dot_rows_of(const DotRows& job) {
-  constexpr int R = M <= 6 ? 4 : 2;  // streams, as in matvec.cpp
+  constexpr int R = M == 1 ? 8 : M <= 6 ? 4 : 2;  // streams, as in matvec.cpp
   const int64_t run = job.n / R;
   for (int64_t j = 0; j < run; ++j)
     dot_tile<M, R>(job, job.w + j * job.w_stride, run * job.w_stride, job.sums + j, run);

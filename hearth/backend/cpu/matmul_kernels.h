@@ -10,6 +10,10 @@
 namespace hearth::cpu::kernels {
 
 inline constexpr int kMaxRows = 8;  // rows of x that dot_rows takes
+/// One row of x is a matter of waiting for memory: eight streams of w, each fetched so many bytes
+/// ahead, read it 15 % faster than four left to the processor (Zen 4, one thread; 128 and 768
+/// lose).
+inline constexpr int kAhead = 384;
 
 /// The dtype in which sums are kept: f64 for f64, else f32.
 constexpr size_t sum_size(Dtype d) { return d == float64 ? 8 : 4; }

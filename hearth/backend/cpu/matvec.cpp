@@ -6,6 +6,7 @@
 #define HWY_TARGET_INCLUDE "hearth/backend/cpu/matvec.cpp"
 #include <hwy/foreach_target.h>
 //
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -20,7 +21,7 @@ namespace {
 
 using kernels::DotRows;
 
-/// Sums of lanes of up to four vectors, each in the same order whatever the others hold.
+/// Sums of lanes of several vectors, each in the same order whatever the others hold.
 template <class D, class V>
 HWY_INLINE void sums_of_lanes(D d, const V* v, int count, hn::TFromD<D>* sums, int64_t step) {
   for (int r = 0; r < count; ++r) sums[r * step] = hn::GetLane(hn::SumOfLanes(d, v[r]));
@@ -42,6 +43,8 @@ HWY_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, 
   };
   int64_t p = 0;
   for (; p + U * lanes <= job.k; p += U * lanes) {
+    if constexpr (M == 1)
+      for (int r = 0; r < R; ++r) hwy::Prefetch(w + r * apart + p * size + kernels::kAhead);
     WideVec<T> x[M][U];
     for (int m = 0; m < M; ++m)
       for (int u = 0; u < U; ++u) x[m][u] = load_wide<X>(x_at(m, p + u * lanes));
@@ -68,7 +71,7 @@ void dot_rows_of(const DotRows& job) {
   // Each of R streams is a run of neighbouring rows: processors prefetch long runs well, and rows
   // taken side by side badly (measured on Zen 4: half the bandwidth at K = 2560).
   constexpr int kRegisters = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 24 : 12;
-  constexpr int R = M * 4 <= kRegisters ? 4 : M * 2 <= kRegisters ? 2 : 1;
+  constexpr int R = M == 1 ? 8 : M * 4 <= kRegisters ? 4 : M * 2 <= kRegisters ? 2 : 1;
   auto* sums = reinterpret_cast<Wide<T>*>(job.sums);
   const int64_t run = job.n / R;
   for (int64_t j = 0; j < run; ++j)
