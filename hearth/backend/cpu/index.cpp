@@ -126,8 +126,23 @@ void begin_update(const array& source, const array& out) {
                out.itemsize());
 }
 
+// Updates `count` elements, `from_step` and `to_step` elements apart.
+using UpdateLine = void (*)(int64_t count, const std::byte* from, int64_t from_step, std::byte* to,
+                            int64_t to_step);
+
 template <class T, Update mode>
-void scatter_blocks(const Scatter& op, const Args& args, const std::vector<int64_t>& offsets) {
+void update_line(int64_t count, const std::byte* from, int64_t from_step, std::byte* to,
+                 int64_t to_step) {
+  constexpr int64_t kItem = sizeof(T);
+  auto walk = [&](int64_t from_by, int64_t to_by) {
+    for (int64_t i = 0; i < count; ++i, from += from_by, to += to_by)
+      store(to, updated<mode>(load<T>(to), load<T>(from)));
+  };
+  from_step == 1 && to_step == 1 ? walk(kItem, kItem) : walk(from_step * kItem, to_step * kItem);
+}
+
+void scatter_blocks(const Scatter& op, const Args& args, const std::vector<int64_t>& offsets,
+                    UpdateLine update) {
   const array &updates = args.in[1], &out = args.out[0];
   const auto lead = ptrdiff_t(updates.shape().size() - out.shape().size());
   const Shape& shape = updates.shape();
@@ -138,8 +153,7 @@ void scatter_blocks(const Scatter& op, const Args& args, const std::vector<int64
   auto apart = [&](int axis) {
     return std::find(op.axes.begin(), op.axes.end(), axis) == op.axes.end();
   };
-  constexpr int64_t kItem = sizeof(T);
-  const auto n = int64_t(offsets.size());
+  const auto item = int64_t(out.itemsize()), n = int64_t(offsets.size());
   // Each task walks all places: few tasks, so that its part of a block is not too short.
   parallel_ranges(
       block, n * int64_t(element_count(block)), 16, apart,
@@ -149,26 +163,20 @@ void scatter_blocks(const Scatter& op, const Args& args, const std::vector<int64
         const std::byte* in = bytes(updates);
         std::byte* to = bytes(out);
         if (axis < range.size() && count < range[axis]) {
-          in += start * steps[0][axis] * kItem;
-          to += start * steps[1][axis] * kItem;
+          in += start * steps[0][axis] * item;
+          to += start * steps[1][axis] * item;
           range[axis] = ShapeElem(count);
         }
         collapse(range, steps);
         if (range.empty()) range = {1}, steps[0] = steps[1] = {1};
         const int64_t columns = range.back(), in_step = steps[0].back(), to_step = steps[1].back();
         range.pop_back(), steps[0].pop_back(), steps[1].pop_back();
-        const bool dense = in_step == 1 && to_step == 1;
         int64_t i = 0;
         each_index<1>(places, {place_steps}, [&](const std::array<int64_t, 1>& place) {
           const int64_t into = offsets[size_t(i++)];
           each_index<2>(range, {steps[0], steps[1]}, [&](const std::array<int64_t, 2>& at) {
-            const std::byte* from_line = in + (place[0] + at[0]) * kItem;
-            std::byte* to_line = to + (into + at[1]) * kItem;
-            auto update_line = [&](int64_t in_by, int64_t to_by) {
-              for (int64_t c = 0; c < columns; ++c, from_line += in_by, to_line += to_by)
-                store(to_line, updated<mode>(load<T>(to_line), load<T>(from_line)));
-            };
-            dense ? update_line(kItem, kItem) : update_line(in_step * kItem, to_step * kItem);
+            update(columns, in + (place[0] + at[0]) * item, in_step, to + (into + at[1]) * item,
+                   to_step);
           });
         });
       });
@@ -185,66 +193,89 @@ void scatter(const Scatter& op, const Args& args, CpuQueue&) {
   begin_update(args.in[0], out);
   if (updates.size() == 0) return;
   if (op.mode == Update::assign)
-    return with_item(out.itemsize(),
-                     [&]<class T>() { scatter_blocks<T, Update::assign>(op, args, offsets); });
-  with_update(op.mode, out.dtype(),
-              [&]<class T, Update mode>() { scatter_blocks<T, mode>(op, args, offsets); });
+    return with_item(out.itemsize(), [&]<class T>() {
+      scatter_blocks(op, args, offsets, update_line<T, Update::assign>);
+    });
+  with_update(op.mode, out.dtype(), [&]<class T, Update mode>() {
+    scatter_blocks(op, args, offsets, update_line<T, mode>);
+  });
 }
 
 namespace {
 
-// For every index: f(index as I, offsets into the N operands), split over the axes allowed.
-template <class I, size_t N, class Splits, class F>
-void each_place(const array& indices, std::array<Strides, N> strides, Splits&& splits, F&& f) {
-  const Shape& shape = indices.shape();
-  if (element_count(shape) == 0) return;
-  parallel_ranges(shape, int64_t(element_count(shape)), kTasks, splits,
-                  [&](size_t axis, int64_t start, int64_t count) {
-                    Shape range = shape;
-                    std::array<Strides, N + 1> steps;
-                    std::array<int64_t, N + 1> base{};
-                    steps[0] = indices.node().strides;
-                    std::copy(strides.begin(), strides.end(), steps.begin() + 1);
-                    if (!range.empty()) {
-                      range[axis] = ShapeElem(count);
-                      for (size_t k = 0; k <= N; ++k) base[k] = start * steps[k][axis];
-                    }
-                    collapse(range, steps);
-                    if (range.empty()) range = {1}, steps.fill({0});
-                    const int64_t n = range.back();
-                    range.pop_back();
-                    std::array<int64_t, N + 1> step;
-                    for (size_t k = 0; k <= N; ++k) step[k] = steps[k].back(), steps[k].pop_back();
-                    each_index<N + 1>(range, steps, [&](std::array<int64_t, N + 1> at) {
-                      for (size_t k = 0; k <= N; ++k) at[k] += base[k];
-                      for (int64_t i = 0; i < n; ++i) {
-                        f(load<I>(bytes(indices) + at[0] * int64_t(sizeof(I))), at);
-                        for (size_t k = 0; k <= N; ++k) at[k] += step[k];
-                      }
-                    });
-                  });
+// Some indices along a line: their places along the axis, and where the other operand and the
+// output stand. One compiled walk serves all dtypes of index and element.
+struct Line {
+  std::span<const int64_t> places;
+  int64_t other, other_step, out, out_step;  // in elements
+};
+struct Lookup {
+  const std::byte* other;  // gather: what is read; scatter: the values
+  std::byte* out;
+  int64_t step;  // of the axis, in elements
+};
+
+template <class T>
+void gather_line(const Lookup& table, const Line& line) {
+  constexpr int64_t kItem = sizeof(T);
+  int64_t from = line.other, to = line.out;
+  for (int64_t place : line.places) {
+    store(table.out + to * kItem, load<T>(table.other + (from + place * table.step) * kItem));
+    from += line.other_step, to += line.out_step;
+  }
 }
 
 template <class T, Update mode>
-void scatter_axis_as(const ScatterAxis& op, const Args& args) {
-  const array &indices = args.in[1], &values = args.in[2], &out = args.out[0];
-  const auto axis = size_t(op.axis);
-  Strides into = out.node().strides;
-  const int64_t step = into[axis], size = out.shape()[axis];
-  into[axis] = 0;
-  const std::byte* from = bytes(values);
-  std::byte* to = bytes(out);
+void scatter_line(const Lookup& table, const Line& line) {
   constexpr int64_t kItem = sizeof(T);
-  const char* who = op.mode == Update::add ? "scatter_add_axis" : "put_along_axis";
-  visit(Integers{}, indices.dtype(), who, [&]<class I>() {
-    each_place<I, 2>(
-        indices, {values.node().strides, into}, [&](int i) { return i != op.axis; },
-        [&](I index, const std::array<int64_t, 3>& at) {
-          const int64_t place = checked(index, size, 1, op.axis, who);
-          std::byte* p = to + (at[2] + place * step) * kItem;
-          store(p, updated<mode>(load<T>(p), load<T>(from + at[1] * kItem)));
-        });
-  });
+  int64_t from = line.other, to = line.out;
+  for (int64_t place : line.places) {
+    std::byte* p = table.out + (to + place * table.step) * kItem;
+    store(p, updated<mode>(load<T>(p), load<T>(table.other + from * kItem)));
+    from += line.other_step, to += line.out_step;
+  }
+}
+
+// Reads and checks all indices, and calls f for each line of them, split over the axes allowed.
+template <class Splits>
+void each_line(const array& indices, int64_t size, int axis, std::string_view who,
+               const Strides& other, const Strides& out, Splits&& splits, const Lookup& table,
+               void (*f)(const Lookup&, const Line&)) {
+  const Shape& shape = indices.shape();
+  if (element_count(shape) == 0) return;
+  auto read = [&](int64_t from, int64_t step, std::span<int64_t> places) {
+    visit(Integers{}, indices.dtype(), who, [&]<class I>() {
+      const std::byte* p = bytes(indices) + from * int64_t(sizeof(I));
+      for (int64_t& place : places) {
+        place = checked(load<I>(p), size, 1, axis, who);
+        p += step * int64_t(sizeof(I));
+      }
+    });
+  };
+  auto walk = [&](size_t split, int64_t start, int64_t count) {
+    Shape range = shape;
+    std::array<Strides, 3> steps = {indices.node().strides, other, out};
+    std::array<int64_t, 3> base{}, step;
+    if (!range.empty()) {
+      range[split] = ShapeElem(count);
+      for (size_t k = 0; k < 3; ++k) base[k] = start * steps[k][split];
+    }
+    collapse(range, steps);
+    if (range.empty()) range = {1}, steps.fill({0});
+    const int64_t n = range.back();
+    range.pop_back();
+    for (size_t k = 0; k < 3; ++k) step[k] = steps[k].back(), steps[k].pop_back();
+    each_index<3>(range, steps, [&](std::array<int64_t, 3> at) {
+      for (size_t k = 0; k < 3; ++k) at[k] += base[k];
+      std::array<int64_t, 256> places;
+      for (int64_t i = 0; i < n; i += 256) {
+        const std::span some(places.data(), size_t(std::min<int64_t>(256, n - i)));
+        read(at[0] + i * step[0], step[0], some);
+        f(table, {some, at[1] + i * step[1], step[1], at[2] + i * step[2], step[2]});
+      }
+    });
+  };
+  parallel_ranges(shape, int64_t(element_count(shape)), kTasks, splits, walk);
 }
 
 }  // namespace
@@ -252,33 +283,34 @@ void scatter_axis_as(const ScatterAxis& op, const Args& args) {
 void gather_axis(const GatherAxis& op, const Args& args, CpuQueue&) {
   const array &a = args.in[0], &indices = args.in[1], &out = args.out[0];
   const auto axis = size_t(op.axis);
-  Strides walk = a.node().strides;
-  const int64_t step = walk[axis], size = a.shape()[axis];
-  walk[axis] = 0;
-  const std::byte* from = bytes(a);
-  std::byte* to = bytes(out);
-  const std::string_view who = op.name();
-  with_item(a.itemsize(), [&]<class T>() {
-    constexpr int64_t kItem = sizeof(T);
-    visit(Integers{}, indices.dtype(), who, [&]<class I>() {
-      each_place<I, 2>(
-          indices, {walk, out.node().strides}, [](int) { return true; },
-          [&](I index, const std::array<int64_t, 3>& at) {
-            const int64_t place = checked(index, size, 1, op.axis, who);
-            store(to + at[2] * kItem, load<T>(from + (at[1] + place * step) * kItem));
-          });
-    });
-  });
+  Strides from = a.node().strides;
+  const Lookup table = {bytes(a), bytes(out), from[axis]};
+  from[axis] = 0;
+  auto read = [&](void (*line)(const Lookup&, const Line&)) {
+    each_line(
+        indices, a.shape()[axis], op.axis, op.name(), from, out.node().strides,
+        [](int) { return true; }, table, line);
+  };
+  with_item(a.itemsize(), [&]<class T>() { read(gather_line<T>); });
 }
 
 void scatter_axis(const ScatterAxis& op, const Args& args, CpuQueue&) {
-  begin_update(args.in[0], args.out[0]);
-  const array& out = args.out[0];
+  const array &indices = args.in[1], &values = args.in[2], &out = args.out[0];
+  begin_update(args.in[0], out);
+  const auto axis = size_t(op.axis);
+  Strides into = out.node().strides;
+  const Lookup table = {bytes(values), bytes(out), into[axis]};
+  into[axis] = 0;
+  auto update = [&](const char* who, void (*line)(const Lookup&, const Line&)) {
+    each_line(
+        indices, out.shape()[axis], op.axis, who, values.node().strides, into,
+        [&](int i) { return i != op.axis; }, table, line);
+  };
   if (op.mode == Update::assign)
     return with_item(out.itemsize(),
-                     [&]<class T>() { scatter_axis_as<T, Update::assign>(op, args); });
+                     [&]<class T>() { update("put_along_axis", scatter_line<T, Update::assign>); });
   visit(AllTypes{}, out.dtype(), op.name(),
-        [&]<class T>() { scatter_axis_as<T, Update::add>(op, args); });
+        [&]<class T>() { update("scatter_add_axis", scatter_line<T, Update::add>); });
 }
 
 void masked_scatter(const MaskedScatter&, const Args& args, CpuQueue&) {
