@@ -11,7 +11,12 @@
 namespace hearth::cpu {
 namespace {
 
+// Those with kernels of their own in this build: see HWY_DISABLED_TARGETS in isa.h.
+#ifdef HEARTH_FEW_ISAS
+constexpr Isa kLevels[] = {Isa::portable, Isa::avx2, Isa::avx512_bf16};
+#else
 constexpr Isa kLevels[] = {Isa::portable, Isa::sse4, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
+#endif
 constexpr std::string_view kNames[] = {"portable", "sse4", "avx2", "avx512", "avx512_bf16"};
 
 Isa best() {
@@ -45,7 +50,7 @@ struct State {
       if (name == std::end(kNames))
         unknown = text;
       else
-        level = std::min(best(), kLevels[name - kNames]);
+        level = std::min(best(), Isa(name - kNames));
     }
     apply(level);
   }
@@ -63,7 +68,9 @@ State& state() {
 
 std::string_view to_string(Isa level) { return kNames[size_t(level)]; }
 
-std::span<const Isa> isa_levels() { return std::span(kLevels).first(size_t(best()) + 1); }
+std::span<const Isa> isa_levels() {
+  return {kLevels, std::upper_bound(std::begin(kLevels), std::end(kLevels), best())};
+}
 
 Isa isa() {
   const State& s = state();

@@ -23,7 +23,7 @@ enum class Isa : uint8_t { portable, sse4, avx2, avx512, avx512_bf16 };
 /// "portable", "sse4", "avx2", "avx512" or "avx512_bf16".
 std::string_view to_string(Isa level);
 
-/// The levels that this machine can run, lowest first.
+/// The levels that this machine can run and this build has kernels for, lowest first.
 std::span<const Isa> isa_levels();
 
 /// The level in use: the machine's best, or HEARTH_ISA's if that is lower (throws for an unknown
