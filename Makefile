@@ -4,7 +4,9 @@ JOBS ?= $(shell nproc)
 
 .PHONY: run test bench build format check install clean packages
 
-run: build
+run: packages
+	cmake --preset release >/dev/null
+	cmake --build $(BUILD) -j $(JOBS) --target hearth
 	$(BUILD)/hearth generate --prompt "Once upon a time" --max-tokens 200
 
 test: build
