@@ -90,7 +90,7 @@ void save(std::string file, const array& a) {
   out.commit();
 }
 
-std::unordered_map<std::string, array> load_npz(const std::string& file, StreamOrDevice s) {
+Tensors load_npz(const std::string& file, StreamOrDevice s) {
   const auto mapped = MappedFile::open(file);
   zip_error_t error;
   zip_error_init(&error);
@@ -102,7 +102,7 @@ std::unordered_map<std::string, array> load_npz(const std::string& file, StreamO
   zip_error_fini(&error);
   ensure(archive != nullptr, file, ": not a .npz file: ", reason);
 
-  std::unordered_map<std::string, array> arrays;
+  Tensors arrays;
   size_t left = mapped->size();
   for (zip_int64_t i = 0; i < zip_get_num_entries(archive.get(), 0); ++i) {
     const char* entry_name = zip_get_name(archive.get(), zip_uint64_t(i), 0);
@@ -116,8 +116,7 @@ std::unordered_map<std::string, array> load_npz(const std::string& file, StreamO
   return arrays;
 }
 
-void save_npz(std::string file, const std::unordered_map<std::string, array>& arrays,
-              bool compressed) {
+void save_npz(std::string file, const Tensors& arrays, bool compressed) {
   if (!file.ends_with(".npz")) file += ".npz";
   if (arrays.empty()) {  // libzip would write no file
     OutputFile out(file);

@@ -1,9 +1,8 @@
 // Arrays in NumPy's files: .npy holds one, .npz several by name.
 #pragma once
 #include <string>
-#include <unordered_map>
 
-#include "hearth/core/array.h"
+#include "hearth/core/tensors.h"
 
 namespace hearth {
 
@@ -15,9 +14,8 @@ array load(const std::string& file, StreamOrDevice s = {});
 void save(std::string file, const array& a);
 
 /// The arrays of a .npz file by name, stored or deflated, read into memory.
-std::unordered_map<std::string, array> load_npz(const std::string& file, StreamOrDevice s = {});
+Tensors load_npz(const std::string& file, StreamOrDevice s = {});
 /// As save, with ".npz"; deflated if `compressed`. The same arrays give the same bytes.
-void save_npz(std::string file, const std::unordered_map<std::string, array>& arrays,
-              bool compressed = false);
+void save_npz(std::string file, const Tensors& arrays, bool compressed = false);
 
 }  // namespace hearth

@@ -4,11 +4,10 @@
 #include <unordered_map>
 #include <utility>
 
-#include "hearth/core/array.h"
+#include "hearth/core/tensors.h"
 
 namespace hearth {
 
-using Tensors = std::unordered_map<std::string, array>;
 using SafetensorsLoad = std::pair<Tensors, std::unordered_map<std::string, std::string>>;
 
 /// The tensors and the metadata of a file. Nothing is read but the header: the arrays stand where

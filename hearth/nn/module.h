@@ -4,11 +4,10 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "hearth/base/fields.h"
-#include "hearth/core/array.h"
+#include "hearth/core/tensors.h"
 
 namespace hearth::nn {
 
@@ -20,8 +19,6 @@ struct Weight {
 
 /// "model.layers.3.mlp.fc1.weight" -> where it lies in the module.
 using Parameters = std::map<std::string, array*>;
-/// Named arrays, as a checkpoint holds them.
-using Tensors = std::unordered_map<std::string, array>;
 /// Checkpoint key -> parameter name; "" for a tensor to be passed over.
 using Rename = std::function<std::string(const std::string& key)>;
 

@@ -6,7 +6,6 @@
 namespace hearth::optim {
 
 using nn::Parameters;
-using nn::Tensors;
 
 /// v' = momentum v + (1 - dampening) g; w' = w - learning_rate v', with g + weight_decay w for g.
 struct SGD {

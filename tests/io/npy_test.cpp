@@ -113,7 +113,7 @@ TEST(Npz, RoundTripsStoredAndDeflated) {
   values.emplace("zeros", array(zeros.begin(), Shape{100, 100}, float32));
   values.emplace("empty", array(zeros.begin(), Shape{0, 2}, float32));
   values.emplace("a/b n\xc3\xa4me", array(2.5f));
-  const std::unordered_map<std::string, array> all(values.begin(), values.end());
+  const Tensors all(values.begin(), values.end());
   for (bool compressed : {false, true}) {
     const auto file = (folder / (compressed ? "deflated" : "stored")).string();
     save_npz(file, all, compressed);
