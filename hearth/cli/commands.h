@@ -19,6 +19,9 @@ void add_init(CLI::App& app);
 /// --threads N: the pool's threads, set before the command runs.
 void add_threads(CLI::App& command);
 
+/// --seed S: a whole number that is not negative.
+void add_seed(CLI::App& command, uint64_t& seed, const char* of_what);
+
 /// The word with the fewest edits from `word`, or "" if none is near enough to be meant.
 std::string closest(const std::string& word, const std::vector<std::string>& candidates);
 

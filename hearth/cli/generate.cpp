@@ -1,6 +1,8 @@
 // hearth generate: text in, text out, then one line of figures.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "hearth/cli/commands.h"
 #include "hearth/cli/model_options.h"
 
@@ -10,6 +12,7 @@ namespace {
 
 struct Options : ModelOptions {
   std::string prompt, prompt_file, ids, stdin_mark;
+  std::string source = "--prompt";  // which of these it is
   bool ignore_eos = false, json = false;
   llm::GenerateOptions generate;
 };
@@ -17,24 +20,31 @@ struct Options : ModelOptions {
 // The prompt's ids, and the tokenizer if the folder has one or the prompt needs one.
 std::vector<int> prompt_ids(const Options& o, const llm::LanguageModel& model,
                             std::optional<llm::Tokenizer>& tokenizer) {
-  const bool text_needed = o.ids.empty();
+  const bool text_needed = o.source != "--ids";
   if (text_needed || std::filesystem::exists(o.folder() / "tokenizer.json"))
     tokenizer = load_tokenizer(o);
-  if (!text_needed) return parse_ids(o.ids);
+  if (!text_needed) return parse_ids(o.ids, o.source);
   std::string text = o.prompt;
-  if (!o.prompt_file.empty()) text = read_text(o.prompt_file);
-  if (!o.stdin_mark.empty()) text = read_text("-");
+  if (o.source == "--prompt-file") text = read_text(o.prompt_file);
+  if (o.source == "stdin") text = read_text("-");
   auto ids = tokenizer->encode(text);
   if (ids.empty() && !model.facts.bos.empty()) ids.push_back(model.facts.bos[0]);
   return ids;
 }
 
+// null for a time or rate that this run was too short to have.
+nlohmann::json known(double figure) {
+  return figure > 0 ? nlohmann::json(figure) : nlohmann::json();
+}
+
 void run(Options& o) {
-  if (o.generate.max_tokens < 1) throw CLI::ValidationError("--max-tokens: wanted at least 1");
-  const int prompts = !o.prompt_file.empty() + !o.ids.empty() + !o.stdin_mark.empty();
-  if (prompts > 1) throw CLI::ValidationError("give one of --prompt-file, --ids and -");
+  const auto& g = o.generate;
+  if (g.max_tokens < 1)
+    throw CLI::ValidationError(fmt::format("--max-tokens: {}, wanted at least 1", g.max_tokens));
+  if (std::count(g.stop_texts.begin(), g.stop_texts.end(), ""))
+    throw CLI::ValidationError("--stop: an empty text would stop everything");
   try {
-    llm::Sampler{o.generate.sampling};  // before the weights are loaded
+    llm::Sampler{g.sampling};  // before the weights are loaded
   } catch (const std::invalid_argument& error) {
     throw CLI::ValidationError(error.what());
   }
@@ -61,13 +71,13 @@ void run(Options& o) {
         {"stopped_by", out.stopped_by},
         {"prompt_tokens", out.prompt_tokens},
         {"generated_tokens", out.ids.size()},
-        {"time_to_first_token_s", out.time_to_first_token_s},
+        {"time_to_first_token_s", known(out.time_to_first_token_s)},
         {"prefill", {{"tokens", out.prompt_tokens}, {"tokens_per_s", out.prefill_tokens_per_s()}}},
         {"decode",
          {{"tokens", out.ids.empty() ? 0 : out.ids.size() - 1},
-          {"tokens_per_s", rate},
-          {"gb_per_s", gb_per_s},
-          {"bandwidth_fraction", gb_per_s / limit.gb_s.median}}},
+          {"tokens_per_s", known(rate)},
+          {"gb_per_s", known(gb_per_s)},
+          {"bandwidth_fraction", known(gb_per_s / limit.gb_s.median)}}},
         {"read_bandwidth_gb_s", limit.gb_s.median},
         {"peak_memory_bytes", peak},
         {"weights_bytes", model->facts.weights_bytes},
@@ -76,13 +86,16 @@ void run(Options& o) {
     return;
   }
   print_out("\n");
-  fmt::print(
-      stderr,
-      "{} tokens; first after {:.1f} ms; prefill {} at {:.1f} tokens/s; decode {:.1f} tokens/s = "
-      "{:.1f} GB/s, {:.0f} % of the read bandwidth ({:.1f} GB/s); peak memory {:.2f} GB\n",
-      out.ids.size(), out.time_to_first_token_s * 1e3, out.prompt_tokens,
-      out.prefill_tokens_per_s(), rate, gb_per_s, 100 * gb_per_s / limit.gb_s.median,
-      limit.gb_s.median, double(peak) / 1e9);
+  std::string figures = fmt::format("{} tokens; ", out.ids.size());
+  if (!out.ids.empty())
+    figures += fmt::format("first after {:.1f} ms; ", out.time_to_first_token_s * 1e3);
+  figures +=
+      fmt::format("prefill {} at {:.1f} tokens/s; ", out.prompt_tokens, out.prefill_tokens_per_s());
+  if (rate > 0)
+    figures += fmt::format(
+        "decode {:.1f} tokens/s = {:.1f} GB/s, {:.0f} % of the read bandwidth ({:.1f} GB/s); ",
+        rate, gb_per_s, 100 * gb_per_s / limit.gb_s.median, limit.gb_s.median);
+  fmt::print(stderr, "{}peak memory {:.2f} GB\n", figures, double(peak) / 1e9);
 }
 
 }  // namespace
@@ -92,14 +105,16 @@ void add_generate(CLI::App& app) {
   auto o = std::make_shared<Options>();
   o->prompt = "Once upon a time";
   o->add_to(*command);
-  command->add_option("--prompt", o->prompt, "The text to continue")
-      ->capture_default_str()
-      ->type_name("TEXT");
-  command->add_option("--prompt-file", o->prompt_file, "The same, from a file")->type_name("F");
-  command->add_option("--ids", o->ids, "The same, as token ids: 1,2,3")->type_name("IDS");
-  command->add_option("stdin", o->stdin_mark, "-: the text comes from standard input")
-      ->check(CLI::IsMember({"-"}))
-      ->type_name("-");
+  const std::vector<CLI::Option*> prompts = {
+      command->add_option("--prompt", o->prompt, "The text to continue")
+          ->capture_default_str()
+          ->type_name("TEXT"),
+      command->add_option("--prompt-file", o->prompt_file, "The same, from a file")->type_name("F"),
+      command->add_option("--ids", o->ids, "The same, as token ids: 1,2,3")->type_name("IDS"),
+      command->add_option("stdin", o->stdin_mark, "-: the text comes from standard input")
+          ->check(CLI::IsMember({"-"}))
+          ->type_name("-"),
+  };
   auto& g = o->generate;
   command->add_option("--max-tokens", g.max_tokens, "Tokens to generate at most")
       ->capture_default_str();
@@ -121,9 +136,16 @@ void add_generate(CLI::App& app) {
       ->add_option("--repetition-penalty", g.sampling.repetition_penalty,
                    "Above 1: less repetition")
       ->capture_default_str();
-  command->add_option("--seed", g.sampling.seed, "Seed of sampling")->capture_default_str();
+  add_seed(*command, g.sampling.seed, "Seed of sampling");
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
-  command->callback([o] { run(*o); });
+  command->callback([o, prompts] {
+    int given = 0;
+    for (const CLI::Option* p : prompts)
+      if (p->count() > 0) o->source = p->get_name(), ++given;
+    if (given > 1)
+      throw CLI::ValidationError("give one prompt: --prompt, --prompt-file, --ids or -");
+    run(*o);
+  });
 }
 
 }  // namespace hearth::cli

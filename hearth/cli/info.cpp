@@ -7,7 +7,6 @@
 #include "hearth/cli/commands.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/core/backend.h"
-#include "hearth/core/eval.h"
 #include "hearth/llm/registry.h"
 
 namespace hearth::cli {
@@ -21,7 +20,6 @@ void show_machine() {
   fmt::print("cpu      {}, {} threads\n", cpu::to_string(cpu::isa()), cpu::threads());
   fmt::print("memory   limit {:.1f} GB\n", double(get_memory_limit()) / 1e9);
   fmt::print("models   {}\n", fmt::join(llm::known_models(), ", "));
-  if (const auto report = fallback_report(); !report.empty()) fmt::print("fallbacks\n{}", report);
 }
 
 void show_model(const ModelOptions& o) {

@@ -67,7 +67,7 @@ void add_init(CLI::App& app) {
   command->add_option("--dtype", o->dtype, "f16, bf16 or f32")
       ->capture_default_str()
       ->type_name("D");
-  command->add_option("--seed", o->seed, "Seed of the weights")->capture_default_str();
+  add_seed(*command, o->seed, "Seed of the weights");
   command->add_option("-o,--output", o->out, "The folder to write")->required()->type_name("DIR");
   command->callback([o] { run(*o); });
 }

@@ -13,7 +13,7 @@ struct Options : ModelOptions {
 };
 
 void run(const Options& o) {
-  const auto ids = parse_ids(o.ids);
+  const auto ids = parse_ids(o.ids, "--ids");
   const auto model = o.load();
   for (int id : ids)
     check(id < model->facts.vocab_size, "--ids: ", id, " is not in the vocabulary of ",

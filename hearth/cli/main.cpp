@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
+#include "hearth/backend/cpu/isa.h"
 #include "hearth/cli/commands.h"
 
 namespace hearth::cli {
@@ -20,18 +22,34 @@ int complain(int code, const std::string& sentence) {
   return code;
 }
 
+// CLI11 says "Could not convert: --temp = warm".
+std::string in_words(const CLI::App& command, const CLI::ParseError& error) {
+  const std::string what = error.what();
+  const std::string prefix = "Could not convert: ";
+  const size_t equals = what.find(" = ");
+  if (!what.starts_with(prefix) || equals == what.npos) return what;
+  const std::string name = what.substr(prefix.size(), equals - prefix.size());
+  const auto* option = command.get_option_no_throw(name);
+  const bool any_number = option && option->get_type_name() == "FLOAT";
+  return fmt::format("{}: '{}' is not {}", name, what.substr(equals + 3),
+                     any_number ? "a number" : "a whole number in range");
+}
+
 // What CLI11 knows of a parse error, and what the user may have meant by the first unknown word.
 std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* command = &app;
   if (auto used = app.get_subcommands(); !used.empty()) command = used.front();
   std::string help =
       command == &app ? "hearth --help" : "hearth " + command->get_name() + " --help";
-  auto unknown = app.remaining(true);
-  if (!dynamic_cast<const CLI::ExtrasError*>(&error) || unknown.empty())
-    return fmt::format("{}. See {}.", error.what(), help);
+  // An unknown option comes first: its value may be what the error is about.
+  const auto unknown = app.remaining(true);
+  const auto found = std::find_if(unknown.begin(), unknown.end(),
+                                  [](const std::string& word) { return word.starts_with('-'); });
+  const bool option = found != unknown.end();
+  if (!option && (!dynamic_cast<const CLI::ExtrasError*>(&error) || unknown.empty()))
+    return fmt::format("{}. See {}.", in_words(*command, error), help);
 
-  const std::string& word = unknown.front();
-  bool option = word.starts_with('-');
+  const std::string& word = option ? *found : unknown.front();
   std::vector<std::string> candidates;
   if (option) {
     for (auto* o : command->get_options())
@@ -55,6 +73,7 @@ int run(int argc, char** argv) {
                    add_perplexity, add_init})
     add(app);
   try {
+    cpu::isa();  // complains of a HEARTH_ISA that names none
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) fmt::print("{}", app.help());
   } catch (const CLI::Success& asked) {  // --help, --version: printed as asked

@@ -69,7 +69,7 @@ llm::Tokenizer load_tokenizer(const ModelOptions& options) {
   return llm::Tokenizer::load(options.folder());
 }
 
-std::vector<int> parse_ids(const std::string& text) {
+std::vector<int> parse_ids(const std::string& text, std::string_view where) {
   std::vector<int> ids;
   size_t at = 0;
   while (at <= text.size()) {
@@ -83,7 +83,7 @@ std::vector<int> parse_ids(const std::string& text) {
     }
     if (word.empty() || used != word.size() || id < 0)
       throw CLI::ValidationError(
-          fmt::format("--ids: '{}' is not a token id; wanted e.g. 1,2,3", word));
+          fmt::format("{}: '{}' is not a token id; wanted e.g. 1,2,3", where, word));
     ids.push_back(id);
     at = comma + 1;
   }

@@ -28,8 +28,8 @@ struct ModelOptions {
 /// The tokenizer of the model's folder.
 llm::Tokenizer load_tokenizer(const ModelOptions& options);
 
-/// Ids as "1,2,3". Throws CLI::ValidationError.
-std::vector<int> parse_ids(const std::string& text);
+/// Ids as "1,2,3". Throws CLI::ValidationError, which names `where` they came from.
+std::vector<int> parse_ids(const std::string& text, std::string_view where);
 
 /// A whole file, or standard input for "-".
 std::string read_text(const std::string& path);

@@ -9,9 +9,18 @@ void add_threads(CLI::App& command) {
   command
       .add_option_function<int>(
           "--threads", [](int n) { cpu::set_threads(n); },
-          "Threads to compute with (default: HEARTH_THREADS, else the cores)")
+          "Threads to compute with (default: the cores)")
       ->check(CLI::Range(1, 4096))
+      ->envname("HEARTH_THREADS")
       ->type_name("N");
+}
+
+void add_seed(CLI::App& command, uint64_t& seed, const char* of_what) {
+  command.add_option("--seed", seed, of_what)
+      ->check([](const std::string& text) {  // else -1 would wrap round
+        return text.starts_with('-') ? "'" + text + "', wanted 0 or more" : std::string();
+      })
+      ->capture_default_str();
 }
 
 std::string closest(const std::string& word, const std::vector<std::string>& candidates) {

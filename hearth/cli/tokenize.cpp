@@ -26,10 +26,12 @@ void run_jsonl(const Options& o, const llm::Tokenizer& tokenizer) {
   for (int number = 1; std::getline(std::cin, text); ++number) {
     if (text.empty()) continue;
     const JsonObject object = JsonObject::parse(text, fmt::format("line {}", number));
-    if (o.decode)
+    if (o.decode) {
+      ensure(object.has("ids"), object.where(), ": ids is missing, wanted a list of token ids");
       print_out(line({{"text", tokenizer.decode(object.naturals("ids"))}}));
-    else
+    } else {
       print_out(line({{"ids", tokenizer.encode(object.text("text"))}}));
+    }
   }
 }
 
@@ -41,7 +43,7 @@ void run(const Options& o) {
   std::vector<int> ids;
   std::istringstream words(text);
   for (std::string word; words >> word;)
-    for (int id : parse_ids(word)) ids.push_back(id);
+    for (int id : parse_ids(word, "standard input")) ids.push_back(id);
   print_out(tokenizer.decode(ids));
 }
 

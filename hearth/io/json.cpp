@@ -51,10 +51,21 @@ std::string_view not_a_number(std::string_view text, size_t byte) {
   return {};
 }
 
+/// What json says, without its own names for it: "[json.exception.parse_error.101] ...".
+std::string reason(const json::exception& e) {
+  std::string_view why = e.what();
+  for (std::string_view before : {"syntax error while ", "parse error at ", "] "})
+    if (auto at = why.find(before); at != why.npos) {
+      why.remove_prefix(at + (before == "] " ? 2 : 0));
+      break;
+    }
+  return printable(why, 200);
+}
+
 std::string shown(const json& value) {
   if (value.is_string()) return in_quotes(value.get_ref<const std::string&>());
   if (value.is_object()) return "an object";
-  if (value.is_array()) return "a list";
+  if (value.is_array()) return "a list " + printable(value.dump(), 100);
   return printable(value.dump(), 100);
 }
 
@@ -85,15 +96,9 @@ json parse_json(std::string_view text, std::string_view name) {
     const auto word = not_a_number(text, byte);
     ensure(word.empty(), name, ": byte ", byte, ": ", word,
            " is not a value JSON knows; write a number or null");
-    std::string_view why = e.what();
-    for (std::string_view before : {"syntax error while ", "parse error at ", "] "})
-      if (auto at = why.find(before); at != why.npos) {
-        why.remove_prefix(at + (before == "] " ? 2 : 0));
-        break;
-      }
-    ensure(false, name, ": not valid JSON: byte ", byte, ": ", printable(why, 200));
+    ensure(false, name, ": not valid JSON: byte ", byte, ": ", reason(e));
   } catch (const json::exception& e) {  // a number beyond double's range
-    ensure(false, name, ": not valid JSON: ", printable(e.what(), 200));
+    ensure(false, name, ": not valid JSON: ", reason(e));
   }
   return {};  // not reached
 }

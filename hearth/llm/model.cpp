@@ -57,7 +57,7 @@ RopeConfig read_rope(const JsonObject& config, int head_dim) {
     return parameters.positive_number(key, config.positive_number(key, fallback));
   };
   const double part = number("partial_rotary_factor", 1.0);
-  const int dims = int(part * head_dim);
+  const int dims = int(std::min(part, 2.0) * head_dim);
   ensure(dims <= head_dim && dims % 2 == 0, config.where(), ": partial_rotary_factor ", part,
          " rotates ", dims, " of ", head_dim, " dimensions; wanted an even number of at most all");
   return {dims, float(number("rope_theta", 10000.0))};

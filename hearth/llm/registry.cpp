@@ -26,9 +26,13 @@ std::unique_ptr<LanguageModel> make_model(const JsonObject& config) {
     ensure(false, config.where(), ": model_type ", in_quotes(type),
            " is not known; known: ", known);
   }
-  auto model = found->second(config);
-  model->facts.type = type;
-  return model;
+  try {
+    auto model = found->second(config);
+    model->facts.type = type;
+    return model;
+  } catch (const std::invalid_argument& error) {  // shapes that no array can have
+    throw std::runtime_error(concat(config.where(), ": ", error.what()));
+  }
 }
 
 }  // namespace hearth::llm

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <limits>
 #include <mutex>
+#include <nlohmann/json.hpp>
 
 #include "hearth/base/error.h"
+#include "hearth/io/json.h"
 #include "hearth/llm/tokenizer/added_tokens.h"
 #include "hearth/llm/tokenizer/bpe.h"
 #include "hearth/llm/tokenizer/parts.h"
@@ -114,6 +116,9 @@ Tokenizer Tokenizer::from_json(std::string_view text, const std::string& name,
   try {
     return Tokenizer(std::make_shared<const Impl>(parse_tokenizer(text), std::move(config)));
   } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const nlohmann::json::parse_error&) {
+    parse_json(text, "tokenizer: " + name);  // slower, and says what is wrong
     throw;
   } catch (const std::exception& error) {
     throw std::runtime_error(concat("tokenizer: ", name, ": ", error.what()));

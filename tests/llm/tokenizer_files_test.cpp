@@ -70,11 +70,13 @@ TEST(TokenizerFiles, NotWhatIsExpectedAtAnyPlace) {
     }
   for (const char* key : {"model", "vocab", "merges"})
     EXPECT_ERROR(error_of("[]"), "object") << key;
-  EXPECT_ERROR(error_with(R"({"model": null})"), "model: a null where an object was expected");
+  EXPECT_ERROR(error_with(R"({"model": null})"), "model: wanted an object, got nothing");
   EXPECT_ERROR(error_with(R"({"model": {"vocab": null}})"), "vocab");
-  EXPECT_ERROR(error_with(R"({"model": {"merges": 5}})"), "merges: a number");
-  EXPECT_ERROR(error_with(R"({"added_tokens": {"a": 1}})"), "added_tokens: a object");
-  EXPECT_ERROR(error_with(R"({"pre_tokenizer": {"use_regex": "yes"}})"), "use_regex: a string");
+  EXPECT_ERROR(error_with(R"({"model": {"merges": 5}})"), "merges: wanted an array, got number");
+  EXPECT_ERROR(error_with(R"({"added_tokens": {"a": 1}})"),
+               "added_tokens: wanted an array, got object");
+  EXPECT_ERROR(error_with(R"({"pre_tokenizer": {"use_regex": "yes"}})"),
+               "use_regex: wanted true or false, got string");
 }
 
 TEST(TokenizerFiles, Ids) {
@@ -83,8 +85,10 @@ TEST(TokenizerFiles, Ids) {
   EXPECT_ERROR(error_with(R"({"model": {"vocab": {"c": 2147483647}}})"), "out of proportion");
   EXPECT_ERROR(error_with(R"({"model": {"vocab": {"c": 18446744073709551615}}})"), "not between");
   EXPECT_ERROR(error_with(R"({"model": {"vocab": {"c": 1e99}}})"), "fraction");
-  EXPECT_ERROR(error_with(R"({"model": {"vocab": {"c": "5"}}})"), "a string where an integer");
-  EXPECT_ERROR(error_with(R"({"model": {"vocab": {"c": [[[]]]}}})"), "a array where an integer");
+  EXPECT_ERROR(error_with(R"({"model": {"vocab": {"c": "5"}}})"),
+               "wanted an integer as id, got string");
+  EXPECT_ERROR(error_with(R"({"model": {"vocab": {"c": [[[]]]}}})"),
+               "wanted an integer as id, got array");
   EXPECT_ERROR(error_with(R"({"model": {"vocab": {"c": 1}}})"), "'b' and 'c' have the same id 1");
   EXPECT_ERROR(error_with(R"({"added_tokens": [{"id": 1, "content": "<s>"}]})"), "same id 1");
   EXPECT_ERROR(error_with(R"({"added_tokens": [{"id": 3, "content": "a"}]})"),
@@ -100,7 +104,7 @@ TEST(TokenizerFiles, Merges) {
   EXPECT_ERROR(error_with(R"({"model": {"merges": ["a b", "b"]}})"), "merge 1 'b' is not two");
   EXPECT_ERROR(error_with(R"({"model": {"merges": ["a b c"]}})"), "is not two tokens");
   EXPECT_ERROR(error_with(R"({"model": {"merges": [["a"]]}})"), "has 1 parts, not 2");
-  EXPECT_ERROR(error_with(R"({"model": {"merges": [["a", 1]]}})"), "a number where a string");
+  EXPECT_ERROR(error_with(R"({"model": {"merges": [["a", 1]]}})"), "wanted a string, got number");
   // Merges that lead back to where they came from, by way of the empty token.
   EXPECT_EQ(error_with(R"({"model": {"vocab": {"": 4}, "merges": [["", "a"], ["a", ""]]}})"), "");
 }
@@ -127,7 +131,7 @@ TEST(TokenizerFiles, DeepNesting) {
       with("\"post_processor\":null",
            "\"post_processor\":" + nested(R"({"type":"Sequence","processors":[)", "]}", 100'000)),
       "16 levels");
-  EXPECT_ERROR(with("\"a\":0", "\"a\":" + nested("[", "]", 100'000)), "a array");
+  EXPECT_ERROR(with("\"a\":0", "\"a\":" + nested("[", "]", 100'000)), "as id, got array");
 }
 
 TEST(TokenizerFiles, KindsThatAreNotKnown) {

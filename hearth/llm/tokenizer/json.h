@@ -8,17 +8,22 @@
 
 namespace hearth::llm {
 
+/// What stands where something else was wanted.
+inline std::string_view got(const nlohmann::json& value) {
+  return value.is_null() ? "nothing" : value.type_name();
+}
+
 /// The member `key` of `object`, or null where it is absent.
 inline const nlohmann::json& member(const nlohmann::json& object, const char* key,
                                     std::string_view where) {
   static const nlohmann::json null;
-  ensure(object.is_object(), where, ": a ", object.type_name(), " where an object was expected");
+  ensure(object.is_object(), where, ": wanted an object, got ", got(object));
   const auto found = object.find(key);
   return found == object.end() ? null : *found;
 }
 
 inline const std::string& string_of(const nlohmann::json& value, std::string_view where) {
-  ensure(value.is_string(), where, ": a ", value.type_name(), " where a string was expected");
+  ensure(value.is_string(), where, ": wanted a string, got ", got(value));
   return value.get_ref<const std::string&>();
 }
 
@@ -31,31 +36,28 @@ inline bool bool_member(const nlohmann::json& object, const char* key, bool abse
                         std::string_view where) {
   const auto& value = member(object, key, where);
   if (value.is_null()) return absent;
-  ensure(value.is_boolean(), where, ": ", key, ": a ", value.type_name(),
-         " where true or false was expected");
+  ensure(value.is_boolean(), where, ": ", key, ": wanted true or false, got ", got(value));
   return value.get<bool>();
 }
 
 inline const nlohmann::json& object_member(const nlohmann::json& object, const char* key,
                                            std::string_view where) {
   const auto& value = member(object, key, where);
-  ensure(value.is_object(), where, ": ", key, ": a ", value.type_name(),
-         " where an object was expected");
+  ensure(value.is_object(), where, ": ", key, ": wanted an object, got ", got(value));
   return value;
 }
 
 inline const nlohmann::json& array_member(const nlohmann::json& object, const char* key,
                                           std::string_view where) {
   const auto& value = member(object, key, where);
-  ensure(value.is_array(), where, ": ", key, ": a ", value.type_name(),
-         " where an array was expected");
+  ensure(value.is_array(), where, ": ", key, ": wanted an array, got ", got(value));
   return value;
 }
 
 /// A token's id: an integer from 0 to 2^31 - 1.
 inline int id_of(const nlohmann::json& value, std::string_view where) {
-  ensure(value.is_number_integer(), where, ": the id is a ", value.type_name(),
-         value.is_number() ? " with a fraction" : "", " where an integer was expected");
+  ensure(value.is_number_integer(), where, ": wanted an integer as id, got ", got(value),
+         value.is_number() ? " with a fraction" : "");
   const bool fits =
       value.is_number_unsigned() ? value.get<uint64_t>() <= 0x7FFFFFFF : value.get<int64_t>() >= 0;
   ensure(fits, where, ": the id ", value.dump(), " is not between 0 and 2147483647");

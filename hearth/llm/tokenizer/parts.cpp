@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "hearth/io/json.h"
 #include "hearth/llm/tokenizer.h"
 #include "hearth/llm/tokenizer/json.h"
 
@@ -194,8 +195,9 @@ std::optional<bool> optional_bool(const json& config, const char* key) {
 TokenizerConfig TokenizerConfig::load(const std::filesystem::path& folder) {
   TokenizerConfig result;
   const auto file = folder / "tokenizer_config.json";
-  if (std::filesystem::is_regular_file(file)) try {
-      const json config = json::parse(read_file(file));
+  if (std::filesystem::is_regular_file(file)) {
+    const json config = read_json(file);
+    try {
       result.bos_token = token_text(config, "bos_token");
       result.eos_token = token_text(config, "eos_token");
       result.pad_token = token_text(config, "pad_token");
@@ -203,11 +205,10 @@ TokenizerConfig TokenizerConfig::load(const std::filesystem::path& folder) {
       result.add_bos_token = optional_bool(config, "add_bos_token");
       result.add_eos_token = optional_bool(config, "add_eos_token");
       result.chat_template = chat_template_text(config);
-    } catch (const std::bad_alloc&) {
-      throw;
-    } catch (const std::exception& error) {
-      throw std::runtime_error(concat("tokenizer: ", file.string(), ": ", error.what()));
+    } catch (const std::runtime_error& error) {
+      throw std::runtime_error(concat(file.string(), ": ", error.what()));
     }
+  }
   const auto jinja = folder / "chat_template.jinja";
   if (std::filesystem::is_regular_file(jinja)) result.chat_template = read_file(jinja);
   return result;

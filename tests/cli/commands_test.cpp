@@ -1,0 +1,236 @@
+// hearth bench, info, tokenize, logits and init.
+#include <algorithm>
+#include <cmath>
+
+#include "hearth/io/npy.h"
+#include "hearth/io/safetensors.h"
+#include "tests/cli/cli.h"
+
+namespace hearth::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+
+const std::string kPhi = source_path("tests/data/models/phi").string();
+
+// A command that is asked wrongly.
+void expect_usage(const Words& args, const char* sentence) {
+  const Finished f = run_hearth(args);
+  EXPECT_EQ(f.exit_code, 2) << sentence;
+  EXPECT_THAT(f.err, HasSubstr(sentence));
+  EXPECT_THAT(f.err, MatchesRegex("hearth: .* See hearth [a-z]+ --help\\.\n"));
+}
+void expect_failure(const Words& args, const char* sentence, const std::string& input = "") {
+  const Finished f = run_hearth(args, input);
+  EXPECT_EQ(f.exit_code, 1) << sentence;
+  EXPECT_THAT(f.err, HasSubstr(sentence));
+}
+
+TEST(cli_bench, says_in_json_what_the_manual_lists) {
+  const json j = json_of({"bench", "-p", "16", "-n", "8", "-r", "3", "--threads", "1"});
+  EXPECT_EQ(j["model"], source_path("models/tiny-phi").string());
+  EXPECT_EQ(j["dtype"], "f16");
+  EXPECT_EQ(j["device"], "cpu");
+  EXPECT_EQ(j["threads"], 1);
+  EXPECT_EQ(j["random_weights"], false);
+  EXPECT_EQ(j["weights_bytes"], 20040192);
+  EXPECT_EQ(j["bytes_per_token"], 20040192 - 4096 * 320 * 2);
+  EXPECT_GT(j["peak_memory_bytes"], j["weights_bytes"]);
+  EXPECT_EQ(j["prefill"]["tokens"], 16);
+  EXPECT_EQ(j["decode"]["tokens"], 8);
+  for (const char* phase : {"prefill", "decode"}) {
+    const json& rate = j[phase]["tokens_per_s"];
+    auto samples = rate["samples"].get<std::vector<double>>();
+    ASSERT_EQ(samples.size(), 3u);
+    const double mean = (samples[0] + samples[1] + samples[2]) / 3;
+    double squares = 0;
+    for (double s : samples) squares += (s - mean) * (s - mean);
+    std::sort(samples.begin(), samples.end());
+    EXPECT_NEAR(rate["mean"].get<double>(), mean, 1e-9 * mean);
+    EXPECT_NEAR(rate["stddev"].get<double>(), std::sqrt(squares / 2), 1e-6 * mean);
+    EXPECT_EQ(rate["median"], samples[1]);
+  }
+  const json& d = j["decode"];
+  EXPECT_NEAR(d["gb_per_s"].get<double>(),
+              d["tokens_per_s"]["median"].get<double>() * j["bytes_per_token"].get<double>() / 1e9,
+              1e-9);
+  EXPECT_EQ(d["read_bandwidth_gb_s"].size(), 4u);
+  EXPECT_EQ(d["bandwidth_fraction_samples"].size(), 3u);
+  const bool none_steady = d["steady_repetitions"] == 0;
+  EXPECT_EQ(d["bandwidth_fraction"].is_null(), none_steady);
+}
+
+TEST(cli_bench, leaves_out_what_is_not_asked) {
+  json j =
+      json_of({"bench", "-p", "0", "-n", "4", "-r", "1", "--random-weights", "--dtype", "bf16"});
+  EXPECT_TRUE(j["prefill"].is_null());
+  EXPECT_EQ(j["random_weights"], true);
+  EXPECT_EQ(j["dtype"], "bf16");
+  EXPECT_EQ(j["decode"]["tokens_per_s"]["stddev"], 0);
+  j = json_of({"bench", "-p", "4", "-n", "0", "-r", "1"});
+  EXPECT_TRUE(j["decode"].is_null());
+  const Finished f = run_hearth({"bench", "-p", "4", "-n", "4", "-r", "1"});
+  EXPECT_EQ(f.exit_code, 0);
+  EXPECT_THAT(f.out, HasSubstr("prefill     4 tokens: "));
+  EXPECT_THAT(f.out, HasSubstr("decode      4 tokens: "));
+}
+
+TEST(cli_bench, bad_usage_is_a_sentence_and_exit_2) {
+  expect_usage({"bench", "-p", "0", "-n", "0"}, "nothing to measure");
+  expect_usage({"bench", "-p", "-1"}, "--prefill");
+  expect_usage({"bench", "-n", "1"}, "a rate needs at least 2 tokens");
+  expect_usage({"bench", "-r", "0"}, "--repetitions");
+  expect_usage({"bench", "-p", "513"}, "must fit in the model's context of 512");
+  expect_usage({"bench", "--dtype", "f64"}, "dtype 'f64' is not one of f16, bf16, f32");
+}
+
+TEST(cli_info, shows_the_machine_or_a_model) {
+  Finished f = run_hearth({"info"});
+  EXPECT_EQ(f.exit_code, 0);
+  for (const char* what : {"hearth ", "device   cpu", "cpu      ", "memory   ", "models   phi"})
+    EXPECT_THAT(f.out, HasSubstr(what));
+  f = run_hearth({"info", source_path("models/configs/phi-2").string()});
+  EXPECT_EQ(f.exit_code, 0);
+  EXPECT_THAT(f.out, HasSubstr("parameters  2779.7 M in 453 tensors\n"));
+  EXPECT_THAT(f.out, HasSubstr("layers      32\n"));
+  EXPECT_THAT(f.out, HasSubstr("vocabulary  51200\n"));
+  EXPECT_THAT(f.out, HasSubstr("context     2048\n"));
+  EXPECT_THAT(f.out, HasSubstr("memory      5.56 GB as f16 or bf16, 11.12 GB as f32\n"));
+  expect_usage({"info", "a", "b"}, "'b' is one argument too many");
+}
+
+TEST(cli_tokenize, goes_both_ways) {
+  const std::string text = "The cat sat.\n  Two spaces, \u00e9\u00e8 and \U0001F600!";
+  const Finished there = run_hearth({"tokenize"}, text);
+  EXPECT_EQ(there.exit_code, 0);
+  EXPECT_THAT(there.out, MatchesRegex("([0-9]+ )+[0-9]+\n"));
+  EXPECT_EQ(run_hearth({"tokenize", "--decode"}, there.out).out, text);
+  EXPECT_EQ(run_hearth({"tokenize"}, "").out, "\n");
+  EXPECT_EQ(run_hearth({"tokenize", "--decode"}, "").out, "");
+}
+
+TEST(cli_tokenize, goes_both_ways_line_by_line) {
+  const auto model = source_path("models/tiny-phi").string();
+  std::string texts, ids;
+  std::ifstream goldens(source_path("tests/data/tokenizer_tiny_phi.jsonl"));
+  int lines = 0;
+  for (std::string line; std::getline(goldens, line) && lines < 200; ++lines) {
+    const json golden = json::parse(line);
+    texts += json{{"text", golden["text"]}}.dump() + "\n";
+    ids += json{{"ids", golden["ids"]}}.dump() + "\n";
+  }
+  ASSERT_GT(lines, 10);
+  EXPECT_EQ(run_hearth({"tokenize", "--model", model, "--jsonl"}, texts).out, ids);
+  EXPECT_EQ(run_hearth({"tokenize", "--model", model, "--jsonl", "--decode"}, ids).out, texts);
+}
+
+TEST(cli_tokenize, says_which_line_is_wrong) {
+  expect_failure({"tokenize", "--jsonl"}, "line 2: text: wanted a text, got 1",
+                 "{\"text\": \"a\"}\n{\"text\": 1}\n");
+  expect_failure({"tokenize", "--jsonl"}, "line 1: text is missing", "{}\n");
+  expect_failure({"tokenize", "--jsonl"}, "line 1: not valid JSON", "{\"text\": \n");
+  expect_failure({"tokenize", "--jsonl", "--decode"}, "line 1: ids is missing", "{}\n");
+  expect_failure({"tokenize", "--jsonl", "--decode"}, "got a list [1,-1]", "{\"ids\": [1,-1]}\n");
+  expect_failure({"tokenize", "--jsonl", "--decode"}, "[1.5]", "{\"ids\": [1.5]}\n");
+  const Finished f = run_hearth({"tokenize", "--decode"}, "12 x");
+  EXPECT_EQ(f.exit_code, 2);
+  EXPECT_THAT(f.err, HasSubstr("standard input: 'x' is not a token id"));
+}
+
+TEST(cli_logits, writes_what_transformers_computes) {
+  const auto folder = source_path("tests/data/models/phi");
+  const json prompt = json::parse(content_of(folder / "golden.json"))["prompts"][0];
+  const auto wanted = load_safetensors((folder / "golden.safetensors").string())
+                          .first.at("prompt0.logits")
+                          .to_vector<float>();
+  const TempFolder temporary;
+  const std::string out = (temporary / "logits.npy").string();
+  std::string ids = prompt["ids"].dump();
+  ids = ids.substr(1, ids.size() - 2);
+  for (const auto& [dtype, tolerance] : {std::pair{"f32", 1e-4}, std::pair{"f16", 2e-2}}) {
+    const Finished f =
+        run_hearth({"logits", "--model", kPhi, "--ids", ids, "--dtype", dtype, "--out", out});
+    ASSERT_EQ(f.exit_code, 0) << f.err;
+    EXPECT_EQ(f.out + f.err, "");
+    const array logits = load(out);
+    EXPECT_EQ(logits.shape(), (Shape{int(prompt["ids"].size()), 256}));
+    EXPECT_EQ(logits.dtype(), float32);
+    const auto got = logits.to_vector<float>();
+    ASSERT_EQ(got.size(), wanted.size());
+    const float largest = std::abs(*std::max_element(
+        wanted.begin(), wanted.end(), [](float a, float b) { return std::abs(a) < std::abs(b); }));
+    for (size_t i = 0; i < got.size(); ++i)
+      ASSERT_NEAR(got[i], wanted[i], tolerance * largest) << dtype << ", element " << i;
+  }
+}
+
+TEST(cli_logits, refuses_what_it_cannot_do) {
+  const TempFolder folder;
+  const std::string out = (folder / "x.npy").string();
+  expect_usage({"logits", "--ids", "1"}, "--out is required");
+  expect_usage({"logits", "--out", out}, "--ids is required");
+  expect_usage({"logits", "--ids", "", "--out", out}, "'' is not a token id");
+  expect_failure({"logits", "--ids", "1,4096", "--out", out},
+                 "4096 is not in the vocabulary of 4096");
+  expect_failure({"logits", "--ids", "1", "--out", "/no/such/folder/x.npy"},
+                 "/no/such/folder/x.npy: cannot be written: No such file or directory");
+  std::string many = "1";
+  for (int i = 0; i < 128; ++i) many += ",1";
+  expect_failure({"logits", "--model", kPhi, "--ids", many, "--out", out},
+                 "129 more do not fit in the model's 128");
+}
+
+TEST(cli_init, makes_a_folder_that_generates) {
+  const TempFolder folder;
+  for (const char* dtype : {"f16", "bf16", "f32"}) {
+    const std::string out = (folder / dtype).string();
+    Finished f = run_hearth({"init", "--config", source_path("models/tiny-phi").string(),
+                             "--random-weights", "--dtype", dtype, "-o", out});
+    ASSERT_EQ(f.exit_code, 0) << f.err;
+    EXPECT_THAT(f.out, HasSubstr(out + ": phi, 0.0"));
+    const json j = json_of({"generate", "--model", out, "--max-tokens", "3", "--ignore-eos"});
+    EXPECT_EQ(j["dtype"], dtype);
+    EXPECT_EQ(j["generated_tokens"], 3);
+    // The same weights as --random-weights makes without a folder.
+    EXPECT_EQ(json_of({"generate", "--random-weights", "--dtype", dtype, "--max-tokens", "3",
+                       "--ignore-eos"})["ids"],
+              j["ids"]);
+    const json config = json::parse(content_of(std::filesystem::path(out) / "config.json"));
+    EXPECT_EQ(config["dtype"], config["torch_dtype"]);
+    EXPECT_EQ(config["hidden_size"], 320);
+  }
+  expect_failure({"init", "--config", kPhi, "--random-weights", "-o", (folder / "f16").string()},
+                 "is there already; name a folder that is not, or is empty");
+}
+
+TEST(cli_init, the_seed_decides_the_weights) {
+  const TempFolder folder;
+  const auto weights = [&](const char* seed, const char* name) {
+    const auto out = folder / name;
+    const Finished f = run_hearth(
+        {"init", "--config", kPhi, "--random-weights", "--seed", seed, "-o", out.string()});
+    EXPECT_EQ(f.exit_code, 0) << f.err;
+    return content_of(out / "model.safetensors");
+  };
+  const std::string first = weights("1", "a");
+  EXPECT_EQ(weights("1", "b"), first);
+  EXPECT_NE(weights("2", "c"), first);
+}
+
+TEST(cli_init, refuses_what_it_cannot_do) {
+  const TempFolder folder;
+  const std::string out = (folder / "out").string();
+  expect_usage({"init", "--config", kPhi, "-o", out}, "--random-weights is required");
+  expect_usage({"init", "--config", kPhi, "--random-weights"}, "--output is required");
+  expect_usage({"init", "--config", kPhi, "--random-weights", "-o", out, "--dtype", "f7"},
+               "dtype 'f7' is not one of");
+  expect_usage({"init", "--config", kPhi, "--random-weights", "-o", out, "--seed", "-1"}, "--seed");
+  expect_failure({"init", "--config", out, "--random-weights", "-o", out}, "no such folder");
+  expect_failure({"init", "--config", kPhi, "--random-weights", "-o", kPhi}, "is there already");
+  EXPECT_FALSE(std::filesystem::exists(out));
+}
+
+}  // namespace
+}  // namespace hearth::testing

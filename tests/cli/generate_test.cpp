@@ -1,0 +1,213 @@
+// hearth generate: each option and each key of --json.
+#include <algorithm>
+#include <set>
+
+#include "tests/cli/cli.h"
+
+namespace hearth::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+
+json generate(Words options, const std::string& input = "") {
+  options.insert(options.begin(), "generate");
+  return json_of(options, input);
+}
+json ids(const Words& options) { return generate(options)["ids"]; }
+
+/// tiny-phi's first golden: a prompt and what transformers generates greedily.
+json golden() {
+  return json::parse(content_of(source_path("tests/data/models/tiny-phi/golden.json")))
+      .at("prompts")[0];
+}
+std::string commas(const json& ids) {
+  std::string text = ids.dump();
+  return text.substr(1, text.size() - 2);
+}
+
+TEST(cli_generate, says_in_json_what_the_manual_lists) {
+  const json j = generate({"--max-tokens", "8", "--threads", "1"});
+  for (const char* key : {"model", "dtype", "device", "text", "stopped_by"})
+    EXPECT_TRUE(j[key].is_string()) << key;
+  EXPECT_EQ(j["dtype"], "f16");
+  EXPECT_EQ(j["device"], "cpu");
+  EXPECT_EQ(j["stopped_by"], "length");
+  EXPECT_EQ(j["ids"].size(), 8u);
+  EXPECT_EQ(j["generated_tokens"], 8);
+  EXPECT_EQ(j["prompt_tokens"], 4);
+  EXPECT_EQ(j["prefill"]["tokens"], 4);
+  EXPECT_EQ(j["decode"]["tokens"], 7);
+  EXPECT_EQ(j["weights_bytes"], 20040192);
+  for (const char* key : {"/time_to_first_token_s", "/prefill/tokens_per_s", "/decode/tokens_per_s",
+                          "/decode/gb_per_s", "/decode/bandwidth_fraction", "/read_bandwidth_gb_s",
+                          "/peak_memory_bytes"})
+    EXPECT_GT(j.at(json::json_pointer(key)).get<double>(), 0) << key;
+  EXPECT_NEAR(j["decode"]["gb_per_s"].get<double>() / j["read_bandwidth_gb_s"].get<double>(),
+              j["decode"]["bandwidth_fraction"].get<double>(), 1e-9);
+  EXPECT_GT(j["peak_memory_bytes"], j["weights_bytes"]);
+}
+
+TEST(cli_generate, a_rate_that_was_not_measured_is_null) {
+  const json j = generate({"--max-tokens", "1"});
+  EXPECT_EQ(j["decode"]["tokens"], 0);
+  for (const char* key : {"tokens_per_s", "gb_per_s", "bandwidth_fraction"})
+    EXPECT_TRUE(j["decode"][key].is_null()) << key;
+  const Finished f = run_hearth({"generate", "--max-tokens", "1"});
+  EXPECT_EQ(f.err.find("decode"), std::string::npos) << f.err;
+}
+
+TEST(cli_generate, streams_the_text_and_then_tells_the_figures) {
+  const Finished f = run_hearth({"generate", "--max-tokens", "8"});
+  EXPECT_EQ(f.exit_code, 0);
+  EXPECT_EQ(f.out, generate({"--max-tokens", "8"})["text"].get<std::string>() + "\n");
+  EXPECT_THAT(f.err, MatchesRegex("8 tokens; first after [0-9.]+ ms; prefill 4 at [0-9.]+ "
+                                  "tokens/s; decode [0-9.]+ tokens/s = [0-9.]+ GB/s, [0-9]+ % of "
+                                  "the read bandwidth \\([0-9.]+ GB/s\\); peak memory [0-9.]+ "
+                                  "GB\n"));
+}
+
+TEST(cli_generate, continues_greedily_as_transformers_does) {
+  const json g = golden();
+  const std::string count = std::to_string(g["greedy"].size());
+  EXPECT_EQ(
+      ids({"--ids", commas(g["ids"]), "--max-tokens", count, "--ignore-eos", "--dtype", "f32"}),
+      g["greedy"]);
+}
+
+TEST(cli_generate, takes_its_prompt_from_every_source) {
+  const std::string text = "The little cat sat";
+  const json wanted = ids({"--prompt", text, "--max-tokens", "6"});
+  const TempFolder folder;
+  const std::string file = folder.write("prompt", text).string();
+  EXPECT_EQ(ids({"--prompt-file", file, "--max-tokens", "6"}), wanted);
+  EXPECT_EQ(generate({"-", "--max-tokens", "6"}, text)["ids"], wanted);
+  std::string words = run_hearth({"tokenize"}, text).out;
+  words.pop_back();
+  std::replace(words.begin(), words.end(), ' ', ',');
+  EXPECT_EQ(ids({"--ids", words, "--max-tokens", "6"}), wanted);
+  // Nothing at all begins with the model's first token.
+  EXPECT_EQ(ids({"--prompt", "", "--max-tokens", "6"}), ids({"--ids", "0", "--max-tokens", "6"}));
+}
+
+TEST(cli_generate, stops_where_it_is_told) {
+  const json whole = generate({"--max-tokens", "40"});
+  const auto text = whole["text"].get<std::string>();
+  const size_t at = text.find(" named");
+  ASSERT_NE(at, std::string::npos) << text;
+  const json cut = generate({"--max-tokens", "40", "--stop", " named", "--stop", "no such text"});
+  EXPECT_EQ(cut["text"], text.substr(0, at));
+  EXPECT_EQ(cut["stopped_by"], "text");
+  EXPECT_LT(cut["generated_tokens"], 40);
+
+  // tiny-phi ends its story within the context; --ignore-eos goes on to the context's end.
+  const json ended = generate({"--prompt", "The end.", "--max-tokens", "600"});
+  EXPECT_EQ(ended["stopped_by"], "token");
+  const json on = generate({"--prompt", "The end.", "--max-tokens", "600", "--ignore-eos"});
+  EXPECT_EQ(on["stopped_by"], "length");
+  EXPECT_EQ(on["prompt_tokens"].get<int>() + on["generated_tokens"].get<int>(), 512 + 1);
+  EXPECT_GT(on["generated_tokens"], ended["generated_tokens"]);
+}
+
+TEST(cli_generate, samples_reproducibly) {
+  const Words warm = {"--temp", "1", "--max-tokens", "24"};
+  const auto with = [&](Words more) {
+    more.insert(more.begin(), warm.begin(), warm.end());
+    return ids(more);
+  };
+  const json greedy = ids({"--max-tokens", "24"}), seven = with({"--seed", "7"});
+  EXPECT_EQ(ids({"--max-tokens", "24", "--seed", "7"}), greedy);
+  EXPECT_EQ(with({"--seed", "7", "--threads", "1"}), seven);
+  EXPECT_NE(with({"--seed", "8"}), seven);
+  EXPECT_NE(seven, greedy);
+  // What leaves only the most likely token is greedy, whatever the seed.
+  EXPECT_EQ(with({"--seed", "7", "--top-k", "1"}), greedy);
+  EXPECT_EQ(with({"--seed", "7", "--top-p", "1e-6"}), greedy);
+  EXPECT_EQ(with({"--seed", "7", "--min-p", "1"}), greedy);
+  EXPECT_EQ(ids({"--temp", "1e-4", "--max-tokens", "24"}), greedy);
+  // What leaves all is plain sampling.
+  EXPECT_EQ(with({"--seed", "7", "--top-k", "4096", "--top-p", "1", "--min-p", "0"}), seven);
+}
+
+TEST(cli_generate, a_repetition_penalty_repeats_less) {
+  const auto distinct = [](const json& ids) {
+    return std::set<int>(ids.begin(), ids.end()).size();
+  };
+  const Words options = {"--ids", "5,5,5,5,5,5", "--max-tokens", "100", "--ignore-eos"};
+  Words penalized = options;
+  penalized.insert(penalized.end(), {"--repetition-penalty", "1.5"});
+  EXPECT_GT(distinct(ids(penalized)), distinct(ids(options)) + 10);
+}
+
+TEST(cli_generate, runs_in_every_dtype) {
+  for (const auto& [dtype, bytes] :
+       {std::pair{"f32", 40080384}, std::pair{"f16", 20040192}, std::pair{"bf16", 20040192}}) {
+    const json j = generate({"--dtype", dtype, "--device", "cpu", "--max-tokens", "4"});
+    EXPECT_EQ(j["dtype"], dtype);
+    EXPECT_EQ(j["weights_bytes"], bytes);
+    EXPECT_EQ(j["text"], ", there was a");
+  }
+}
+
+TEST(cli_generate, random_weights_need_no_checkpoint) {
+  const ModelFolder folder(ModelFolder::Files{{"model.safetensors", std::nullopt}});
+  const Words options = {"--model", folder.path().string(), "--random-weights", "--max-tokens",
+                         "5",       "--ignore-eos"};
+  const json first = ids(options);
+  EXPECT_EQ(first.size(), 5u);
+  EXPECT_EQ(ids(options), first);
+}
+
+TEST(cli_generate, bad_usage_is_a_sentence_and_exit_2) {
+  const std::pair<Words, const char*> cases[] = {
+      {{"--max-tokens", "0"}, "--max-tokens: 0, wanted at least 1"},
+      {{"--max-tokens", "-4"}, "--max-tokens: -4, wanted at least 1"},
+      {{"--max-tokens", "99999999999"}, "--max-tokens: '99999999999' is not a whole number"},
+      {{"--max-tokens", "ten"}, "--max-tokens: 'ten' is not a whole number"},
+      {{"--temp", "-1"}, ", wanted 0 or more"},
+      {{"--temp", "nan"}, "temp: nan, wanted 0 or more"},
+      {{"--temp", "warm"}, "--temp: 'warm' is not a number"},
+      {{"--top-k", "-1"}, "top-k: -1, wanted 0 (all) or more"},
+      {{"--top-p", "0"}, "top-p: 0"},
+      {{"--top-p", "1.5"}, ", wanted above 0, at most 1"},
+      {{"--min-p", "2"}, ", wanted 0 to 1"},
+      {{"--repetition-penalty", "0"}, ", wanted above 0"},
+      {{"--seed", "-1"}, "--seed: '-1', wanted 0 or more"},
+      {{"--stop", ""}, "--stop: an empty text would stop everything"},
+      {{"--ids", ""}, "--ids: '' is not a token id; wanted e.g. 1,2,3"},
+      {{"--ids", "1,,2"}, "--ids: '' is not a token id"},
+      {{"--ids", "1,-2"}, "--ids: '-2' is not a token id"},
+      {{"--ids", "99999999999"}, "--ids: '99999999999' is not a token id"},
+      {{"--ids", "1", "--prompt", "a"}, "give one prompt: --prompt, --prompt-file, --ids or -"},
+      {{"--ids", "1", "-"}, "give one prompt"},
+      {{"--dtype", "f8"}, "dtype 'f8' is not one of f16, bf16, f32"},
+      {{"--device", "tpu"}, "'tpu' is not cpu, cuda"},
+      {{"--device", "cpu:1"}, "there is no device cpu:1"},
+      {{"--threads", "0"}, "--threads"},
+      {{"--max-tokns", "3"}, "there is no option '--max-tokns', did you mean '--max-tokens'?"},
+      {{"tell", "me"}, "stdin: tell not in {-}"},
+      {{"--prompt"}, "--prompt"},
+  };
+  for (const auto& [options, sentence] : cases) {
+    Words args = options;
+    args.insert(args.begin(), "generate");
+    const Finished f = run_limited(args);
+    EXPECT_EQ(f.exit_code, 2) << sentence;
+    EXPECT_EQ(f.out, "") << sentence;
+    EXPECT_THAT(f.err, MatchesRegex("hearth: .* See hearth generate --help\\.\n")) << sentence;
+    EXPECT_THAT(f.err, HasSubstr(sentence));
+  }
+}
+
+TEST(cli_generate, bad_settings_of_the_environment_are_named) {
+  Finished f = run_hearth({"generate"}, "", {"HEARTH_THREADS=many"});
+  EXPECT_EQ(f.exit_code, 2);
+  EXPECT_THAT(f.err, HasSubstr("many"));
+  f = run_hearth({"generate"}, "", {"HEARTH_ISA=mmx"});
+  EXPECT_EQ(f.exit_code, 1);
+  EXPECT_THAT(f.err, HasSubstr("HEARTH_ISA: 'mmx' is not one of portable, sse4"));
+}
+
+}  // namespace
+}  // namespace hearth::testing
