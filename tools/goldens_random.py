@@ -44,6 +44,12 @@ for seed in [0, 7, (5 << 40) + 123456789]:
     add("categorical", seed, mx.random.categorical(logits, shape=(7, 2), key=key), axis=-1, shape=[7, 2])
     add("permutation", seed, mx.random.permutation(50, key=key), n=50)
     add("permute", seed, mx.random.permutation(mx.arange(24).reshape(2, 12), axis=1, key=key), axis=1)
+    means = [[1.0, -2.0, 0.5], [0.0, 10.0, 0.0]]
+    for cov in [[[2.0, 0.5, 0.25], [0.5, 1.0, -0.5], [0.25, -0.5, 3.0]],
+                [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]],  # of rank 1
+                [[1.0, 0.0, 0.0], [0.0, 1e-8, 0.0], [0.0, 0.0, 0.0]]]:
+        out = mx.random.multivariate_normal(mx.array(means), mx.array(cov), shape=(4, 2), key=key, stream=mx.cpu)
+        add("multivariate_normal", seed, out, mean=means, cov=cov)
     mx.random.seed(seed)
     add("sequence", seed, mx.concatenate([mx.random.uniform(shape=(3,)) for _ in range(4)]))
 

@@ -54,6 +54,10 @@ array normal(const Shape& shape, float loc, float scale, const Key& key = std::n
              StreamOrDevice s = {});
 array normal(const Shape& shape, Dtype dtype, const Key& key = std::nullopt, StreamOrDevice s = {});
 array normal(const Shape& shape, const Key& key = std::nullopt, StreamOrDevice s = {});
+/// Gaussian vectors: mean (..., n), symmetric covariance (..., n, n) -> broadcast of their leading
+/// axes and `shape`, + (n). dtype must be f32.
+array multivariate_normal(const array& mean, const array& cov, const Shape& shape, Dtype dtype,
+                          const Key& key = std::nullopt, StreamOrDevice s = {});
 /// Integers in [low, high).
 array randint(const array& low, const array& high, const Shape& shape, Dtype dtype = int32,
               const Key& key = std::nullopt, StreamOrDevice s = {});

@@ -12,6 +12,7 @@
 #include "hearth/core/eval.h"
 #include "hearth/ops/create.h"
 #include "hearth/ops/elementwise.h"
+#include "hearth/ops/matmul.h"
 #include "hearth/ops/movement.h"
 #include "hearth/ops/reduce.h"
 #include "tests/ops/layouts.h"
@@ -51,6 +52,15 @@ array drawn(const json& c) {
   if (fn == "permute")
     return random::permutation(reshape(arange(int(element_count(shape))), shape), int(a["axis"]),
                                key);
+  if (fn == "multivariate_normal") {
+    const auto matrix = [&](const char* name) {
+      std::vector<float> flat;
+      for (const json& row : a[name])
+        for (float v : row) flat.push_back(v);
+      return array(flat.begin(), Shape{int(a[name].size()), int(flat.size() / a[name].size())});
+    };
+    return random::multivariate_normal(matrix("mean"), matrix("cov"), {4, 2}, float32, key);
+  }
   if (fn == "sequence") {
     random::seed(c["seed"]);
     Arrays parts;
@@ -154,8 +164,29 @@ TEST(Random, MomentsAreRight) {
   EXPECT_GE(min(u).item<float>(), 0.0f);
 }
 
+TEST(Random, GaussianVectorsHaveTheirCovariance) {
+  const int n = 1 << 18;
+  const array mean({3.0f, -1.0f}), cov({2.0f, 1.2f, 1.2f, 1.0f}, {2, 2});
+  const array x =
+      random::multivariate_normal(mean, cov, {n}, float32, random::key(4)) - mean;  // (n, 2)
+  const auto got = (matmul(transpose(x), x) / float(n)).to_vector<float>();
+  const auto want = cov.to_vector<float>();
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(got[i], want[i], 0.03) << i;  // 5 standard errors
+  // A covariance for each of several means.
+  const array many = broadcast_to(cov, {3, 1, 2, 2});
+  EXPECT_EQ(
+      random::multivariate_normal(zeros({4, 2}), many, {3, 4}, float32, random::key(4)).shape(),
+      (Shape{3, 4, 2}));
+}
+
 TEST(Random, SaysWhatIsWrong) {
   const array key = random::key(0);
+  EXPECT_THROW(random::multivariate_normal(zeros({2}), eye(3), {}, float32, key),
+               std::invalid_argument);
+  EXPECT_THROW(random::multivariate_normal(zeros({3}), zeros({3}), {}, float32, key),
+               std::invalid_argument);
+  EXPECT_THROW(random::multivariate_normal(zeros({3}), eye(3), {}, float16, key),
+               std::invalid_argument);
   EXPECT_THROW(random::bits({2}, 3, key), std::invalid_argument);
   EXPECT_THROW(random::bits({2}, 4, array({1, 2}, int32)), std::invalid_argument);
   EXPECT_THROW(random::uniform({2}, int32, key), std::invalid_argument);
