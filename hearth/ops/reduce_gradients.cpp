@@ -103,8 +103,12 @@ std::optional<Cotangents> Scan::vjp(const Arrays& in, const Arrays& out, const A
       auto side = [&](const array& positive) {
         return exp(logcumsumexp(log(positive) - y, axis, !reverse, inclusive) + x);
       };
-      const array none = array(0, x.dtype());
-      return Cotangents{side(maximum(d[0], none)) - side(maximum(-d[0], none))};
+      // The least number stands for none: log(0) would make the next derivative NaN.
+      const array least(x.dtype() == float16   ? 0x1p-24
+                        : x.dtype() == float64 ? 0x1p-1022
+                                               : 0x1p-126,
+                        x.dtype());
+      return Cotangents{side(maximum(d[0], least)) - side(maximum(-d[0], least))};
     }
   }
   return std::nullopt;
