@@ -1,0 +1,132 @@
+// Attention, with and without a cache: the kernels against their plain definitions, over dtypes,
+// layouts and lengths.
+#include "hearth/ops/primitives_fast.h"
+#include "tests/ops/fused.h"
+
+namespace hearth {
+namespace {
+
+using namespace fused;
+
+TEST(Fast, AttentionIsAsDefined) {
+  struct Case {
+    int B, H, Hkv, L, S, D, Dv;
+  };
+  for (Dtype dtype : {float32, float16, bfloat16, float64})
+    for (Case c :
+         {Case{1, 2, 2, 1, 40, 32, 32}, Case{2, 4, 1, 2, 600, 80, 80}, Case{1, 6, 2, 9, 33, 40, 24},
+          Case{2, 3, 3, 40, 150, 20, 17}, Case{1, 2, 1, 300, 300, 16, 16},
+          Case{1, 1, 1, 20, 7, 3, 5}, Case{1, 2, 2, 3, 0, 8, 8}, Case{0, 2, 2, 3, 4, 8, 8}}) {
+      const array q = numbers({c.B, c.H, c.L, c.D}, dtype, 1);
+      const array k = numbers({c.B, c.Hkv, c.S, c.D}, dtype, 2);
+      const array v = numbers({c.B, c.Hkv, c.S, c.Dv}, dtype, 3);
+      const array added = numbers({c.B, c.H, c.L, c.S}, dtype, 4);
+      const array seen = greater(numbers({c.B, 1, c.L, c.S}, float32, 5), array(-0.3f));
+      const array mask = broadcast_to(seen, {c.B, c.H, c.L, c.S});
+      const array sinks = numbers({c.H}, dtype, 6);
+      const std::string what = concat("attention of ", dtype, " ", q.shape(), " ", v.shape());
+      using fast::Attention;
+      expect_as_defined(std::make_shared<Attention>(0.3f, false, false, false), {q, k, v}, what);
+      expect_as_defined(std::make_shared<Attention>(2.0f, true, false, false), {q, k, v}, what);
+      expect_as_defined(std::make_shared<Attention>(0.3f, true, false, true), {q, k, v, sinks},
+                        what + " sinks");
+      expect_as_defined(std::make_shared<Attention>(0.3f, false, true, false), {q, k, v, added},
+                        what + " added mask");
+      expect_as_defined(std::make_shared<Attention>(0.3f, false, true, true),
+                        {q, k, v, mask, sinks}, what + " boolean mask");
+    }
+}
+
+TEST(Fast, AttentionTakesEveryLayout) {
+  for (int L : {2, 30}) {
+    const auto q = layouts(numbers({2, 4, L, 10}, float16, 1));
+    const auto k = layouts(numbers({2, 2, 50, 10}, float16, 2));
+    const auto v = layouts(numbers({2, 2, 50, 10}, float16, 3));
+    for (size_t i = 0; i < q.size(); ++i)
+      expect_as_defined(std::make_shared<fast::Attention>(0.5f, true, false, false),
+                        {q[i], k[(i + 1) % 4], v[(i + 2) % 4]}, "strided attention");
+  }
+}
+
+TEST(Fast, AttentionOverMaskedStretches) {
+  // 1,100 keys: the first 600 are masked by -infinity, so whole blocks hold nothing.
+  const int S = 1100;
+  std::vector<float> mask(S, 0.0f);
+  std::fill_n(mask.begin(), 600, -kInf);
+  for (int L : {1, 40}) {
+    const array q = numbers({1, 1, L, 16}, float32, 1), k = numbers({1, 1, S, 16}, float32, 2);
+    const array v = numbers({1, 1, S, 16}, float32, 3);
+    const array m = array(mask.begin(), {1, 1, 1, S});
+    const array y = fast::scaled_dot_product_attention(q, k, v, 1, "array", m);
+    const array tail_k = slice(k, {0, 0, 600, 0}, k.shape()),
+                tail_v = slice(v, {0, 0, 600, 0}, v.shape());
+    expect_close(y, fast::scaled_dot_product_attention(q, tail_k, tail_v, 1), 1e-6, "tail");
+  }
+}
+
+TEST(Fast, CachedAttentionIsAsDefined) {
+  for (Dtype dtype : {float32, float16, bfloat16})
+    for (const CachedCase& c :
+         {CachedCase{1, 1, 10, 10, 32, 64, 12, {17}},
+          CachedCase{3, 1, 4, 2, 80, 40, 32, {0, 39, 5}},
+          CachedCase{2, 3, 2, 2, 20, 700, 20, {640, 2}, true},
+          CachedCase{2, 50, 4, 2, 24, 200, 8, {0, 150}, false, true},
+          CachedCase{1, 300, 2, 1, 16, 512, 0, {100}}, CachedCase{2, 0, 2, 2, 8, 4, 8, {1, 2}}}) {
+      const fast::Rotation r{c.rope_dims, c.traditional, c.freqs, 500.0f, 1.5f};
+      const auto op = std::make_shared<fast::CachedAttention>(0.25f, r);
+      expect_as_defined(op, cached_inputs(c, dtype),
+                        concat("cached attention, L ", c.L, ", D ", c.D, ", ", dtype));
+    }
+}
+
+TEST(Fast, CachedAttentionWritesInPlace) {
+  const Arrays in = cached_inputs({1, 2, 2, 2, 8, 16, 0, {3}}, float32);
+  const float* before = in[3].data<float>();
+  const auto r = fast::cached_attention(in[0], in[1], in[2], in[3], in[4], in[5], {.scale = 1});
+  eval(r.y, r.cache_k, r.cache_v);
+  EXPECT_EQ(r.cache_k.data<float>(), before);
+  EXPECT_EQ(slice(r.cache_v, {0, 1, 3, 0}, {1, 2, 5, 8}).to_vector<float>(),
+            slice(swapaxes(in[2], 1, 2), {0, 1, 0, 0}, {1, 2, 2, 8}).to_vector<float>());
+}
+
+// Steps of any length over one cache give what attention over the whole does.
+TEST(Fast, ChunksOverACacheEqualTheWhole) {
+  const int B = 2, T = 40, H = 4, Hkv = 2, D = 12;
+  const array q = numbers({B, T, H, D}, float32, 1), k = numbers({B, T, Hkv, D}, float32, 2),
+              v = numbers({B, T, Hkv, D}, float32, 3);
+  const auto heads = [](const array& x) { return swapaxes(x, 1, 2); };
+  const array whole = heads(fast::scaled_dot_product_attention(
+      fast::rope(heads(q), 8, false, 10000.0f, 1, 0),
+      fast::rope(heads(k), 8, false, 10000.0f, 1, 0), heads(v), 0.3f, "causal"));
+  for (std::vector<int> steps : {std::vector<int>{40}, {1, 1, 1, 37}, {16, 16, 8}, {39, 1}}) {
+    array cache_k = numbers({B, Hkv, 64, D}, float32, 7),
+          cache_v = numbers({B, Hkv, 64, D}, float32, 8);
+    Arrays parts;
+    int at = 0;
+    for (int n : steps) {
+      const auto cut = [&](const array& x) {
+        return slice(x, {0, at, 0, 0}, {B, at + n, x.shape(2), D});
+      };
+      const auto r =
+          fast::cached_attention(cut(q), cut(k), cut(v), cache_k, cache_v, array({at, at}, int32),
+                                 {.scale = 0.3f, .rope_dims = 8});
+      cache_k = r.cache_k;
+      cache_v = r.cache_v;
+      parts.push_back(r.y);
+      at += n;
+    }
+    expect_close(concatenate(parts, 1), whole, 2e-6, "chunks");
+  }
+}
+
+TEST(Fast, CachedAttentionRefusesPositionsBeyondTheCache) {
+  for (int offset : {15, -1}) {
+    Arrays in = cached_inputs({1, 2, 2, 2, 8, 16, 0, {3}}, float32);
+    in[5] = array({offset}, int32);
+    const auto r = fast::cached_attention(in[0], in[1], in[2], in[3], in[4], in[5], {.scale = 1});
+    EXPECT_THROW(r.y.eval(), std::runtime_error);
+  }
+}
+
+}  // namespace
+}  // namespace hearth

@@ -1,0 +1,100 @@
+// Matrix products and fused operations against NumPy (tools/goldens_fast.py).
+#include <fstream>
+
+#include "tests/ops/fused.h"
+#include "tests/shared.h"
+
+namespace hearth {
+namespace {
+
+using namespace fused;
+
+using nlohmann::json;
+
+array run(const json& c, const Arrays& in) {
+  const json& p = c["params"];
+  const std::string op = c["op"];
+  const auto offsets = [&](const char* key) {
+    const auto values = p[key].get<std::vector<int>>();
+    return array(values.begin(), {int(values.size())}, int32);
+  };
+  if (op == "matmul") return matmul(in[0], in[1]);
+  if (op == "addmm") return addmm(in[0], in[1], in[2], p["alpha"], p["beta"]);
+  if (op == "inner") return inner(in[0], in[1]);
+  if (op == "outer") return outer(in[0], in[1]);
+  if (op == "tensordot" && p.contains("axes")) return tensordot(in[0], in[1], p["axes"].get<int>());
+  if (op == "tensordot")
+    return tensordot(in[0], in[1], p["axes_a"].get<std::vector<int>>(),
+                     p["axes_b"].get<std::vector<int>>());
+  if (op == "vecdot") return vecdot(in[0], in[1], p["axis"]);
+  if (op == "kron") return kron(in[0], in[1]);
+  if (op == "layer_norm" && in.size() == 1)
+    return fast::layer_norm(in[0], std::nullopt, std::nullopt, p["eps"]);
+  if (op == "layer_norm") return fast::layer_norm(in[0], in[1], in[2], p["eps"]);
+  if (op == "rms_norm") return fast::rms_norm(in[0], in[1], p["eps"]);
+  if (op == "rope") {
+    std::optional<float> base;
+    std::optional<array> freqs;
+    if (p.contains("base")) base = p["base"].get<float>();
+    if (in.size() > 1) freqs = in[1];
+    return fast::rope(in[0], p["dims"], p["traditional"], base, p["scale"], offsets("offset"),
+                      freqs);
+  }
+  if (op == "attention") {
+    const std::string mode = p["mode"];
+    const float scale = p["scale"];
+    if (mode == "array" || mode == "bool")
+      return fast::scaled_dot_product_attention(in[0], in[1], in[2], scale, "array",
+                                                mode == "bool" ? astype(in[3], bool_) : in[3]);
+    if (mode == "sinks")
+      return fast::scaled_dot_product_attention(in[0], in[1], in[2], scale, "causal", {}, in[3]);
+    return fast::scaled_dot_product_attention(in[0], in[1], in[2], scale, mode);
+  }
+  if (op == "linear") {
+    const std::map<std::string, fast::Activation> activations{
+        {"none", fast::Activation::none},
+        {"relu", fast::Activation::relu},
+        {"silu", fast::Activation::silu},
+        {"gelu_approx", fast::Activation::gelu_approx},
+        {"gelu", fast::Activation::gelu}};
+    return fast::linear(in[0], in[1], in[2], activations.at(p["activation"]), in[3]);
+  }
+  throw std::runtime_error("no such case: " + op);
+}
+
+Arrays run_all(const json& c, const Arrays& in) {
+  if (c["op"] != "cached_attention") return {run(c, in)};
+  const json& p = c["params"];
+  const auto offsets = p["offsets"].get<std::vector<int>>();
+  const auto r = fast::cached_attention(in[0], in[1], in[2], copy(in[3]), copy(in[4]),
+                                        array(offsets.begin(), {int(offsets.size())}, int32),
+                                        {.scale = p["scale"],
+                                         .rope_dims = p["dims"],
+                                         .rope_base = p["base"],
+                                         .traditional = p["traditional"]});
+  return {r.y, r.cache_k, r.cache_v};
+}
+
+TEST(Fast, IsAsNumPySays) {
+  std::ifstream file(testing::source_path("tests/data/fast.json"));
+  const json cases = json::parse(file);
+  ASSERT_GT(cases.size(), 50u);
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const json& c = cases[i];
+    const std::string what =
+        c["op"].get<std::string>() + " " + std::to_string(i) + " " + c["params"].dump();
+    for (Dtype dtype : {float32, float16, bfloat16, float64}) {
+      Arrays in;
+      for (const json& t : c["in"]) in.push_back(astype(tensor(t), dtype));
+      // Sums of up to 65 products lose digits to each other; so do inputs rounded to halves.
+      const double more = dtype == float16 || dtype == bfloat16 ? 8 : 1;
+      const Arrays out = run_all(c, in);
+      for (size_t k = 0; k < out.size(); ++k)
+        expect_close(out[k], astype(tensor(c["out"][k]), dtype), more * kTolerance.at(dtype),
+                     what + " " + std::string(to_string(dtype)));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hearth

@@ -1,0 +1,113 @@
+// What tests of products and fused operations share: inputs in several layouts, and how close a
+// result must come.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "hearth/core/eval.h"
+#include "hearth/core/primitive.h"
+#include "hearth/ops/ops.h"
+
+namespace hearth::fused {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+inline array tensor(const nlohmann::json& j) {
+  const auto shape = j["shape"].get<std::vector<int>>();
+  const auto data = j["data"].get<std::vector<double>>();
+  return array(data.begin(), Shape(shape.begin(), shape.end()), float32);
+}
+
+// |got - want| <= tolerance * (1 + |want|) everywhere, infinities and NaN alike.
+inline void expect_close(const array& got, const array& want, double tolerance,
+                         const std::string& what) {
+  ASSERT_EQ(got.shape(), want.shape()) << what;
+  ASSERT_EQ(got.dtype(), want.dtype()) << what;
+  const auto g = got.to_vector<double>(), w = want.to_vector<double>();
+  for (size_t i = 0; i < g.size(); ++i) {
+    if (g[i] == w[i] || (std::isnan(g[i]) && std::isnan(w[i]))) continue;
+    ASSERT_LE(std::abs(g[i] - w[i]), tolerance * (1 + std::abs(w[i])))
+        << what << ", element " << i << ": " << g[i] << ", wanted " << w[i];
+  }
+}
+inline bool same_bits(const array& a, const array& b) {
+  return a.to_vector<double>() == b.to_vector<double>();
+}
+
+// Numbers between -1 and 1, the same each time.
+inline array numbers(Shape shape, Dtype dtype, uint32_t seed = 1) {
+  std::vector<float> values(element_count(shape));
+  for (float& v : values) {
+    seed = seed * 1664525u + 1013904223u;
+    v = float(int32_t(seed) >> 8) / float(1 << 23);
+  }
+  return array(values.begin(), shape, dtype);
+}
+
+// One array in several layouts: row-major; transposed in memory; every second element of a larger
+// one; backwards.
+inline std::vector<array> layouts(const array& x) {
+  std::vector<array> out{x};
+  std::vector<int> order;
+  for (int i = x.ndim(); i-- > 0;) order.push_back(i);
+  out.push_back(transpose(contiguous(transpose(x, order)), order));
+  out.push_back(flip(contiguous(flip(x))));
+  Shape doubled = x.shape(), start(size_t(x.ndim()), 0), steps(size_t(x.ndim()), 1);
+  if (x.ndim() > 0) {
+    array wide = stack({x, x}, -1);
+    doubled.back() *= 2;
+    steps.back() = 2;
+    out.push_back(slice(contiguous(reshape(wide, doubled)), start, doubled, steps));
+  }
+  return out;
+}
+
+inline const std::map<Dtype, double> kTolerance{
+    {float32, 3e-6}, {float16, 1.5e-3}, {bfloat16, 1e-2}, {float64, 1e-6}};
+// The kernel and the definition compute alike in float32 and round once: half an ulp may flip.
+inline const std::map<Dtype, double> kAgainstDefinition{
+    {float32, 3e-6}, {float16, 1.1e-3}, {bfloat16, 8e-3}, {float64, 1e-12}};
+
+// The op's kernel and its plain definition agree.
+inline void expect_as_defined(const std::shared_ptr<const Primitive>& op, const Arrays& in,
+                              const std::string& what) {
+  const auto defined = op->decompose(in);
+  ASSERT_TRUE(defined);
+  eval(*defined);
+  const Arrays got = apply_all(op, in);
+  for (size_t i = 0; i < got.size(); ++i)
+    expect_close(got[i], (*defined)[i], kAgainstDefinition.at(in[0].dtype()), what);
+}
+
+struct CachedCase {
+  int B, L, H, Hkv, D, capacity, rope_dims;
+  std::vector<int> offsets;
+  bool traditional = false, freqs = false;
+};
+// The inputs of a cached attention; NaN wherever the caches hold nothing yet.
+inline Arrays cached_inputs(const CachedCase& c, Dtype dtype) {
+  const auto cache = [&](uint32_t seed) {
+    const Shape shape{c.B, c.Hkv, c.capacity, c.D};
+    auto values = numbers(shape, float32, seed).to_vector<float>();
+    for (size_t i = 0; i < values.size(); ++i) {
+      const size_t row = i / size_t(c.D);
+      if (int(row % size_t(c.capacity)) >= c.offsets[row / size_t(c.Hkv * c.capacity)])
+        values[i] = NAN;
+    }
+    return array(values.begin(), shape, dtype);
+  };
+  Arrays in{numbers({c.B, c.L, c.H, c.D}, dtype, 1),
+            numbers({c.B, c.L, c.Hkv, c.D}, dtype, 2),
+            numbers({c.B, c.L, c.Hkv, c.D}, dtype, 3),
+            cache(4),
+            cache(5),
+            array(c.offsets.begin(), {c.B}, int32)};
+  if (c.freqs) in.push_back(add(abs(numbers({c.rope_dims / 2}, float32, 6)), array(1.0f)));
+  return in;
+}
+
+}  // namespace hearth::fused
