@@ -55,6 +55,11 @@ for shape, to in [((3,), (2, 3)), ((2, 1), (2, 3)), ((), (2, 2)), ((1, 2, 1), (3
     add("broadcast_to", shape, np.broadcast_to(iota(shape), to), to=to)
 for shape, axes in [((2, 3, 4), [0]), ((2, 3, 4), [-1, 0]), ((2, 3), [0, 1]), ((0, 2), [0]), ((5,), [0])]:
     add("flip", shape, np.flip(iota(shape), axes), axes=axes)
+for shape, to, strides, offset in [((4, 6), (2, 3), (6, 2), 1), ((4, 6), (3, 3), (1, 1), 0), ((12,), (3, 4), (-1, 3), 2),
+                                   ((4, 6), (2, 0), (6, 1), 3), ((5,), (2, 3), (0, 1), 1)]:
+    item = np.dtype(np.int64).itemsize
+    view = np.lib.stride_tricks.as_strided(iota(shape).ravel()[offset:], to, [s * item for s in strides])
+    add("as_strided", shape, view, to=to, strides=strides, offset=offset)
 for shape, shift, axes in [((2, 3), [1], [1]), ((2, 3), [-7], [1]), ((4, 5), [1, -2], [0, 1]), ((2, 3), [2], None),
                            ((0, 3), [1], [0]), ((4, 3), [1, 2], [0, 0])]:
     add("roll", shape, np.roll(iota(shape), shift if axes else sum(shift), axes), shift=shift, axes=axes or [])

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Expected results of reductions, scans, sorting and softmax, by NumPy in float64.
 
-Writes tests/data/reduce.json and tests/data/scan_sort.json: for every dtype, inputs of shape
+Writes tests/data/reduce.json, scan_sort.json and (elementwise, in several steps) composed.json: for every dtype, inputs of shape
 (2, 3, 4) as bytes in hexadecimal, and results as "dtype(shape):bytes". Needs NumPy 2.
 """
 import json
@@ -199,6 +199,37 @@ def scans_and_sorts(x, dtype, kind):
             yield f"softmax {name}", e / np.sum(e, axis=axes, keepdims=True), float_result(dtype)
 
 
+def composed(x, dtype, kind):
+    w = wide(x, dtype)
+    f = w.astype(np.complex128 if dtype == "c64" else np.float64)
+    for axis in range(3):
+        yield f"isclose {axis}", np.isclose(f, np.flip(f, axis)), "bool"
+        yield f"isclose {axis} nan", np.isclose(f, np.flip(f, axis), equal_nan=True), "bool"
+    yield "allclose", np.asarray(np.allclose(f, f)), "bool"
+    yield "allclose nan", np.asarray(np.allclose(f, f, equal_nan=True)), "bool"
+    yield "array_equal", np.asarray(np.array_equal(f, f)), "bool"
+    yield "array_equal nan", np.asarray(np.array_equal(f, f, equal_nan=True)), "bool"
+    if dtype in ("f32", "f64") and kind == "plain":
+        yield "round 1", np.round(x.astype(FLOATS[dtype]), 1), dtype
+    if dtype == "c64":
+        return
+    for k, axis in [(1, 2), (2, 1), (0, 0)]:
+        yield f"partition {k},{axis}", np.sort(w, axis), dtype
+        yield f"argpartition {k},{axis}", np.sort(w, axis), dtype
+        yield f"topk {k + 1},{axis}", np.take(np.sort(w, axis), range(w.shape[axis] - k - 1, w.shape[axis]), axis), dtype
+    if dtype == "bool":
+        return
+    yield "clip 1,3", np.clip(w, 1, 3), dtype
+    if dtype in INTS or kind == "plain":
+        floor, rest = np.divmod(w, 3)
+        yield "floor_of_divmod 3", floor, dtype
+        yield "rest_of_divmod 3", rest, dtype
+    if dtype in FLOATS:
+        most = {"bf16": 255 * 2.0**120, "f16": 65504.0}.get(dtype) or float(np.finfo(FLOATS[dtype]).max)
+        yield "nan_to_num 0", np.nan_to_num(w, posinf=most, neginf=-most), dtype
+        yield "nan_to_num 7", np.nan_to_num(w, nan=7, posinf=8, neginf=9), dtype
+
+
 def write(name, results):
     data = {}
     for dtype in [*INTS, *FLOATS]:
@@ -212,3 +243,4 @@ def write(name, results):
 
 write("reduce.json", reductions)
 write("scan_sort.json", scans_and_sorts)
+write("composed.json", composed)

@@ -111,6 +111,24 @@ TEST(Create, ConstantsCostNoMemory) {
   EXPECT_EQ(zeros({0, 3}).size(), 0u);
 }
 
+TEST(Create, OnesLikeAndIdentityHaveTheDtypeAsked) {
+  for (int d = 0; d < kDtypes; ++d) {
+    const array x = ones_like(zeros({2, 1}, Dtype(d)));
+    EXPECT_EQ(x.dtype(), Dtype(d));
+    EXPECT_EQ(x.to_vector<float>(), (std::vector<float>{1, 1}));
+    expect_same(identity(2, Dtype(d)), array({1, 0, 0, 1}, {2, 2}, Dtype(d)));
+  }
+  EXPECT_EQ(identity(1).dtype(), float32);
+}
+
+TEST(Create, CountsElementsOfAxes) {
+  const array x = zeros({2, 3, 5});
+  EXPECT_EQ(number_of_elements(x, {0, -1}, false).item<int>(), 10);
+  EXPECT_EQ(number_of_elements(x, {}, false).item<int>(), 1);
+  EXPECT_EQ(number_of_elements(x, {2}, true, float32).item<float>(), 1 / 5.0f);
+  EXPECT_EQ(number_of_elements(zeros({0, 3}), {0, 1}, false, int64).item<int>(), 0);
+}
+
 TEST(Create, MatricesAndWindowsAreNumPys) {
   for (const json& c : cases()) {
     SCOPED_TRACE(c.dump());

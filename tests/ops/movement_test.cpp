@@ -95,6 +95,12 @@ const std::map<std::string, Call>& operations() {
       {"broadcast_to",
        [](auto& x, auto& a) -> Arrays { return {broadcast_to(x, shape_of(a["to"]))}; }},
       {"flip", [](auto& x, auto& a) -> Arrays { return {flip(x, ints(a["axes"]))}; }},
+      {"as_strided",
+       [](auto& x, auto& a) -> Arrays {
+         const auto strides = a["strides"].template get<std::vector<int64_t>>();
+         return {as_strided(x, shape_of(a["to"]), Strides(strides.begin(), strides.end()),
+                            a["offset"].template get<size_t>())};
+       }},
       {"roll",
        [](auto& x, auto& a) -> Arrays {
          const Shape shift = shape_of(a["shift"]);

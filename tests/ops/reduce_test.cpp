@@ -1,5 +1,5 @@
-// Reductions, scans, sorting and softmax against NumPy (tools/goldens_reduce.py), in every dtype
-// and layout.
+// Reductions, scans, sorting, softmax and small compositions against NumPy
+// (tools/goldens_reduce.py), in every dtype and layout.
 #include "hearth/ops/reduce.h"
 
 #include <gtest/gtest.h>
@@ -56,10 +56,18 @@ std::vector<std::pair<const char*, array>> layouts(const array& x) {
 
 struct Call {
   std::vector<int> axes;  // or numbers
-  bool every = false, keep = false, reverse = false, inclusive = true;
+  bool every = false, keep = false, reverse = false, inclusive = true, nan = false;
   int ddof = 0;
 };
 using Function = std::function<array(const array&, const Call&)>;
+
+/// Both sides of the kth along the axis sorted, each for itself.
+array sort_parts(const array& x, int kth, int axis) {
+  Arrays parts;
+  for (const array& part : split(x, Shape{kth, kth + 1}, axis))
+    parts.push_back(part.size() > 0 ? sort(part, axis) : part);
+  return concatenate(parts, axis);
+}
 
 // clang-format off
 #define REDUCTION(name)                                         \
@@ -87,6 +95,35 @@ const std::map<std::string, Function>& functions() {
       REDUCTION(median), DEVIATION(var), DEVIATION(std), ARG(argmax), ARG(argmin),
       SCAN(cumsum), SCAN(cumprod), SCAN(cummax), SCAN(cummin), SCAN(logcumsumexp),
       SORT(sort), SORT(argsort),
+      {"isclose", [](const array& x, const Call& c) {
+         return isclose(x, flip(x, c.axes[0]), 1e-5, 1e-8, c.nan);
+       }},
+      {"allclose", [](const array& x, const Call& c) { return allclose(x, x, 1e-5, 1e-8, c.nan); }},
+      {"array_equal", [](const array& x, const Call& c) { return array_equal(x, x, c.nan); }},
+      {"round", [](const array& x, const Call& c) { return round(x, c.axes[0]); }},
+      {"clip", [](const array& x, const Call& c) {
+         return clip(x, array(c.axes[0], x.dtype()), array(c.axes[1], x.dtype()));
+       }},
+      {"floor_of_divmod", [](const array& x, const Call& c) {
+         return divmod(x, array(c.axes[0], x.dtype()))[0];
+       }},
+      {"rest_of_divmod", [](const array& x, const Call& c) {
+         return divmod(x, array(c.axes[0], x.dtype()))[1];
+       }},
+      {"nan_to_num", [](const array& x, const Call& c) {
+         return c.axes[0] ? nan_to_num(x, float(c.axes[0]), 8.0f, 9.0f) : nan_to_num(x);
+       }},
+      // The order within a part is open: sorted, it is the sorted whole.
+      {"partition", [](const array& x, const Call& c) {
+         return sort_parts(partition(x, c.axes[0], c.axes[1]), c.axes[0], c.axes[1]);
+       }},
+      {"argpartition", [](const array& x, const Call& c) {
+         const array places = argpartition(x, c.axes[0], c.axes[1]);
+         return sort_parts(take_along_axis(x, places, c.axes[1]), c.axes[0], c.axes[1]);
+       }},
+      {"topk", [](const array& x, const Call& c) {
+         return sort(topk(x, c.axes[0], c.axes[1]), c.axes[1]);
+       }},
       {"trace", [](const array& x, const Call& c) {
          return c.axes.empty() ? trace(x) : trace(x, c.axes[0], c.axes[1], c.axes[2]);
        }},
@@ -114,6 +151,7 @@ std::pair<std::string, Call> parse(const std::string& text) {
     call.every = call.every || word == "all";
     call.keep = call.keep || word == "keep";
     call.reverse = call.reverse || word == "reverse";
+    call.nan = call.nan || word == "nan";
     call.inclusive = call.inclusive && word != "exclusive";
     if (word.starts_with("ddof=")) call.ddof = std::stoi(word.substr(5));
     if (word[0] != '-' && !std::isdigit(word[0])) continue;
@@ -127,7 +165,8 @@ std::pair<std::string, Call> parse(const std::string& text) {
 /// operations); two roundings of a half for diff.
 double tolerance(const std::string& name, Dtype dtype) {
   for (const char* exact : {"max", "min", "all", "any", "argmax", "argmin", "cummax", "cummin",
-                            "sort", "argsort", "count_nonzero"})
+                            "sort", "argsort", "count_nonzero", "partition", "argpartition", "topk",
+                            "clip", "nan_to_num", "floor_of_divmod", "rest_of_divmod"})
     if (name == exact) return 0;
   switch (dtype) {
     case float16: return name == "diff" ? 2e-3 : 6e-4;
@@ -192,6 +231,7 @@ void check_goldens(const char* file) {
 
 TEST(Reduce, EqualsNumPyInEveryDtypeAndLayout) { check_goldens("reduce.json"); }
 TEST(ScanAndSort, EqualNumPyInEveryDtypeAndLayout) { check_goldens("scan_sort.json"); }
+TEST(Composed, EqualNumPyInEveryDtypeAndLayout) { check_goldens("composed.json"); }
 
 }  // namespace
 }  // namespace hearth
