@@ -268,8 +268,7 @@ GradientCase cached_attention_case() {
   };
   return {"cached_attention",
           f,
-          {scattered({2, 2, 2, 4}), scattered({2, 2, 1, 4}, 1),
-           scattered({2, 2, 1, 4}, 2)},
+          {scattered({2, 2, 2, 4}), scattered({2, 2, 1, 4}, 1), scattered({2, 2, 1, 4}, 2)},
           false};
 }
 
