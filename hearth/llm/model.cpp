@@ -153,9 +153,10 @@ void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed) {
   constexpr float kSpread = 0.02f;     // initializer_range of Phi and most others
   uint64_t tensor = 0;
   for (auto& [name, p] : parameters) {
+    array& parameter = *p;
     ++tensor;
     const bool norm = name.find("norm") != std::string::npos && name.ends_with("weight");
-    const int64_t n = int64_t(p->size());
+    const int64_t n = int64_t(parameter.size());
     visit(Types<float16_t, bfloat16_t, float>{}, dtype, "random weights", [&]<class T>() {
       // 4,096 values of a uniform distribution with the wanted deviation; looked up by random bits.
       std::vector<T> table(4096);
@@ -171,8 +172,8 @@ void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed) {
           for (int k = 0; k < 5 && i < end; ++k, bits >>= 12) out[i++] = table[bits & 4095];
         }
       });
-      *p =
-          array(buffer.data, p->shape(), dtype, [buffer](void*) { host_memory().release(buffer); });
+      parameter = array(buffer.data, parameter.shape(), dtype,
+                        [buffer](void*) { host_memory().release(buffer); });
     });
   }
 }

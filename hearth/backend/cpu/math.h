@@ -110,7 +110,7 @@ HEARTH_INLINE Complex rint(Complex x) { return {rint(x.re), rint(x.im)}; }
   }                                                       \
   HEARTH_INLINE bool name(Complex x) { return complex; }
 HEARTH_PREDICATE(isnan, x != x, (x.re != x.re) | (x.im != x.im))
-HEARTH_PREDICATE(isinf, (x == inf) | (x == -inf), isinf(x.re) | isinf(x.im))
+HEARTH_PREDICATE(isinf, (x == inf) | (x == -inf), isinf(x.re) || isinf(x.im))
 HEARTH_PREDICATE(isposinf, x == inf, isposinf(x.re) & (x.im == 0))
 HEARTH_PREDICATE(isneginf, x == -inf, isneginf(x.re) & (x.im == 0))
 #undef HEARTH_PREDICATE
@@ -122,7 +122,7 @@ template <Real T>
 HEARTH_INLINE bool isfinite(T x) {
   return abs(x) <= std::numeric_limits<T>::max();
 }
-HEARTH_INLINE bool isfinite(Complex x) { return isfinite(x.re) & isfinite(x.im); }
+HEARTH_INLINE bool isfinite(Complex x) { return isfinite(x.re) && isfinite(x.im); }
 
 template <class T>
 HEARTH_INLINE T max(T a, T b) {  // a NaN wins
@@ -278,7 +278,7 @@ HEARTH_INLINE float log10(float x) {
 HEARTH_INLINE float log1p(float x) {
   const float u = 1.0f + x;
   const float y = log(u) + (x - (u - 1.0f)) / u;  // what the rounding of u lost
-  return (x == 0) | (u == detail::kInf) ? x : u == 0 ? -detail::kInf : y;
+  return ((x == 0) | (u == detail::kInf)) ? x : u == 0 ? -detail::kInf : y;
 }
 HEARTH_INLINE float sigmoid(float x) {
   const float e = exp(-abs(x)), q = 1.0f / (1.0f + e);
