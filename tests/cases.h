@@ -215,13 +215,12 @@ inline void expect_case(const Case& c, const array& got, const std::string& wher
   const size_t item = size_of(c.dtype);
   for (size_t i = 0; i < flat.size(); ++i) {
     std::string why;
-    if (c.open[i] ||
-        close_enough(c, flat.node().data() + i * item, c.wanted.data() + i * item, why))
+    if (c.open[i] || close_enough(c, flat.host_bytes() + i * item, c.wanted.data() + i * item, why))
       continue;
     std::ostringstream operands;
     operands.precision(17);
     for (const array& x : c.in)
-      operands << " " << load_element<complex64_t>(x.node().data() + i * x.itemsize(), x.dtype());
+      operands << " " << load_element<complex64_t>(x.host_bytes() + i * x.itemsize(), x.dtype());
     ADD_FAILURE() << c.name << " " << where << " of" << operands.str() << ": " << why;
   }
 }

@@ -65,10 +65,11 @@ inline Finished run(std::vector<std::string> args, const std::string& input = ""
 }
 
 #ifdef HEARTH_BINARY
-/// Runs the hearth that this build made.
+/// Runs the hearth that this build made, or $HEARTH_BINARY.
 inline Finished run_hearth(std::vector<std::string> args, const std::string& input = "",
                            std::vector<std::string> environment = {}) {
-  args.insert(args.begin(), HEARTH_BINARY);
+  const char* named = std::getenv("HEARTH_BINARY");
+  args.insert(args.begin(), named ? named : HEARTH_BINARY);
   return run(std::move(args), input, std::move(environment));
 }
 #endif

@@ -9,11 +9,17 @@
 
 namespace hearth::testing {
 
+/// The repository: $HEARTH_SOURCE_DIR if set (the tests were carried elsewhere), else where they
+/// were built.
+inline std::filesystem::path source_dir() {
+  const char* named = std::getenv("HEARTH_SOURCE_DIR");
+  return named ? named : HEARTH_SOURCE_DIR;
+}
+
 /// The folder of shared files: $HEARTH_SHARED if set, else ../shared beside the repository.
 inline std::optional<std::filesystem::path> shared_dir() {
   const char* named = std::getenv("HEARTH_SHARED");
-  std::filesystem::path folder =
-      named ? std::filesystem::path(named) : std::filesystem::path(HEARTH_SOURCE_DIR) / "../shared";
+  std::filesystem::path folder = named ? std::filesystem::path(named) : source_dir() / "../shared";
   if (!std::filesystem::is_directory(folder)) return std::nullopt;
   return folder;
 }
@@ -26,9 +32,7 @@ inline std::optional<std::filesystem::path> shared_path(const char* name) {
 }
 
 /// A file or folder of the repository itself.
-inline std::filesystem::path source_path(const char* name) {
-  return std::filesystem::path(HEARTH_SOURCE_DIR) / name;
-}
+inline std::filesystem::path source_path(const char* name) { return source_dir() / name; }
 
 }  // namespace hearth::testing
 

@@ -76,10 +76,10 @@ void run(const Options& o) {
   std::vector<double> fractions, spreads;
   if (o.decode > 0) {
     decode_rate(*model, std::min(o.decode, 8));
-    limits.push_back(weights_bandwidth(*model).gb_s.median);
+    limits.push_back(weights_bandwidth(*model).median);
     for (int i = 0; i < o.repetitions; ++i) {
       decode.samples.push_back(decode_rate(*model, o.decode));
-      limits.push_back(weights_bandwidth(*model).gb_s.median);
+      limits.push_back(weights_bandwidth(*model).median);
       const double before = limits[limits.size() - 2], after = limits.back();
       fractions.push_back(decode.samples.back() * double(facts.bytes_per_token) / 1e9 /
                           ((before + after) / 2));
@@ -103,6 +103,7 @@ void run(const Options& o) {
         {"prefill", nullptr},
         {"decode", nullptr},
         {"peak_memory_bytes", peak},
+        {"device_peak_memory_bytes", device_peak_bytes()},
         {"weights_bytes", facts.weights_bytes},
         {"bytes_per_token", facts.bytes_per_token},
     };

@@ -44,7 +44,7 @@ void run(Options& o) {
   if (std::count(g.stop_texts.begin(), g.stop_texts.end(), ""))
     throw CLI::ValidationError("--stop: an empty text would stop everything");
   try {
-    llm::Sampler{g.sampling};  // before the weights are loaded
+    llm::Sampler::check_options(g.sampling);  // before the weights are loaded
   } catch (const std::invalid_argument& error) {
     throw CLI::ValidationError(error.what());
   }
@@ -77,9 +77,10 @@ void run(Options& o) {
          {{"tokens", out.ids.empty() ? 0 : out.ids.size() - 1},
           {"tokens_per_s", known(rate)},
           {"gb_per_s", known(gb_per_s)},
-          {"bandwidth_fraction", known(gb_per_s / limit.gb_s.median)}}},
-        {"read_bandwidth_gb_s", limit.gb_s.median},
+          {"bandwidth_fraction", known(gb_per_s / limit.median)}}},
+        {"read_bandwidth_gb_s", limit.median},
         {"peak_memory_bytes", peak},
+        {"device_peak_memory_bytes", device_peak_bytes()},
         {"weights_bytes", model->facts.weights_bytes},
     };
     print_out(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
@@ -94,7 +95,7 @@ void run(Options& o) {
   if (rate > 0)
     figures += fmt::format(
         "decode {:.1f} tokens/s = {:.1f} GB/s, {:.0f} % of the read bandwidth ({:.1f} GB/s); ",
-        rate, gb_per_s, 100 * gb_per_s / limit.gb_s.median, limit.gb_s.median);
+        rate, gb_per_s, 100 * gb_per_s / limit.median, limit.median);
   fmt::print(stderr, "{}peak memory {:.2f} GB\n", figures, double(peak) / 1e9);
 }
 

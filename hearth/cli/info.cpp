@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "hearth/backend/cpu/isa.h"
-#include "hearth/backend/cpu/pool.h"
 #include "hearth/cli/commands.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/core/backend.h"
@@ -16,8 +14,10 @@ namespace {
 void show_machine() {
   fmt::print("hearth {}\n", HEARTH_VERSION);
   for (Backend* b : backends())
-    fmt::print("device   {} ({})\n", to_string(Device(b->type())), b->device_count());
-  fmt::print("cpu      {}, {} threads\n", cpu::to_string(cpu::isa()), cpu::threads());
+    for (int i = 0; i < b->device_count(); ++i)
+      fmt::print("device   {}: {}\n", to_string(Device(b->type(), i)), b->describe(i));
+  if (const auto why = backend_absence(Device::cuda); !why.empty())
+    fmt::print("no cuda  {}\n", why);
   fmt::print("memory   limit {:.1f} GB\n", double(get_memory_limit()) / 1e9);
   fmt::print("models   {}\n", fmt::join(llm::known_models(), ", "));
 }

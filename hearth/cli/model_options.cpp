@@ -11,7 +11,8 @@
 
 #include "hearth/backend/cpu/pool.h"
 #include "hearth/cli/commands.h"
-#include "hearth/core/primitive.h"
+#include "hearth/core/backend.h"
+#include "hearth/core/eval.h"
 #include "hearth/io/hub.h"
 
 namespace hearth::cli {
@@ -98,13 +99,20 @@ std::string read_text(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-lab::Bandwidth weights_bandwidth(llm::LanguageModel& model) {
+lab::Samples weights_bandwidth(llm::LanguageModel& model) {
+  Arrays all;
+  for (auto& [name, p] : model.parameters()) all.push_back(*p);
+  eval(all);
+  auto samples = backend(default_device().type)->read_gb_per_s(all);
+  if (!samples.empty()) return lab::summarize(std::move(samples));
   std::vector<lab::Bytes> spans;
-  for (auto& [name, p] : model.parameters()) {
-    p->eval();
-    spans.push_back({p->node().data(), p->nbytes()});
-  }
-  return lab::measure_read_bandwidth(spans, cpu::threads());
+  for (const array& p : all) spans.push_back({p.host_bytes(), p.nbytes()});
+  return lab::measure_read_bandwidth(spans, cpu::threads()).gb_s;
+}
+
+size_t device_peak_bytes() {
+  const Device device = default_device();
+  return device == Device(Device::cpu) ? 0 : backend(device.type)->memory(device.index).peak;
 }
 
 size_t peak_memory_bytes() {

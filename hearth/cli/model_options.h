@@ -34,11 +34,14 @@ std::vector<int> parse_ids(const std::string& text, std::string_view where);
 /// A whole file, or standard input for "-".
 std::string read_text(const std::string& path);
 
-/// The read bandwidth of the loaded weights by all threads of the pool.
-lab::Bandwidth weights_bandwidth(llm::LanguageModel& model);
+/// GB/s of reading the loaded weights: by the default device, or all threads of the pool.
+lab::Samples weights_bandwidth(llm::LanguageModel& model);
 
 /// The most memory this process has had, in bytes.
 size_t peak_memory_bytes();
+
+/// The most memory that hearth has had on the default device, in bytes; 0 for the CPU.
+size_t device_peak_bytes();
 
 /// Writes text to stdout and throws if that fails (a full disk, a closed pipe).
 void print_out(std::string_view text);

@@ -22,15 +22,18 @@ Ref<Node> leaf(Shape shape, Dtype dtype, Ref<Storage> storage) {
 }  // namespace
 
 void destroy(Node* node) {
-  // The inputs of a dying node may die with it: they queue up here instead of recursing.
-  thread_local std::vector<Node*> dying;
+  // The inputs of a dying node may die with it: they form a list (by their marks, which nobody
+  // else needs now) instead of recursing. Plain pointers: arrays with static lifetime die when a
+  // thread's objects are gone.
+  thread_local Node* dying = nullptr;
   thread_local bool draining = false;
-  dying.push_back(node);
+  node->mark = reinterpret_cast<uintptr_t>(dying);
+  dying = node;
   if (draining) return;
   draining = true;
-  while (!dying.empty()) {
-    Node* last = dying.back();
-    dying.pop_back();
+  while (dying) {
+    Node* last = dying;
+    dying = reinterpret_cast<Node*>(last->mark);
     delete last;
   }
   draining = false;
@@ -38,11 +41,16 @@ void destroy(Node* node) {
 
 void* array::fill(const Shape& shape, Dtype dtype) {
   Ref<Storage> storage(new Storage);
-  storage->owner = &host_memory();
-  storage->buffer = host_memory().allocate(element_count(shape) * size_of(dtype));
+  storage->settle(host_memory().allocate(element_count(shape) * size_of(dtype)), host_memory());
   void* data = storage->buffer.data;
   node_ = leaf(shape, dtype, std::move(storage));
   return data;
+}
+
+array uninitialized(const Shape& shape, Dtype dtype) {
+  array a;
+  a.fill(shape, dtype);
+  return a;
 }
 
 array::array(std::initializer_list<float> values)
@@ -54,6 +62,7 @@ array::array(void* data, Shape shape, Dtype dtype, Deleter deleter) {
   const size_t bytes = element_count(shape) * size_of(dtype);
   Ref<Storage> storage(new Storage);
   storage->buffer = {data, bytes};
+  storage->host = static_cast<std::byte*>(data);
   storage->deleter = std::move(deleter);
   node_ = leaf(std::move(shape), dtype, std::move(storage));
 }
@@ -74,15 +83,16 @@ const Strides& array::strides() const {
 void array::eval() const { hearth::eval(std::span(this, 1)); }
 bool array::is_available() const {
   if (node_->status.load(std::memory_order_acquire) != Node::Status::scheduled) return false;
-  return !node_->event || node_->event->done.load(std::memory_order_acquire);
+  return !node_->event || node_->event->queue->done(*node_->event);
 }
-const void* array::host_data() const {
+const std::byte* array::host_bytes() const {
   eval();
+  node_->storage->on(host_memory());
   return node_->data();
 }
 
 void array::each(const std::function<void(const void*)>& f) const {
-  eval();
+  host_bytes();
   const Node& n = *node_;
   if (size() == 0) return;
   const size_t item = size_of(n.dtype);

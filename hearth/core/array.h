@@ -68,6 +68,8 @@ class array {
   /// Throws when T is not the dtype.
   template <Element T>
   const T* data() const;
+  /// Its bytes, whatever the dtype; evaluates, and copies from a device.
+  const std::byte* host_bytes() const;
   /// A row-major copy of the values, whatever the layout; evaluates.
   template <Scalar T>
   std::vector<T> to_vector() const;
@@ -79,13 +81,17 @@ class array {
   bool same_node(const array& other) const { return node_ == other.node_; }
 
  private:
+  friend array uninitialized(const Shape& shape, Dtype dtype);
+  array() = default;
   void* fill(const Shape& shape, Dtype dtype);  // makes *this a new array to be written
-  const void* host_data() const;                // evaluates
   void each(const std::function<void(const void*)>& f) const;
   Ref<Node> node_;
 };
 
 using Arrays = std::vector<array>;
+
+/// Host memory to be written by whoever made it, before anything reads it: node().data().
+array uninitialized(const Shape& shape, Dtype dtype);
 
 /// NumPy's way of writing values, long arrays shortened; evaluates.
 std::string to_string(const array& a);
@@ -135,12 +141,12 @@ array::array(std::initializer_list<T> values, Shape shape, Dtype dtype) {
 template <Scalar T>
 T array::item() const {
   check(size() == 1, "item: wanted an array of one element, got shape ", shape());
-  return load_element<T>(host_data(), dtype());
+  return load_element<T>(host_bytes(), dtype());
 }
 template <Element T>
 const T* array::data() const {
   check(dtype() == dtype_of<T>, "data: the array is ", dtype(), ", asked for ", dtype_of<T>);
-  return static_cast<const T*>(host_data());
+  return reinterpret_cast<const T*>(host_bytes());
 }
 template <Scalar T>
 std::vector<T> array::to_vector() const {

@@ -10,6 +10,7 @@ namespace hearth {
 /// When a batch of work is done. Waiting throws nothing: errors travel with the storage.
 struct EventState : RefCounted {
   explicit EventState(class Queue* queue) : queue(queue) {}
+  std::atomic<uint32_t> started{0};  // a device has the work: what it is given later comes after
   std::atomic<uint32_t> done{0};
   class Queue* const queue;
 };
@@ -44,20 +45,39 @@ struct Batch {
   Event done;
 };
 
+/// Work that runs any number of times, on the same memory.
+class Program {
+ public:
+  virtual ~Program() = default;
+  /// Runs it, or starts it on the device.
+  virtual void start(class Queue& queue) = 0;
+};
+
 /// What a stream drives. submit and flush are called by one thread at a time.
 class Queue {
  public:
   virtual ~Queue() = default;
+  /// Where its outputs go.
+  virtual Allocator& allocator() = 0;
   virtual void submit(Batch batch) = 0;
   /// Makes sure that what was submitted will run without anyone waiting.
   virtual void flush() = 0;
   /// Returns when `event`, of this queue, is done.
   virtual void wait(const Event& event) = 0;
+  /// Is `event`, of this queue, done? Asks the device, does not wait.
+  virtual bool done(const EventState& event) {
+    return event.done.load(std::memory_order_acquire) != 0;
+  }
+  /// The work as a program; the queue is idle.
+  virtual std::unique_ptr<Program> program(std::vector<Work> work);
 };
 
-/// Runs one piece of work on the calling thread: storage for the outputs (donated where possible),
-/// the kernel, the inputs dropped. An error goes to the outputs' storage.
-void run(Work& work, Allocator& allocator, Queue& queue);
+/// Runs, or starts on the device, one piece of work on the calling thread: the inputs brought
+/// there, storage for the outputs (donated where possible), the kernel, the inputs dropped. An
+/// error goes to the outputs' storage.
+void run(Work& work, Queue& queue);
+/// The first half of run: the inputs brought, storage for the outputs (donated only if `donate`).
+void prepare(Work& work, Queue& queue, bool donate);
 
 /// Kernels by primitive. The op and the queue type are read off the kernel's own signature:
 /// void(const Op&, const Args&, QueueType&).
@@ -91,12 +111,26 @@ class KernelTable {
   std::vector<Entry> table_;
 };
 
+/// Of one device's memory, in bytes, by hearth's allocator (get_active_memory and its kin are the
+/// host's).
+struct DeviceMemory {
+  size_t active = 0, peak = 0, cached = 0;
+  size_t free = 0, total = 0;  // as the driver says, all programs together
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual Device::DeviceType type() const = 0;
   virtual int device_count() const = 0;
-  virtual Allocator& allocator(Device device) = 0;
+  /// A line that names the device.
+  virtual std::string describe(int index) const = 0;
+  virtual DeviceMemory memory(int index) const = 0;
+  /// GB/s (1e9 bytes) at which the device reads these arrays and does nothing else; several
+  /// samples. Empty: not measured by the backend.
+  virtual std::vector<double> read_gb_per_s(std::span<const array> arrays) {
+    return (void)arrays, std::vector<double>();
+  }
   virtual std::unique_ptr<Queue> queue(Stream stream) = 0;
   KernelTable kernels;
 };
@@ -105,6 +139,8 @@ class Backend {
 std::span<Backend* const> backends();
 /// Null: there is none of that type.
 Backend* backend(Device::DeviceType type);
+/// Why there is none: a sentence; empty when there is one.
+std::string backend_absence(Device::DeviceType type);
 /// Adds one at run time: a plug-in, or a test's. It must outlive all use; before the first eval on
 /// it.
 void register_backend(Backend& backend);

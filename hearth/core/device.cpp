@@ -1,6 +1,7 @@
 #include "hearth/core/device.h"
 
 #include <atomic>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -14,7 +15,8 @@ namespace {
 
 constexpr std::string_view kTypes[] = {"cpu", "cuda", "vulkan"};
 
-std::atomic<int64_t> default_device_{0};  // type and index in one word: the CPU's first
+constexpr int64_t kUndecided = -1;                 // HEARTH_DEVICE decides, at first use
+std::atomic<int64_t> default_device_{kUndecided};  // type and index in one word
 thread_local std::optional<Stream> ambient;
 
 // By device: the default stream's index, and how many streams there are.
@@ -25,8 +27,12 @@ std::mutex streams_mutex;
 std::map<std::pair<Device::DeviceType, int>, Streams> streams;
 
 void check_available(Device device, std::string_view who) {
-  check(is_available(device), who, ": there is no device ", device,
-        "; `hearth info` lists those there are");
+  if (is_available(device)) return;
+  const int count = device_count(device.type);
+  const std::string why = count > 0 ? concat("there are ", count, " of that kind, from 0 on")
+                                    : backend_absence(device.type);
+  check(false, who, ": there is no device ", device, " (", why,
+        "); `hearth info` lists those there are");
 }
 
 }  // namespace
@@ -67,7 +73,12 @@ int device_count(Device::DeviceType type) {
   return b ? b->device_count() : 0;
 }
 Device default_device() {
-  const int64_t word = default_device_.load(std::memory_order_relaxed);
+  int64_t word = default_device_.load(std::memory_order_relaxed);
+  if (word == kUndecided) {
+    const char* named = std::getenv("HEARTH_DEVICE");
+    set_default_device(named && *named ? parse_device(named) : Device(Device::cpu));
+    word = default_device_.load(std::memory_order_relaxed);
+  }
   return {Device::DeviceType(word >> 32), int32_t(word)};
 }
 void set_default_device(Device device) {

@@ -34,6 +34,7 @@ Device parse_device(std::string_view text);
 
 bool is_available(Device device);
 int device_count(Device::DeviceType type);
+/// The first CPU, unless HEARTH_DEVICE names another.
 Device default_device();
 void set_default_device(Device device);
 

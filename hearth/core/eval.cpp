@@ -39,6 +39,24 @@ class Scheduler {
   /// The queues that the last schedule gave work to.
   std::vector<Queue*> used;
 
+  /// Schedules without submitting; the one batch that has all the work, and its queue.
+  std::pair<Queue*, Batch> take(std::span<const array> outputs) {
+    used.clear();
+    try {
+      schedule_all(outputs);
+    } catch (...) {
+      submit_open();
+      throw;
+    }
+    if (open_.size() != 1 || !used.empty()) {
+      submit_open();  // nothing is left half done: it runs once, as usual
+      ensure(false, "Recording: the computation uses several streams");
+    }
+    std::pair<Queue*, Batch> only{open_[0].queue, std::move(open_[0].batch)};
+    open_.clear();
+    return only;
+  }
+
   Queue& queue(Stream s) {
     auto& q = queues_[{s.device.type, s.device.index, s.index}];
     if (!q) {
@@ -172,7 +190,6 @@ class Scheduler {
 
   void emit(Node& n, Kernel kernel, Stream stream) {
     Queue& q = queue(stream);
-    Allocator& allocator = backend(stream.device.type)->allocator(stream.device);
     // Batches wait at their start only: an input from another queue begins a new one.
     std::vector<Event> after;
     for (const array& x : n.inputs) {
@@ -196,7 +213,7 @@ class Scheduler {
       } else {
         out.strides = row_major(out.shape);
         out.storage = Ref<Storage>(new Storage);
-        out.storage->owner = &allocator;
+        out.storage->owner = &q.allocator();
       }
       out.event = batch.done;
       work.out.push_back(array(Ref<Node>(&out)));
@@ -251,6 +268,90 @@ void async_eval(std::span<const array> outputs) {
 }
 void async_eval(const Arrays& outputs) { async_eval(std::span<const array>(outputs)); }
 
+namespace {
+
+// The program's place in a queue: one piece of work without inputs or outputs.
+struct Recorded : Primitive {
+  explicit Recorded(std::shared_ptr<Program> program)
+      : Primitive(-1), program(std::move(program)) {}
+  std::string_view name() const override { return "recording"; }
+  Specs infer(std::span<const array>) const override { return {}; }
+  static void start(const Primitive& op, const Args&, Queue& queue) {
+    static_cast<const Recorded&>(op).program->start(queue);
+  }
+  std::shared_ptr<Program> program;
+};
+
+// Calls the kernels again, on storage that is kept.
+class Calls : public Program {
+ public:
+  Calls(std::vector<Work> work, Queue& queue) : work_(std::move(work)) {
+    for (Work& w : work_) prepare(w, queue, false);
+  }
+  void start(Queue& queue) override {
+    size_t next = 0;
+    try {
+      for (; next < work_.size(); ++next)
+        work_[next].kernel(*work_[next].op, {work_[next].in, work_[next].out}, queue);
+    } catch (...) {  // what was not computed says why
+      for (; next < work_.size(); ++next)
+        for (const array& out : work_[next].out)
+          out.node().storage->error = std::current_exception();
+    }
+  }
+
+ private:
+  std::vector<Work> work_;
+};
+
+}  // namespace
+
+std::unique_ptr<Program> Queue::program(std::vector<Work> work) {
+  return std::make_unique<Calls>(std::move(work), *this);
+}
+
+Recording::Recording(const Arrays& outputs) : outputs_(outputs) {
+  Batch batch;
+  {
+    std::lock_guard lock(scheduler().mutex);
+    std::tie(queue_, batch) = scheduler().take(outputs);
+  }
+  for (const Event& e : batch.after) e->queue->wait(e);
+  const Event idle(new EventState(queue_));
+  queue_->submit({{}, {}, idle});
+  queue_->wait(idle);
+  batch.done->started = 1, batch.done->done = 1;  // of the outputs: they wait for no event
+  // What is empty has nothing to run.
+  std::erase_if(batch.work, [&](Work& w) {
+    for (const array& x : w.in) x.node().readers.fetch_sub(1, std::memory_order_relaxed);
+    bool any = false;
+    for (const array& out : w.out) any = any || out.size() > 0;
+    if (!any) prepare(w, *queue_, false);
+    return !any;
+  });
+  program_ = queue_->program(std::move(batch.work));
+}
+
+void Recording::run() {
+  std::lock_guard lock(scheduler().mutex);
+  Batch batch{{}, {}, Event(new EventState(queue_))};
+  batch.work.push_back({Recorded::start, std::make_shared<Recorded>(program_), {}, {}});
+  queue_->submit(std::move(batch));
+}
+
+void place(std::span<const array> arrays, Device device) {
+  eval(arrays);
+  Queue* queue;
+  {
+    std::lock_guard lock(scheduler().mutex);
+    queue = &scheduler().queue(default_stream(device));
+  }
+  for (const array& a : arrays) {
+    Storage& storage = *a.node().storage;
+    storage.owner ? storage.move_to(queue->allocator()) : storage.on(queue->allocator());
+  }
+}
+
 void synchronize() { synchronize(ambient_stream()); }
 void synchronize(Stream stream) {
   Scheduler& s = scheduler();
@@ -273,7 +374,7 @@ std::string fallback_report() {
 }
 
 // What an output may be written over: the storage of a dead input that lies just like it.
-static bool donate(Work& work, const Allocator& allocator, const array& out) {
+static bool donate(Work& work, Allocator& allocator, const array& out) {
   bool missed = false;
   for (size_t i = 0; i < work.in.size(); ++i) {
     Node& in = work.in[i].node();
@@ -284,7 +385,7 @@ static bool donate(Work& work, const Allocator& allocator, const array& out) {
     int here = 0;
     for (const array& x : work.in) here += x.same_node(work.in[i]);
     if (in.refs() == here && in.storage->refs() == 1) {
-      out.node().storage->buffer = in.storage->buffer;
+      out.node().storage->settle(in.storage->buffer, allocator);
       in.storage->owner = nullptr;  // the address stays readable for the kernel; the bytes moved on
       return true;
     }
@@ -295,19 +396,29 @@ static bool donate(Work& work, const Allocator& allocator, const array& out) {
   return false;
 }
 
-void run(Work& work, Allocator& allocator, Queue& queue) {
+void prepare(Work& work, Queue& queue, bool may_donate) {
+  Allocator& allocator = queue.allocator();
+  for (const array& x : work.in)
+    if (x.node().storage->owner != &allocator) x.node().storage->on(allocator);
+  for (size_t i = 0; i < work.out.size(); ++i) {
+    const array& out = work.out[i];
+    Storage& storage = *out.node().storage;
+    if (work.op->writes_into(int(i)) >= 0) {
+      if (storage.owner != &allocator || !storage.copies.empty()) storage.move_to(allocator);
+    } else if (!(may_donate && work.op->donates() && donate(work, allocator, out))) {
+      storage.settle(allocator.allocate(out.nbytes()), allocator);
+    }
+  }
+}
+
+void run(Work& work, Queue& queue) {
   std::exception_ptr error;
   for (const array& x : work.in)
     if (x.node().storage->error) error = x.node().storage->error;
   if (!error) try {
-      bool any = false;
-      for (size_t i = 0; i < work.out.size(); ++i) {
-        const array& out = work.out[i];
-        any = any || out.size() > 0;
-        if (work.op->writes_into(int(i)) >= 0) continue;
-        if (!(work.op->donates() && donate(work, allocator, out)))
-          out.node().storage->buffer = allocator.allocate(out.nbytes());
-      }
+      prepare(work, queue, true);
+      bool any = work.out.empty();
+      for (const array& out : work.out) any = any || out.size() > 0;
       if (any) work.kernel(*work.op, {work.in, work.out}, queue);
     } catch (...) {
       error = std::current_exception();

@@ -25,9 +25,30 @@ requires(std::same_as<More, array>&&...) void async_eval(const array& first, con
   async_eval(std::span<const array>(all));
 }
 
+/// Brings them, computed, to the device's memory now; host memory of hearth's own is given up, a
+/// mapped file stays. Without it they are copied when an operation there first reads them.
+void place(std::span<const array> arrays, Device device);
+
 /// Waits for all that was started, on the default stream, a stream, or everywhere on a device.
 void synchronize();
 void synchronize(Stream stream);
+
+/// A computation that is scheduled once and run many times on the same memory, for steps that
+/// repeat: it costs no graph and no allocation, and on CUDA one launch. What it reads is read anew
+/// at each run; what it writes in place (assign, fast::cached_attention) is its state.
+class Recording {
+ public:
+  /// `outputs` are not computed yet; their values are those of the latest run. Waits for what they
+  /// need. Throws when operations of it are on several streams.
+  explicit Recording(const Arrays& outputs);
+  /// Starts it once more, after what its stream was given before.
+  void run();
+
+ private:
+  class Queue* queue_ = nullptr;
+  std::shared_ptr<class Program> program_;
+  Arrays outputs_;
+};
 
 /// What the scheduler did since the process began; for tests and `hearth info`.
 struct EvalCounters {

@@ -3,7 +3,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <mutex>
@@ -49,7 +51,57 @@ size_t machine_memory() {
   return limit;
 }
 
+std::mutex copies_mutex;  // of every storage's copies: they are made once and seldom
+
 }  // namespace
+
+void Allocator::read(const Buffer& from, void* host, size_t bytes) const {
+  std::memcpy(host, from.data, bytes);
+}
+void Allocator::write(const void* host, const Buffer& to, size_t bytes) const {
+  std::memcpy(to.data, host, bytes);
+}
+
+void* Storage::on(Allocator& here) {
+  const Device device = here.device();
+  if (device == Device::cpu && host) return host;
+  if (owner && owner->device() == device) return buffer.data;
+  if (!owner && !host) return buffer.data;  // donated: the kernel that writes over it reads it too
+  std::lock_guard lock(copies_mutex);
+  for (const Copy& c : copies)
+    if (c.owner->device() == device) return c.buffer.data;
+  if (!host) {
+    const Buffer b = host_memory().allocate(buffer.size);
+    copies.push_back({b, &host_memory()});
+    owner->read(buffer, b.data, buffer.size);
+    host = static_cast<std::byte*>(b.data);
+  }
+  if (device == Device::cpu) return host;
+  const Buffer b = here.allocate(buffer.size);
+  copies.push_back({b, &here});
+  here.write(host, b, buffer.size);
+  return b.data;
+}
+
+void* Storage::move_to(Allocator& here) {
+  void* data = on(here);
+  if (owner && owner->device() == here.device()) {  // it is home: only the others are stale
+    for (const Copy& c : copies) c.owner->release(c.buffer);
+    copies.clear();
+  } else {
+    const auto mine = std::find_if(copies.begin(), copies.end(),
+                                   [&](const Copy& c) { return c.buffer.data == data; });
+    ensure(owner && mine != copies.end(), "write in place: the memory is foreign; copy it first");
+    const Copy home = *mine;
+    copies.erase(mine);
+    for (const Copy& c : copies) c.owner->release(c.buffer);
+    copies.clear();
+    owner->release(buffer);
+    settle(home.buffer, *home.owner);
+  }
+  if (here.device() != Device::cpu) host = nullptr;
+  return data;
+}
 
 struct BufferCache::Impl {
   Get get;
@@ -92,7 +144,8 @@ struct BufferCache::Impl {
 };
 
 BufferCache::BufferCache(Get get, Give give, size_t memory_limit, size_t cache_limit)
-    : impl_(new Impl{get, give, {}, memory_limit, cache_limit, 0, 0, 0, {}, {}}) {}
+    : impl_(new Impl{
+          std::move(get), std::move(give), {}, memory_limit, cache_limit, 0, 0, 0, {}, {}}) {}
 BufferCache::~BufferCache() { clear(); }
 
 Buffer BufferCache::allocate(size_t bytes) {

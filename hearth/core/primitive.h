@@ -95,8 +95,9 @@ struct Node : RefCounted {
   std::atomic<int32_t> readers{0};  // handles to it that work not yet run holds
 
   View view() const { return {shape, strides, offset}; }
+  /// The first element, for the host, which must have the bytes.
   std::byte* data() const {
-    return static_cast<std::byte*>(storage->buffer.data) + offset * int64_t(size_of(dtype));
+    return storage->host.load(std::memory_order_relaxed) + offset * int64_t(size_of(dtype));
   }
 };
 

@@ -56,7 +56,8 @@ std::string to_string(const array& a) {
   a.eval();
   std::string text = "array(";
   const Node& n = a.node();
-  write(text, n, n.storage->buffer.data ? n.data() : nullptr, 0, a.size() > kWhole);
+  n.storage->on(host_memory());
+  write(text, n, n.data(), 0, a.size() > kWhole);
   return text + ", dtype=" + std::string(kDtypeInfo[size_t(a.dtype())].name) + ")";
 }
 

@@ -31,6 +31,6 @@ array row_major(const array& a) {
   return values;
 }
 
-std::span<const std::byte> bytes_of(const array& a) { return {a.node().data(), a.nbytes()}; }
+std::span<const std::byte> bytes_of(const array& a) { return {a.host_bytes(), a.nbytes()}; }
 
 }  // namespace hearth

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 
+#include "hearth/llm/decoder.h"
 #include "hearth/ops/ops.h"
 
 namespace hearth::llm {
@@ -55,10 +57,6 @@ class StopTexts {
   std::string held_;
 };
 
-array last_row(const array& logits) {  // (1, 1, vocab) -> (vocab)
-  return reshape(logits, {logits.shape(2)});
-}
-
 }  // namespace
 
 double Generated::prefill_tokens_per_s() const {
@@ -68,20 +66,14 @@ double Generated::decode_tokens_per_s() const {
   return ids.size() > 1 && decode_s > 0 ? double(ids.size() - 1) / decode_s : 0;
 }
 
-array decode_step(LanguageModel& model, KvCache& cache, int token) {
-  const array logits = last_row(model.forward({array({token}, {1, 1}, int32), {}, true}, cache));
-  logits.eval();
-  return logits;
-}
-
 array prefill(LanguageModel& model, KvCache& cache, std::span<const int> prompt, int chunk) {
   check(chunk > 0, "prefill: chunks of ", chunk, " tokens; wanted at least 1");
   for (size_t at = 0;; at += size_t(chunk)) {
     const int n = int(std::min(prompt.size() - at, size_t(chunk)));
     const array tokens(prompt.begin() + long(at), Shape{1, n}, int32);
-    const array logits = last_row(model.forward({tokens, {}, true}, cache));
+    const array logits = model.forward({tokens, {}, true}, cache);  // (1, 1, vocab)
     logits.eval();
-    if (at + size_t(n) == prompt.size()) return logits;
+    if (at + size_t(n) == prompt.size()) return reshape(logits, {1, logits.shape(2)});
   }
 }
 
@@ -94,25 +86,33 @@ Generated generate(LanguageModel& model, std::span<const int> prompt,
   Generated out;
   out.prompt_tokens = int(prompt.size());
   out.stopped_by = "length";
-  Sampler sampler(options.sampling);
+  Sampler sampler(options.sampling, model.facts.vocab_size, {{prompt.begin(), prompt.end()}});
   StopTexts stops(options.stop_texts);
   std::optional<StreamDecoder> decoder;
   if (tokenizer) decoder.emplace(*tokenizer, /*skip_special=*/true);
-  std::vector<int> seen(prompt.begin(), prompt.end());
   KvCache cache = model.make_cache();
   // The last token needs no room: its logits are never asked for.
   const int room = model.facts.context_length - out.prompt_tokens + 1;
 
   const auto start = Clock::now();
-  array logits = prefill(model, cache, prompt, options.prefill_chunk);
+  const array logits = prefill(model, cache, prompt, options.prefill_chunk);  // (1, vocab)
   out.prefill_s = seconds(start, Clock::now());
   Clock::time_point first, last;
   auto emit = [&](int id, std::string text) {
     out.text += text;
     return !sink || sink(id, text);
   };
+  // A device decodes a step ahead of what the host has read; the CPU has nothing to gain.
+  const size_t lead = default_device() == Device(Device::cpu) ? 0 : 2;
+  const size_t most = size_t(std::min(options.max_tokens, room));
+  std::deque<array> ahead{sampler(logits)};
+  eval(ahead.front());
+  Decoder steps(model, cache, sampler, ahead.front());
+  size_t started = 1;
   while (true) {
-    const int id = sampler(logits, seen);
+    while (ahead.size() <= lead && started < most) ahead.push_back(steps.step()), ++started;
+    const int id = ahead.front().item<int>();
+    ahead.pop_front();
     if (std::find(options.stop_ids.begin(), options.stop_ids.end(), id) != options.stop_ids.end()) {
       out.stopped_by = "token";
       break;
@@ -120,7 +120,6 @@ Generated generate(LanguageModel& model, std::span<const int> prompt,
     last = Clock::now();
     if (out.ids.empty()) first = last;
     out.ids.push_back(id);
-    seen.push_back(id);
     bool hit = false;
     const bool go_on = emit(id, decoder ? stops.push(decoder->push(id), hit) : std::string());
     if (hit) out.stopped_by = "text";
@@ -128,8 +127,8 @@ Generated generate(LanguageModel& model, std::span<const int> prompt,
       if (!hit) out.stopped_by = "caller";
       break;
     }
-    if (int(out.ids.size()) == std::min(options.max_tokens, room)) break;
-    logits = decode_step(model, cache, id);
+    if (out.ids.size() == most) break;
+    if (ahead.empty()) ahead.push_back(steps.step()), ++started;
   }
   if (decoder && out.stopped_by != "text") {
     bool hit = false;

@@ -41,11 +41,7 @@ Generated generate(LanguageModel& model, std::span<const int> prompt,
                    const GenerateOptions& options, const Sink& sink = {},
                    const Tokenizer* tokenizer = nullptr);
 
-/// One step of every decoding program, the tests' and the benchmark's too: token in, logits (vocab)
-/// of the next position out, computed.
-array decode_step(LanguageModel& model, KvCache& cache, int token);
-
-/// Feeds a prompt in chunks; logits (vocab) of its last position, computed.
+/// Feeds a prompt in chunks; logits (1, vocab) of its last position, computed.
 array prefill(LanguageModel& model, KvCache& cache, std::span<const int> prompt, int chunk = 512);
 
 }  // namespace hearth::llm

@@ -36,6 +36,10 @@ class KvCache {
   void reserve(int more);
   /// Row b has counts[b] tokens more; reserve came before.
   void advance(std::span<const int> counts);
+  /// The offsets are kept by `offsets` from now on, until the next advance or clear: an
+  /// array of the same values that a recorded step writes in place.
+  void keep_offsets(const array& offsets) { offsets_ = offsets; }
+  int capacity() const { return capacity_; }
   /// Forgets all tokens, keeps the memory.
   void clear();
 

@@ -3,7 +3,7 @@
 #include <map>
 
 #include "hearth/backend/cpu/pool.h"
-#include "hearth/base/system.h"
+#include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/io/checkpoint.h"
 #include "hearth/llm/registry.h"
@@ -99,9 +99,11 @@ Dtype config_dtype(const JsonObject& config) {
 }
 
 void check_memory(size_t weights) {
-  const auto available = available_memory_bytes();
-  ensure(!available || weights <= *available, "load: the weights need ", weights >> 20, " MiB, ",
-         available.value_or(0) >> 20, " MiB are free; use a smaller --dtype or a smaller model");
+  const Device device = default_device();
+  const size_t available = backend(device.type)->memory(device.index).free;
+  ensure(available == 0 || weights <= available, "load: the weights need ", weights >> 20, " MiB, ",
+         available >> 20, " MiB are free on ", device,
+         "; use a smaller --dtype or a smaller model");
 }
 
 }  // namespace
@@ -127,6 +129,11 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
     for (auto& [name, p] : parameters)
       if (p->dtype() != facts.dtype) changed.push_back(*p = astype(*p, facts.dtype));
     eval(changed);
+  }
+  if (const Device device = default_device(); device != Device(Device::cpu)) {
+    Arrays all;
+    for (auto& [name, p] : parameters) all.push_back(*p);
+    place(all, device);
   }
   for (auto& [name, p] : parameters) {
     facts.weights_bytes += p->nbytes();
@@ -162,8 +169,8 @@ void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed) {
       std::vector<T> table(4096);
       for (size_t i = 0; i < table.size(); ++i)
         table[i] = T((norm ? 1.0f : 0.0f) + kSpread * 1.7320508f * (float(i) - 2047.5f) / 2048.0f);
-      Buffer buffer = host_memory().allocate(size_t(n) * sizeof(T));
-      T* out = static_cast<T*>(buffer.data);
+      array made = uninitialized(parameter.shape(), dtype);
+      T* out = reinterpret_cast<T*>(made.node().data());
       cpu::parallel_for((n + kChunk - 1) / kChunk, [&](int64_t chunk) {
         uint64_t state = splitmix64(seed * 0x100000001b3u + (tensor << 32) + uint64_t(chunk));
         const int64_t end = std::min(n, (chunk + 1) * kChunk);
@@ -172,8 +179,8 @@ void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed) {
           for (int k = 0; k < 5 && i < end; ++k, bits >>= 12) out[i++] = table[bits & 4095];
         }
       });
-      parameter = array(buffer.data, parameter.shape(), dtype,
-                        [buffer](void*) { host_memory().release(buffer); });
+      if (default_device() != Device(Device::cpu)) place(std::span(&made, 1), default_device());
+      parameter = made;
     });
   }
 }

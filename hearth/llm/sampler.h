@@ -16,20 +16,27 @@ struct SamplingOptions {
   uint64_t seed = 0;
 };
 
-/// Draws one token a call, in the order of Hugging Face's processors: penalty, temperature, top-k,
-/// top-p, min-p. The same seed and logits give the same tokens.
+/// Draws one token a call for each row, in the order of Hugging Face's processors: penalty,
+/// temperature, top-k, top-p, min-p. The same seed and logits give the same tokens. All of it is
+/// arrays, so that it runs where the logits are and can be recorded.
 class Sampler {
  public:
-  /// Throws on values without a meaning, naming the option.
-  explicit Sampler(const SamplingOptions& options);
-  /// logits (vocab) -> the token; `seen`: the ids so far, prompt and answer.
-  int operator()(const array& logits, const std::vector<int>& seen);
+  /// `prompts`: the ids before, of each row, for the penalty. Throws on values without a meaning,
+  /// naming the option.
+  Sampler(const SamplingOptions& options, int vocab, const std::vector<std::vector<int>>& prompts);
+  /// Throws as the constructor does.
+  static void check_options(const SamplingOptions& options);
+  /// logits (batch, vocab) -> tokens int32 (batch), which become part of the state.
+  array operator()(const array& logits);
+  /// What changes from call to call: the key of the random numbers, the ids seen.
+  const Arrays& state() const { return state_; }
+  void set_state(const Arrays& state) { state_ = state; }
 
  private:
-  using Warp = std::function<array(const array& logits)>;  // (vocab) float32 -> the same
+  using Warp = std::function<array(const array& logits)>;  // (batch, vocab) float32 -> the same
   SamplingOptions options_;
   std::vector<Warp> chain_;
-  array key_;
+  Arrays state_;  // the key if it draws, then the ids seen, bool (batch, vocab), if it penalizes
 };
 
 }  // namespace hearth::llm

@@ -21,6 +21,8 @@ struct Linear {
   fast::Projection projection(fast::Activation activation = fast::Activation::none) const {
     return {weight.dense, bias, activation};
   }
+  /// For fast::linear_sum.
+  fast::Term term(const array& x) const { return {x, weight.dense, bias}; }
 };
 
 /// Integers -> rows of the table: (...) -> (..., dims).
@@ -42,6 +44,8 @@ struct LayerNorm {
 
   explicit LayerNorm(int dims, float eps = 1e-5f, bool affine = true, bool bias = true);
   array operator()(const array& x) const;
+  /// For fast::linears: what x goes through first.
+  fast::Norm norm() const { return {weight, bias, eps}; }
 };
 
 /// x / sqrt(mean(x^2) + eps) over the last axis, times weight.
@@ -52,6 +56,7 @@ struct RMSNorm {
 
   explicit RMSNorm(int dims, float eps = 1e-5f);
   array operator()(const array& x) const;
+  fast::Norm norm() const { return {weight, std::nullopt, eps, true}; }
 };
 
 }  // namespace hearth::nn

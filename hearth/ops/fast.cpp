@@ -98,17 +98,41 @@ array linear(const array& x, const array& weight, const std::optional<array>& bi
       std::move(in));
 }
 
-Arrays linears(const array& x, std::span<const Projection> projections, StreamOrDevice s) {
+Arrays linears(const array& x, std::span<const Projection> projections,
+               const std::optional<Norm>& norm, StreamOrDevice s) {
   StreamScope scope(s);
   check(!projections.empty(), "linears: wanted at least one projection");
   std::vector<Linear::Part> parts;
   Arrays in{x};
+  std::optional<Linear::Norm> first;
+  if (norm) {
+    first = {norm->eps, norm->rms, norm->weight.has_value(), norm->bias.has_value()};
+    if (norm->weight) in.push_back(*norm->weight);
+    if (norm->bias) in.push_back(*norm->bias);
+  }
   for (const Projection& p : projections) {
     parts.push_back({p.activation, p.bias.has_value()});
     in.push_back(p.weight);
     if (p.bias) in.push_back(*p.bias);
   }
-  return apply_all(std::make_shared<Linear>(std::move(parts), false), std::move(in));
+  return apply_all(std::make_shared<Linear>(std::move(parts), false, first), std::move(in));
+}
+
+array linear_sum(std::span<const Term> terms, const std::optional<array>& residual,
+                 StreamOrDevice s) {
+  StreamScope scope(s);
+  check(!terms.empty(), "linear_sum: wanted at least one term");
+  std::vector<bool> biases;
+  SmallVector<array, 3> in;
+  for (const Term& t : terms) {
+    biases.push_back(t.bias.has_value());
+    in.push_back(t.x);
+    in.push_back(t.weight);
+    if (t.bias) in.push_back(*t.bias);
+  }
+  if (residual) in.push_back(*residual);
+  return hearth::apply(std::make_shared<LinearSum>(std::move(biases), residual.has_value()),
+                       std::move(in));
 }
 
 CachedAttentionResult cached_attention(const array& q, const array& k, const array& v,

@@ -54,8 +54,24 @@ struct Projection {
   std::optional<array> bias;  // (n)
   Activation activation = Activation::none;
 };
-/// linear(x, ...) for each projection, in one pass over x and in one parallel region.
-Arrays linears(const array& x, std::span<const Projection> projections, StreamOrDevice s = {});
+/// What x goes through first: layer_norm, or rms_norm, with its weights of shape (k).
+struct Norm {
+  std::optional<array> weight, bias;
+  float eps;
+  bool rms = false;
+};
+/// linear(norm(x), ...) for each projection, in one pass over x and in one parallel region.
+Arrays linears(const array& x, std::span<const Projection> projections,
+               const std::optional<Norm>& norm = {}, StreamOrDevice s = {});
+
+/// One product of linear_sum: x (..., k), weight (n, k), bias (n).
+struct Term {
+  array x, weight;
+  std::optional<array> bias;
+};
+/// The sum of x weight^T + bias over the terms, plus residual (..., n).
+array linear_sum(std::span<const Term> terms, const std::optional<array>& residual = {},
+                 StreamOrDevice s = {});
 
 struct CachedAttentionOptions {
   float scale = 1.0f;       // of q k^T, commonly 1 / sqrt(D)

@@ -175,6 +175,17 @@ std::optional<Arrays> CachedAttention::decompose(const Arrays& in) const {
 }
 
 std::optional<Arrays> Linear::decompose(const Arrays& in) const {
+  if (norm) {
+    const size_t first = first_part();
+    const SmallVector<array, 3> normed(in.begin(), in.begin() + long(first));
+    Arrays rest{
+        norm->rms
+            ? hearth::apply(std::make_shared<RMSNorm>(norm->eps, norm->scaled), normed)
+            : hearth::apply(std::make_shared<LayerNorm>(norm->eps, norm->scaled, norm->shifted),
+                            normed)};
+    rest.insert(rest.end(), in.begin() + long(first), in.end());
+    return apply_all(std::make_shared<Linear>(parts, residual), std::move(rest));
+  }
   const array x = widen(in[0]);
   Arrays out;
   size_t next = 1;
@@ -186,6 +197,21 @@ std::optional<Arrays> Linear::decompose(const Arrays& in) const {
     out.push_back(astype(y, in[0].dtype()));
   }
   return out;
+}
+
+// One product after the other, each the residual of the next.
+std::optional<Arrays> LinearSum::decompose(const Arrays& in) const {
+  std::optional<array> sum;
+  if (residual) sum = in.back();
+  size_t next = 0;
+  for (bool bias : biases) {
+    const array &x = in[next], &weight = in[next + 1];
+    next += 2;
+    std::optional<array> b;
+    if (bias) b = in[next++];
+    sum = linear(x, weight, b, Activation::none, sum);
+  }
+  return Arrays{*sum};
 }
 
 }  // namespace hearth::fast

@@ -135,7 +135,10 @@ Specs Linear::infer(std::span<const array> in) const {
   check_floating("linear", x);
   check_same_dtype("linear", in, in.size());
   Specs out;
-  size_t next = 1;
+  if (norm && norm->scaled) check_vector("linear", "a norm's weight", in[1], x.shape(-1));
+  if (norm && norm->shifted)
+    check_vector("linear", "a norm's bias", in[1 + norm->scaled], x.shape(-1));
+  size_t next = first_part();
   for (const Part& part : parts) {
     const array& weight = in[next++];
     check(weight.ndim() == 2 && weight.shape(1) == x.shape(-1), "linear: x is ", x.shape(),
@@ -152,7 +155,36 @@ Specs Linear::infer(std::span<const array> in) const {
 }
 std::string Linear::state() const {
   std::string all = concat(residual);
+  if (norm)
+    all += concat(" norm ", text(norm->eps), " ", norm->rms, " ", norm->scaled, " ", norm->shifted);
   for (const Part& part : parts) all += concat(" ", int(part.activation), " ", part.bias);
+  return all;
+}
+
+Specs LinearSum::infer(std::span<const array> in) const {
+  check_floating("linear_sum", in[0]);
+  check_same_dtype("linear_sum", in, in.size());
+  Shape out;
+  size_t next = 0;
+  for (size_t i = 0; i < biases.size(); ++i) {
+    const array &x = in[next], &weight = in[next + 1];
+    check(x.ndim() > 0 && weight.ndim() == 2 && weight.shape(1) == x.shape(-1), "linear_sum: x is ",
+          x.shape(), ", the weight ", weight.shape());
+    Shape shape = x.shape();
+    shape.back() = weight.shape(0);
+    check(i == 0 || shape == out, "linear_sum: terms of shape ", out, " and ", shape);
+    out = std::move(shape);
+    next += 2;
+    if (biases[i]) check_vector("linear_sum", "a bias", in[next++], out.back());
+  }
+  if (residual)
+    check(in[next].shape() == out, "linear_sum: wanted a residual of shape ", out, ", got ",
+          in[next].shape());
+  return {{out, in[0].dtype()}};
+}
+std::string LinearSum::state() const {
+  std::string all = concat(residual);
+  for (bool b : biases) all += concat(" ", b);
   return all;
 }
 

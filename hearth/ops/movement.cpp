@@ -43,6 +43,10 @@ array copy(const array& a, StreamOrDevice s) {
   StreamScope scope(s);
   return hearth::apply(std::make_shared<Copy>(), {a});
 }
+array assign(const array& state, const array& values, StreamOrDevice s) {
+  StreamScope scope(s);
+  return hearth::apply(std::make_shared<Assign>(), {state, values});
+}
 array contiguous(const array& a, bool allow_col_major, StreamOrDevice s) {
   StreamScope scope(s);
   return hearth::apply(std::make_shared<Contiguous>(allow_col_major), {a});

@@ -9,6 +9,10 @@ namespace hearth {
 
 /// The values in new row-major memory.
 array copy(const array& a, StreamOrDevice s = {});
+/// The values, of the state's shape and dtype, written INTO the state's memory: other arrays on it
+/// see them. The result is the state as it is then. In one eval, it is written after what the
+/// outputs named before it need.
+array assign(const array& state, const array& values, StreamOrDevice s = {});
 /// The values row-major without gaps; the same memory if they lie so (or, if allowed,
 /// column-major).
 array contiguous(const array& a, bool allow_col_major = false, StreamOrDevice s = {});

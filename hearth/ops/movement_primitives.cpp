@@ -49,6 +49,12 @@ std::optional<Cotangents> Copy::vjp(const Arrays&, const Arrays&, const Arrays& 
   return Cotangents{d[0]};
 }
 
+Specs Assign::infer(std::span<const array> in) const {
+  check(in[0].shape() == in[1].shape() && in[0].dtype() == in[1].dtype(), "assign: the state is ",
+        in[0].dtype(), " ", in[0].shape(), ", the values ", in[1].dtype(), " ", in[1].shape());
+  return {like(in[0])};
+}
+
 Specs Contiguous::infer(std::span<const array> in) const { return {like(in[0])}; }
 std::optional<View> Contiguous::view(const View& from) const {
   if (row_contiguous(from.shape, from.strides)) return from;

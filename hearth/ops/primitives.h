@@ -8,9 +8,9 @@ namespace hearth {
 // A primitive's place in this list is its id, by which backends find their kernels.
 // clang-format off
 #define HEARTH_PRIMITIVES(X) \
-  X(Copy) \
+  X(Copy) X(Assign) \
   X(Map) X(StopGradient) \
-  X(Matmul) X(LayerNorm) X(RMSNorm) X(RoPE) X(Attention) X(CachedAttention) X(Linear) \
+  X(Matmul) X(LayerNorm) X(RMSNorm) X(RoPE) X(Attention) X(CachedAttention) X(Linear) X(LinearSum) \
   X(Reduce) X(ArgReduce) X(Scan) X(Sort) X(Softmax) X(LogSumExp) \
   X(Contiguous) X(Reshape) X(Transpose) X(Broadcast) X(Slice) X(AsStrided) X(Reinterpret) \
   X(Concatenate) X(SliceUpdate) X(DynamicSlice) X(DynamicSliceUpdate) X(Arange) \

@@ -92,17 +92,38 @@ struct CachedAttention : Op<primitive_id::CachedAttention> {
   int writes_into(int output) const override { return output == 0 ? -1 : output + 2; }
 };
 
-/// x (..., k), then weight (n, k) and bias (n) of each part, and a residual (..., n) of the first
-/// -> (..., n) of each part
+/// x (..., k), the norm's weight (k) and bias (k) if it has them, then weight (n, k) and bias (n)
+/// of each part, and a residual (..., n) of the first -> (..., n) of each part
 struct Linear : Op<primitive_id::Linear> {
   struct Part {
     Activation activation;
     bool bias;
   };
+  struct Norm {
+    float eps;
+    bool rms, scaled, shifted;
+  };
   std::vector<Part> parts;
   bool residual;
-  Linear(std::vector<Part> parts, bool residual) : parts(std::move(parts)), residual(residual) {}
+  std::optional<Norm> norm;
+  Linear(std::vector<Part> parts, bool residual, std::optional<Norm> norm = {})
+      : parts(std::move(parts)), residual(residual), norm(norm) {}
   std::string_view name() const override { return "linear"; }
+  Specs infer(std::span<const array> in) const override;
+  std::optional<Arrays> decompose(const Arrays& in) const override;
+  std::string state() const override;
+  /// The first input after x and the norm's.
+  size_t first_part() const { return norm ? size_t(1 + norm->scaled + norm->shifted) : 1; }
+};
+
+/// x (..., k), weight (n, k) and bias (n) if it has one of each term, then residual (..., n)
+/// -> (..., n)
+struct LinearSum : Op<primitive_id::LinearSum> {
+  std::vector<bool> biases;  // by term
+  bool residual;
+  LinearSum(std::vector<bool> biases, bool residual)
+      : biases(std::move(biases)), residual(residual) {}
+  std::string_view name() const override { return "linear_sum"; }
   Specs infer(std::span<const array> in) const override;
   std::optional<Arrays> decompose(const Arrays& in) const override;
   std::string state() const override;

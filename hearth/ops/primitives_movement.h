@@ -16,6 +16,13 @@ struct Copy : Op<primitive_id::Copy> {
                                 const Arrays& d) const override;
 };
 
+/// (state, values) of one shape and dtype -> the state with the values, written in place.
+struct Assign : Op<primitive_id::Assign> {
+  std::string_view name() const override { return "assign"; }
+  Specs infer(std::span<const array> in) const override;
+  int writes_into(int) const override { return 0; }
+};
+
 /// The same, but what lies row-major (or column-major, if allowed) already stays where it is.
 struct Contiguous : Op<primitive_id::Contiguous> {
   bool allow_col_major;

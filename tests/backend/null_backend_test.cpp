@@ -37,10 +37,11 @@ struct Composed : Op<primitive_id::count + 12> {
 // Runs work where it is submitted, and writes down the names.
 class NullQueue : public Queue {
  public:
+  Allocator& allocator() override { return host_memory(); }
   void submit(Batch batch) override {
     for (const Event& e : batch.after)
       if (!e->done) e->queue->wait(e);
-    for (Work& w : batch.work) run(w, host_memory(), *this);
+    for (Work& w : batch.work) run(w, *this);
     batch.done->done = 1;
   }
   void flush() override {}
@@ -58,7 +59,8 @@ class NullBackend : public Backend {
   NullBackend() { kernels.add<&log_name>(); }
   Device::DeviceType type() const override { return Device::vulkan; }
   int device_count() const override { return 2; }
-  Allocator& allocator(Device) override { return host_memory(); }
+  std::string describe(int) const override { return "nothing"; }
+  DeviceMemory memory(int) const override { return {}; }
   std::unique_ptr<Queue> queue(Stream) override {
     auto q = std::make_unique<NullQueue>();
     last = q.get();

@@ -89,7 +89,7 @@ TEST(cli_bench, bad_usage_is_a_sentence_and_exit_2) {
 TEST(cli_info, shows_the_machine_or_a_model) {
   Finished f = run_hearth({"info"});
   EXPECT_EQ(f.exit_code, 0);
-  for (const char* what : {"hearth ", "device   cpu", "cpu      ", "memory   ", "models   phi"})
+  for (const char* what : {"hearth ", "device   cpu: ", " threads", "memory   ", "models   phi"})
     EXPECT_THAT(f.out, HasSubstr(what));
   f = run_hearth({"info", source_path("models/configs/phi-2").string()});
   EXPECT_EQ(f.exit_code, 0);

@@ -1,4 +1,5 @@
 #include "hearth/llm/generate.h"
+#include "tests/shared.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +8,7 @@
 namespace hearth::llm {
 namespace {
 
-const std::filesystem::path kTinyPhi = std::filesystem::path(HEARTH_SOURCE_DIR) / "models/tiny-phi";
+const std::filesystem::path kTinyPhi = testing::source_path("models/tiny-phi");
 
 struct Story {
   std::unique_ptr<LanguageModel> model = load_model(kTinyPhi);
@@ -80,10 +81,11 @@ TEST(Generate, ASeedIsReproducible) {
 
 // How often each token of four is drawn.
 std::vector<int> draws(const SamplingOptions& options, const std::vector<int>& seen = {}) {
-  Sampler sampler(options);
-  const array logits({2.0f, 1.0f, 0.0f, -1.0f});  // probabilities 0.644, 0.237, 0.087, 0.032
+  Sampler sampler(options, 4, {seen});
+  const array logits({2.0f, 1.0f, 0.0f, -1.0f},
+                     {1, 4});  // probabilities 0.644, 0.237, 0.087, 0.032
   std::vector<int> counts(4);
-  for (int i = 0; i < 2000; ++i) ++counts[size_t(sampler(logits, seen))];
+  for (int i = 0; i < 2000; ++i) ++counts[size_t(sampler(logits).item<int>())];
   return counts;
 }
 
@@ -110,8 +112,10 @@ TEST(Sampler, CutsWhereItsOptionsSay) {
   EXPECT_EQ(kept({.temperature = 1, .min_p = 0.1f}), (std::set<int>{0, 1, 2}));
   EXPECT_EQ(kept({.temperature = 1, .min_p = 0.2f}), (std::set<int>{0, 1}));
   // A penalty of 4 takes token 0 from 2 to 0.5, below token 1.
-  Sampler greedy({.repetition_penalty = 4});
-  EXPECT_EQ(greedy(array({2.0f, 1.0f, 0.0f, -1.0f}), {0, 0}), 1);
+  Sampler greedy({.repetition_penalty = 4}, 4, {{0, 0}});
+  const array logits({2.0f, 1.0f, 0.0f, -1.0f}, {1, 4});
+  EXPECT_EQ(greedy(logits).item<int>(), 1);
+  EXPECT_EQ(greedy(logits).item<int>(), 0);  // now both are seen
 }
 
 TEST(Sampler, RefusesOptionsWithoutMeaning) {
@@ -122,7 +126,7 @@ TEST(Sampler, RefusesOptionsWithoutMeaning) {
                                      {.top_p = 1.5f},
                                      {.min_p = 2},
                                      {.repetition_penalty = 0}})
-    EXPECT_THROW(Sampler{bad}, std::invalid_argument);
+    EXPECT_THROW(Sampler(bad, 4, {{}}), std::invalid_argument);
 }
 
 }  // namespace

@@ -9,14 +9,16 @@
 #include "hearth/backend/cpu/pool.h"
 #include "hearth/core/eval.h"
 #include "hearth/io/safetensors.h"
+#include "hearth/llm/decoder.h"
 #include "hearth/llm/generate.h"
 #include "hearth/ops/ops.h"
+#include "tests/shared.h"
 
 namespace hearth::llm {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kRoot = HEARTH_SOURCE_DIR;
+const fs::path kRoot = testing::source_dir();
 
 struct Prompt {
   std::vector<int> ids, greedy;
@@ -66,12 +68,13 @@ std::vector<float> last_rows(const std::vector<float>& logits, int vocab) {
   return {logits.end() - vocab, logits.end()};
 }
 
-class Models : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Goldens, Models, testing::Values("phi", "tiny-phi"), [](const auto& info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+class Models : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Goldens, Models, ::testing::Values("phi", "tiny-phi"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 TEST_P(Models, LogitsAreThoseOfTransformers) {
   const Golden g = golden(GetParam());
@@ -162,11 +165,40 @@ TEST(LanguageModel, DecodeDonatesAllItCanAndFallsBackNowhere) {
   const auto model = load_model(kRoot / "models/tiny-phi");
   auto cache = model->make_cache();
   prefill(*model, cache, std::vector<int>{1, 2, 3});
+  Sampler greedy({}, model->facts.vocab_size, {{}});
+  Decoder steps(*model, cache, greedy, array({4}, {1}, int32));
   const auto before = eval_counters();
-  decode_step(*model, cache, 4);
+  steps.step().eval();
   EXPECT_EQ(eval_counters().missed_donations, before.missed_donations);
   EXPECT_EQ(eval_counters().fallbacks, before.fallbacks);
-  EXPECT_LE(eval_counters().kernels - before.kernels, uint64_t(5 * model->facts.layers + 4));
+  EXPECT_LE(eval_counters().kernels - before.kernels, uint64_t(5 * model->facts.layers + 10));
+  steps.step().eval();  // recorded
+  const auto recorded = eval_counters();
+  for (int i = 0; i < 4; ++i) steps.step().eval();
+  EXPECT_EQ(eval_counters().kernels - recorded.kernels, 4u);  // the copies of the ids
+}
+
+TEST(LanguageModel, RecordedStepsGiveTheLogitsOfAPrefill) {
+  const auto model = load_model(kRoot / "models/tiny-phi", {.dtype = float32});
+  auto cache = model->make_cache();
+  std::vector<int> ids{1, 2, 3, 4};
+  prefill(*model, cache, std::span(ids).first(3));
+  Sampler greedy({}, model->facts.vocab_size, {{}});
+  Decoder steps(*model, cache, greedy, array({4}, {1}, int32));
+  for (int i = 0; i < 300; ++i) {  // past a growth of the cache
+    const int next = steps.step().item<int>();
+    if (i % 50 == 0 || i > 250) {
+      auto whole = model->make_cache();
+      const auto wanted = prefill(*model, whole, ids).to_vector<float>();
+      const auto got = copy(steps.logits()).to_vector<float>();
+      float most = 0, off = 0;
+      for (size_t k = 0; k < wanted.size(); ++k)
+        most = std::max(most, std::abs(wanted[k])),
+        off = std::max(off, std::abs(wanted[k] - got[k]));
+      ASSERT_LE(off, 1e-4f * most) << "step " << i;
+    }
+    ids.push_back(next);
+  }
 }
 
 TEST(LanguageModel, RandomWeightsAreTheSameForASeedOnAnyNumberOfThreads) {

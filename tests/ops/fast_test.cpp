@@ -101,6 +101,37 @@ TEST(Fast, LinearsAreLinears) {
         same_bits(together[i], fast::linear(x, all[i].weight, all[i].bias, all[i].activation)));
 }
 
+// Against f64; sizes at the edges of blocks, segments and vectors.
+TEST(Fast, NormsAndSumsOfProductsAreWhatTheyAreInDouble) {
+  const auto wide = [](const array& a) { return astype(a, float64); };
+  for (Dtype dtype : {float32, float16, bfloat16})
+    for (int m : {1, 2, 3, 5, 17})
+      for (auto [k, n] : {std::pair{8, 1}, {40, 7}, {2560, 130}, {264, 1000}, {1032, 133}}) {
+        const float off = dtype == float32 ? 2e-5f : dtype == float16 ? 6e-3f : 5e-2f;
+        const std::string what = concat(dtype, " ", m, " x ", k, " -> ", n);
+        const array x = numbers({m, k}, dtype), w = numbers({n, k}, dtype, 2),
+                    b = numbers({n}, dtype, 3), y = numbers({m, 16}, dtype, 4),
+                    v = numbers({n, 16}, dtype, 5), r = numbers({m, n}, dtype, 6),
+                    scale = numbers({k}, dtype, 7), shift = numbers({k}, dtype, 8);
+        const fast::Term terms[] = {{x, w, b}, {y, v, {}}};
+        const array sum = matmul(wide(x), swapaxes(wide(w), 0, 1)) + wide(b) +
+                          matmul(wide(y), swapaxes(wide(v), 0, 1)) + wide(r);
+        expect_close(wide(fast::linear_sum(terms, r)), sum, off * std::sqrt(float(k)) / 4, what);
+        const fast::Projection two[] = {{w, b, fast::Activation::gelu_approx}, {w, {}}};
+        for (bool rms : {false, true}) {
+          const fast::Norm norm{scale, rms ? std::nullopt : std::optional(shift), 1e-5f, rms};
+          // The normed x is rounded to its dtype, as the plain operations do.
+          const array h =
+              rms ? fast::rms_norm(x, scale, 1e-5f) : fast::layer_norm(x, scale, shift, 1e-5f);
+          const Arrays got = fast::linears(x, two, norm);
+          const array plain = matmul(wide(h), swapaxes(wide(w), 0, 1));
+          const double close = off * std::sqrt(double(k)) / (dtype == float32 ? 4 : 2);
+          expect_close(wide(got[0]), gelu_approx(plain + wide(b)), close, what);
+          expect_close(wide(got[1]), plain, close, what);
+        }
+      }
+}
+
 TEST(Fast, SameBitsForAnyNumberOfThreadsOnEveryInstructionSet) {
   const auto all = [] {
     Arrays out;

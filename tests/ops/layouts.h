@@ -8,7 +8,7 @@ namespace hearth::testing {
 inline std::string row_major_bytes(const array& a) {
   const array flat = contiguous(a);
   flat.eval();
-  return {reinterpret_cast<const char*>(flat.node().data()), flat.nbytes()};
+  return {reinterpret_cast<const char*>(flat.host_bytes()), flat.nbytes()};
 }
 
 /// An array of these row-major bytes, in foreign memory `shift` bytes off any alignment.

@@ -170,7 +170,7 @@ array random_floats(const Shape& shape) {
 std::string bytes_of(const array& a) {
   const array plain = contiguous(a);
   plain.eval();
-  return {reinterpret_cast<const char*>(plain.node().data()), plain.nbytes()};
+  return {reinterpret_cast<const char*>(plain.host_bytes()), plain.nbytes()};
 }
 std::vector<std::string> results() {
   const array x = random_floats({300000}), rows = random_floats({50, 7000}),

@@ -45,7 +45,7 @@ std::vector<std::pair<const char*, array>> layouts(const array& x) {
   const array middle = slice_update(zeros(wider, x.dtype()), x, start, stop);
   // One byte past an aligned address, as in a mapped file.
   auto* data = new std::vector<std::byte>(x.nbytes() + 1);
-  std::memcpy(data->data() + 1, x.node().data(), x.nbytes());
+  std::memcpy(data->data() + 1, x.host_bytes(), x.nbytes());
   const array odd(data->data() + 1, x.shape(), x.dtype(), [data](void*) { delete data; });
   return {{"contiguous", x},
           {"transposed", transpose(contiguous(transpose(x)))},

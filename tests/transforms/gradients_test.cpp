@@ -255,6 +255,19 @@ std::vector<GradientCase> fast_cases() {
                      return fast::linears(square(in[0]), all);
                    },
                    {x, scattered({2, 6}, 1), scattered({2}, 2), scattered({4, 6}, 3)}});
+  cases.push_back({"linears of a norm",
+                   [](const Arrays& in) {
+                     const fast::Projection all[] = {{in[1], {}, Activation::gelu_approx}};
+                     return fast::linears(in[0], all, fast::Norm{in[2], in[3], 1e-3f});
+                   },
+                   {x, scattered({2, 6}, 1), scattered({6}, 2), scattered({6}, 3)}});
+  cases.push_back(one("linear_sum",
+                      [](auto& in) {
+                        const fast::Term terms[] = {{in[0], in[1], in[2]}, {in[3], in[4], {}}};
+                        return square(fast::linear_sum(terms, in[5]));
+                      },
+                      {x, scattered({5, 6}, 1), scattered({5}, 2), scattered({2, 3, 4}, 3),
+                       scattered({5, 4}, 4), scattered({2, 3, 5}, 5)}));
   return cases;
 }
 
@@ -294,8 +307,8 @@ void collect(const array& a, std::set<int>& ids) {
 TEST(Gradients, HaveACaseForEveryPrimitive) {
   namespace id = primitive_id;
   std::set<int> covered = {id::Map};  // tests/ops/gradient_test.cpp
-  const std::set<int> none = {id::StopGradient, id::ArgReduce,  id::Arange,
-                              id::SearchSorted, id::RandomBits, id::Reinterpret};
+  const std::set<int> none = {id::StopGradient, id::ArgReduce,   id::Arange, id::SearchSorted,
+                              id::RandomBits,   id::Reinterpret, id::Assign};  // writes state
   for (const GradientCase& c : all_cases())
     for (const array& y : c.f(c.in)) collect(y, covered);
   const char* const names[] = {

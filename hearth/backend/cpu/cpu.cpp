@@ -1,66 +1,18 @@
 #include "hearth/backend/cpu/cpu.h"
 
+#include "hearth/backend/cpu/isa.h"
 #include "hearth/backend/cpu/movement.h"
+#include "hearth/backend/cpu/pool.h"
+#include "hearth/base/system.h"
 
 namespace hearth::cpu {
 
-CpuQueue::~CpuQueue() {
-  {
-    std::lock_guard lock(mutex_);
-    closing_ = true;
-  }
-  changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
-}
-
-void CpuQueue::submit(Batch batch) {
-  std::lock_guard lock(mutex_);
-  pending_.push_back(std::move(batch));
-}
-
-void CpuQueue::flush() {
-  {
-    std::lock_guard lock(mutex_);
-    flushed_ = true;
-    if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
-  }
-  changed_.notify_all();
-}
-
-// The lock is held on entry and exit, not while the batch runs.
-void CpuQueue::run_front(std::unique_lock<std::mutex>& lock) {
-  busy_ = true;
-  Batch batch = std::move(pending_.front());
-  pending_.pop_front();
-  lock.unlock();
+void CpuQueue::execute(Batch& batch) {
   for (const Event& e : batch.after)
     if (!e->done.load(std::memory_order_acquire)) e->queue->wait(e);
-  for (Work& w : batch.work) run(w, host_memory(), *this);
+  for (Work& w : batch.work) run(w, *this);
   batch.work.clear();
-  lock.lock();
-  busy_ = false;
   batch.done->done.store(1, std::memory_order_release);
-  changed_.notify_all();
-}
-
-void CpuQueue::wait(const Event& event) {
-  std::unique_lock lock(mutex_);
-  while (!event->done.load(std::memory_order_acquire)) {
-    changed_.wait(lock, [&] {
-      return event->done.load(std::memory_order_acquire) || (!busy_ && !pending_.empty());
-    });
-    if (!event->done.load(std::memory_order_acquire)) run_front(lock);
-  }
-}
-
-void CpuQueue::work() {
-  std::unique_lock lock(mutex_);
-  while (true) {
-    changed_.wait(lock, [&] { return closing_ || (flushed_ && !busy_ && !pending_.empty()); });
-    if (pending_.empty() && closing_) return;
-    run_front(lock);
-    if (pending_.empty()) flushed_ = false;
-  }
 }
 
 namespace {
@@ -71,12 +23,12 @@ class Cpu : public Backend {
     kernels.add<&map>();
     kernels.add<&reduce>().add<&arg_reduce>().add<&scan>().add<&sort>();
     kernels.add<&softmax>().add<&log_sum_exp>();
-    kernels.add<&copy>().add<&contiguous>().add<&reshape>().add<&reinterpret>();
+    kernels.add<&copy>().add<&assign>().add<&contiguous>().add<&reshape>().add<&reinterpret>();
     kernels.add<&concatenate>().add<&slice_update>().add<&arange>();
     kernels.add<&dynamic_slice>().add<&dynamic_slice_update>().add<&random_bits>();
     kernels.add<&gather>().add<&scatter>().add<&gather_axis>().add<&scatter_axis>();
     kernels.add<&masked_scatter>().add<&search_sorted>();
-    kernels.add<&matmul_arrays>().add<&linear_arrays>();
+    kernels.add<&matmul_arrays>().add<&linear_arrays>(linear_fits);
     kernels.add<&layer_norm>().add<&rms_norm>();
     kernels.add<&rope>(attention_fits)
         .add<&scaled_dot_product_attention>(attention_fits)
@@ -84,7 +36,13 @@ class Cpu : public Backend {
   }
   Device::DeviceType type() const override { return Device::cpu; }
   int device_count() const override { return 1; }
-  Allocator& allocator(Device) override { return host_memory(); }
+  std::string describe(int) const override {
+    return concat(to_string(isa()), ", ", threads(), " threads");
+  }
+  DeviceMemory memory(int) const override {
+    const BufferCache& m = host_memory();
+    return {m.active(), m.peak(), m.cached(), available_memory_bytes().value_or(0), m.limit()};
+  }
   std::unique_ptr<Queue> queue(Stream) override { return std::make_unique<CpuQueue>(); }
 };
 

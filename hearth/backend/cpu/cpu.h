@@ -1,11 +1,6 @@
 // The CPU backend: its queue, and the declarations of its kernels.
 #pragma once
-#include <condition_variable>
-#include <deque>
-#include <mutex>
-#include <thread>
-
-#include "hearth/core/backend.h"
+#include "hearth/backend/batch_queue.h"
 #include "hearth/ops/primitives.h"
 #include "hearth/ops/primitives_fast.h"
 
@@ -13,25 +8,15 @@ namespace hearth::cpu {
 
 Backend& backend();
 
-/// Work in order. It runs on the thread that waits for it, or, after flush, on the queue's own.
-class CpuQueue : public Queue {
+/// Work in order; its memory is the host's.
+class CpuQueue : public BatchQueue {
  public:
-  ~CpuQueue() override;
-  void submit(Batch batch) override;
-  void flush() override;
-  void wait(const Event& event) override;
+  ~CpuQueue() override { close(); }
+  Allocator& allocator() override { return host_memory(); }
 
- private:
-  void run_front(std::unique_lock<std::mutex>& lock);
-  void work();
-
-  std::mutex mutex_;
-  std::condition_variable changed_;  // a batch came, ended, or the queue closes
-  std::deque<Batch> pending_;
-  bool busy_ = false;     // some thread is running the front batch
-  bool flushed_ = false;  // the own thread may take work
-  bool closing_ = false;
-  std::thread thread_;
+ protected:
+  void execute(Batch& batch) override;
+  void finish(const Event&) override {}
 };
 
 // Kernels, by file.
@@ -46,6 +31,7 @@ void log_sum_exp(const LogSumExp& op, const Args& args, CpuQueue& queue);  // so
 // Matrix products and fused operations.
 void matmul_arrays(const hearth::Matmul& op, const Args& args, CpuQueue& queue);
 void linear_arrays(const fast::Linear& op, const Args& args, CpuQueue& queue);
+bool linear_fits(const Primitive& op, std::span<const array> in);  // a norm is taken apart
 void layer_norm(const fast::LayerNorm& op, const Args& args, CpuQueue& queue);
 void rms_norm(const fast::RMSNorm& op, const Args& args, CpuQueue& queue);
 void rope(const fast::RoPE& op, const Args& args, CpuQueue& queue);

@@ -117,6 +117,10 @@ void matmul_arrays(const hearth::Matmul& op, const Args& args, CpuQueue&) {
   a.dtype() == complex64 ? complex_matmul(job) : matmul(job);
 }
 
+bool linear_fits(const Primitive& op, std::span<const array>) {
+  return !static_cast<const fast::Linear&>(op).norm;
+}
+
 void linear_arrays(const fast::Linear& op, const Args& args, CpuQueue&) {
   const array& x = args.in[0];
   const Rows rows = rows_of(x);

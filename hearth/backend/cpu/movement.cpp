@@ -51,6 +51,11 @@ void begin_update(const array& source, const array& out) {
 }  // namespace
 
 void copy(const Copy&, const Args& args, CpuQueue&) { copy_to(args.in[0], args.out[0]); }
+void assign(const Assign&, const Args& args, CpuQueue&) {
+  const array &values = args.in[1], &state = args.out[0];
+  copy_strided(ptr<std::byte>(values), values.node().strides, ptr<std::byte>(state),
+               state.node().strides, state.shape(), state.itemsize());
+}
 void contiguous(const Contiguous&, const Args& args, CpuQueue&) {
   copy_to(args.in[0], args.out[0]);
 }

@@ -7,6 +7,7 @@ namespace hearth::cpu {
 
 void copy(const Copy& op, const Args& args, CpuQueue& queue);
 void contiguous(const Contiguous& op, const Args& args, CpuQueue& queue);
+void assign(const Assign& op, const Args& args, CpuQueue& queue);
 void reshape(const Reshape& op, const Args& args, CpuQueue& queue);
 void reinterpret(const Reinterpret& op, const Args& args, CpuQueue& queue);
 void concatenate(const Concatenate& op, const Args& args, CpuQueue& queue);

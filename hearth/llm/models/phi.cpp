@@ -65,11 +65,10 @@ struct Block {
                    KvCache::Layer& cache) const {
     const int B = x.shape(0), L = x.shape(1);
     const Attention& a = self_attn;
-    const array h = input_layernorm(x);
-    // One pass over h for everything that reads it.
+    // One pass over the normed x for everything that reads it.
     const fast::Projection read[] = {a.q_proj.projection(), a.k_proj.projection(),
                                      a.v_proj.projection(), mlp.fc1.projection(c.activation)};
-    const Arrays y = fast::linears(h, read);
+    const Arrays y = fast::linears(x, read, input_layernorm.norm());
     array q = reshape(y[0], {B, L, c.heads, c.head_dim});
     array k = reshape(y[1], {B, L, c.kv_heads, c.head_dim});
     const array v = reshape(y[2], {B, L, c.kv_heads, c.head_dim});
@@ -80,8 +79,8 @@ struct Block {
                                              .rope_base = c.rope.base});
     cache = {out.cache_k, out.cache_v};
     const array attended = reshape(out.y, {B, L, c.heads * c.head_dim});
-    const auto none = fast::Activation::none;
-    return mlp.fc2(y[3], none, a.dense(attended, none, x));  // x + dense(attended) + fc2(...)
+    const fast::Term sum[] = {a.dense.term(attended), mlp.fc2.term(y[3])};
+    return fast::linear_sum(sum, x);
   }
 
   nn::LayerNorm input_layernorm;
@@ -122,7 +121,8 @@ class Phi : public LanguageModel {
   }
   array logits(const array& hidden) override {
     if (config_.tied) lm_head.weight = model.embed_tokens.weight;
-    return lm_head(model.final_layernorm(hidden));
+    const fast::Projection read[] = {lm_head.projection()};
+    return fast::linears(hidden, read, model.final_layernorm.norm())[0];
   }
 
  private:
