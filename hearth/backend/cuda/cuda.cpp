@@ -1,0 +1,247 @@
+#include "hearth/backend/cuda/cuda.h"
+
+#include "hearth/backend/plugin.h"
+
+namespace hearth::cuda {
+
+void check_cuda(cudaError_t status, std::string_view what) {
+  if (status == cudaSuccess) return;
+  ensure(false, what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
+}
+
+namespace {
+
+std::vector<Card>& cards() {
+  static std::vector<Card>& all = *new std::vector<Card>;
+  return all;
+}
+
+// Fills cards(); says why when there is none that the kernels were built for.
+bool find_cards(std::string& why) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess || count == 0) {
+    int driver = 0;
+    cudaDriverGetVersion(&driver);
+    if (status == cudaErrorInsufficientDriver && driver > 0)
+      why = concat("the NVIDIA driver is too old: it supports CUDA ", driver / 1000, ".",
+                   driver % 1000 / 10, ", wanted ", CUDART_VERSION / 1000, ".0 or newer");
+    else if (status == cudaErrorInsufficientDriver)
+      why = "there is no NVIDIA driver";
+    else
+      why = concat("no GPU is visible (", cudaGetErrorString(cudaErrorNoDevice),
+                   "); CUDA_VISIBLE_DEVICES may hide it");
+    return false;
+  }
+  for (int i = 0; i < count; ++i) {
+    cudaDeviceProp p;
+    check_cuda(cudaGetDeviceProperties(&p, i), "device properties");
+    cards().push_back({i, p.multiProcessorCount, p.major * 10 + p.minor, p.sharedMemPerBlockOptin,
+                       p.totalGlobalMem, p.name});
+  }
+  return true;
+}
+
+}  // namespace
+
+const Card& card(int index) { return cards()[size_t(index)]; }
+
+namespace {
+cudaStream_t new_stream(int card) {
+  check_cuda(cudaSetDevice(card), "stream");
+  cudaStream_t stream;
+  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
+  return stream;
+}
+}  // namespace
+
+CudaQueue::CudaQueue(Stream stream)
+    : card_(cuda::card(stream.device.index)),
+      stream_(new_stream(stream.device.index)),
+      memory_(stream.device.index, stream_) {}
+
+CudaQueue::~CudaQueue() {
+  close();
+  cudaSetDevice(card_.index);
+  cudaStreamSynchronize(stream_);
+  running_.clear();
+  for (const auto& buffers : {scratch_, counters_})
+    for (const Buffer& b : buffers) memory_.release(b);
+  for (cudaEvent_t e : idle_events_) cudaEventDestroy(e);
+  cudaStreamDestroy(stream_);
+}
+
+cudaEvent_t CudaQueue::new_event() {
+  if (!idle_events_.empty()) {
+    const cudaEvent_t e = idle_events_.back();
+    idle_events_.pop_back();
+    return e;
+  }
+  cudaEvent_t e;
+  check_cuda(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "event");
+  return e;
+}
+
+void CudaQueue::execute(Batch& batch) {
+  try {
+    check_cuda(cudaSetDevice(card_.index), "set device");
+    std::vector<Ref<Storage>> held;
+    for (const Event& e : batch.after) {
+      if (e->done.load(std::memory_order_acquire)) continue;
+      if (auto* other = dynamic_cast<CudaQueue*>(e->queue))
+        other->order_before(e, stream_);
+      else
+        e->queue->wait(e);
+    }
+    for (Work& w : batch.work) {
+      for (const array& x : w.in)
+        if (const auto& s = x.node().storage; s->owner != &memory_) held.push_back(s);
+      run(w, *this);
+    }
+    std::lock_guard lock(running_mutex_);
+    while (!running_.empty() && cudaEventQuery(running_.front().end) == cudaSuccess) retire_front();
+    const cudaEvent_t end = new_event();
+    check_cuda(cudaEventRecord(end, stream_), "event");
+    running_.push_back({end, batch.done, std::move(held)});
+  } catch (...) {  // of the device, not of one operation: whoever waits gets it
+    std::lock_guard lock(running_mutex_);
+    if (!lost_) lost_ = std::current_exception();
+  }
+}
+
+void CudaQueue::order_before(const Event& event, cudaStream_t stream) {
+  wait_started(event);
+  std::lock_guard lock(running_mutex_);
+  if (lost_) std::rethrow_exception(lost_);
+  for (const Running& r : running_)
+    if (r.event == event) check_cuda(cudaStreamWaitEvent(stream, r.end, 0), "order of streams");
+}
+
+void CudaQueue::retire_front() {
+  Running& r = running_.front();
+  r.event->done.store(1, std::memory_order_release);
+  idle_events_.push_back(r.end);
+  running_.pop_front();
+}
+
+void CudaQueue::finish(const Event& event) {
+  while (!event->done.load(std::memory_order_acquire)) {
+    Event first;
+    cudaEvent_t end;
+    {
+      std::lock_guard lock(running_mutex_);
+      if (lost_) std::rethrow_exception(lost_);
+      if (event->done.load(std::memory_order_acquire)) return;
+      first = running_.front().event, end = running_.front().end;
+    }
+    check_cuda(cudaEventSynchronize(end), "wait for the device");
+    std::lock_guard lock(running_mutex_);
+    if (!running_.empty() && running_.front().event == first) retire_front();
+  }
+}
+
+bool CudaQueue::done(const EventState& event) {
+  if (!event.started.load(std::memory_order_acquire)) return false;
+  std::lock_guard lock(running_mutex_);
+  while (!running_.empty() && cudaEventQuery(running_.front().end) == cudaSuccess) retire_front();
+  return event.done.load(std::memory_order_acquire) != 0;
+}
+
+void* CudaQueue::scratch_bytes(size_t bytes) {
+  if (scratch_.empty() || scratch_.back().size < bytes)
+    scratch_.push_back(memory_.allocate(std::max(bytes, size_t{1} << 20)));
+  return scratch_.back().data;
+}
+
+namespace {
+
+// The work as a CUDA graph; the arrays keep its memory.
+class Graph : public Program {
+ public:
+  Graph(std::vector<Work> work, cudaGraphExec_t graph) : work_(std::move(work)), graph_(graph) {}
+  ~Graph() override { cudaGraphExecDestroy(graph_); }
+  void start(Queue& queue) override {
+    check_cuda(cudaGraphLaunch(graph_, static_cast<CudaQueue&>(queue).stream()), "graph launch");
+  }
+
+ private:
+  std::vector<Work> work_;
+  cudaGraphExec_t graph_;
+};
+
+}  // namespace
+
+std::unique_ptr<Program> CudaQueue::program(std::vector<Work> work) {
+  check_cuda(cudaSetDevice(card_.index), "set device");
+  for (Work& w : work) prepare(w, *this, false);
+  // Relaxed: a kernel's first use may load its module, its scratch may grow.
+  check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "record");
+  cudaGraph_t graph = nullptr;
+  try {
+    for (Work& w : work) w.kernel(*w.op, {w.in, w.out}, *this);
+  } catch (...) {
+    cudaStreamEndCapture(stream_, &graph);
+    if (graph) cudaGraphDestroy(graph);
+    throw;
+  }
+  check_cuda(cudaStreamEndCapture(stream_, &graph), "record");
+  cudaGraphExec_t exec;
+  const cudaError_t made = cudaGraphInstantiate(&exec, graph, 0);
+  cudaGraphDestroy(graph);
+  check_cuda(made, "record");
+  return std::make_unique<Graph>(std::move(work), exec);
+}
+
+unsigned* CudaQueue::counters(int count) {
+  const size_t bytes = size_t(count) * sizeof(unsigned);
+  if (counters_.empty() || counters_.back().size < bytes) {
+    counters_.push_back(memory_.allocate(std::max(bytes, size_t{4096})));
+    check_cuda(cudaMemsetAsync(counters_.back().data, 0, counters_.back().size, stream_),
+               "counters");
+  }
+  return static_cast<unsigned*>(counters_.back().data);
+}
+
+namespace {
+
+class Cuda : public Backend {
+ public:
+  Cuda() {
+    kernels.add<&map>(map_fits);
+    kernels.add<&copy>().add<&assign>().add<&contiguous>().add<&reshape>().add<&reinterpret>();
+    kernels.add<&concatenate>().add<&slice_update>().add<&arange>();
+    kernels.add<&dynamic_slice>().add<&dynamic_slice_update>().add<&random_bits>();
+    kernels.add<&gather>().add<&scatter>().add<&gather_axis>().add<&scatter_axis>();
+    kernels.add<&masked_scatter>().add<&search_sorted>();
+    kernels.add<&reduce>().add<&arg_reduce>().add<&scan>().add<&sort>();
+    kernels.add<&softmax>().add<&log_sum_exp>();
+    kernels.add<&matmul>().add<&linear>(linear_fits).add<&linear_sum>(linear_fits);
+    kernels.add<&layer_norm>().add<&rms_norm>().add<&rope>();
+    kernels.add<&attention>(attention_fits).add<&cached_attention>(cached_attention_fits);
+  }
+  Device::DeviceType type() const override { return Device::cuda; }
+  int device_count() const override { return int(cards().size()); }
+  std::string describe(int index) const override {
+    const Card& c = card(index);
+    return concat(c.name, ", compute capability ", c.capability / 10, ".", c.capability % 10, ", ",
+                  c.multiprocessors, " multiprocessors, ", c.memory >> 20, " MiB");
+  }
+  DeviceMemory memory(int index) const override { return memory_of(index); }
+  std::unique_ptr<Queue> queue(Stream stream) override {
+    return std::make_unique<CudaQueue>(stream);
+  }
+  std::vector<double> read_gb_per_s(std::span<const array> arrays) override {
+    return cuda::read_gb_per_s(arrays);
+  }
+};
+
+}  // namespace
+}  // namespace hearth::cuda
+
+extern "C" {
+int hearth_plugin_abi() { return hearth::kAbi; }
+hearth::Backend* hearth_plugin_open(std::string& why) {
+  if (!hearth::cuda::find_cards(why)) return nullptr;
+  return new hearth::cuda::Cuda;
+}
+}

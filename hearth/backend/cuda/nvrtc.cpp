@@ -1,0 +1,172 @@
+#include "hearth/backend/cuda/nvrtc.h"
+
+#include <dlfcn.h>
+#include <nvrtc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace hearth::cuda::nvrtc {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kMath[] =
+#include "math_text.h"
+    ;
+
+struct Library {
+  bool found = false;
+  std::string version;
+  std::vector<int> capabilities;
+// clang-format off
+#define HEARTH_NVRTC(X)                                                                   \
+  X(Version)                                                                              \
+  X(GetNumSupportedArchs)                                                                 \
+  X(GetSupportedArchs)                                                                    \
+  X(CreateProgram)                                                                        \
+  X(DestroyProgram) X(CompileProgram) X(GetCUBINSize) X(GetCUBIN) X(GetPTXSize) X(GetPTX) \
+      X(GetProgramLogSize) X(GetProgramLog)
+// clang-format on
+#define X(name) decltype(&::nvrtc##name) name = nullptr;
+  HEARTH_NVRTC(X)
+#undef X
+
+  Library() {
+    void* library = nullptr;
+    for (const char* file : {"libnvrtc.so.13", "/usr/local/cuda/lib64/libnvrtc.so.13",
+                             "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so.12"})
+      if (!library) library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    if (!library) return;
+#define X(name)                                                           \
+  name = reinterpret_cast<decltype(name)>(dlsym(library, "nvrtc" #name)); \
+  if (!name) return;
+    HEARTH_NVRTC(X)
+#undef X
+    int major = 0, minor = 0, count = 0;
+    if (Version(&major, &minor) != NVRTC_SUCCESS || GetNumSupportedArchs(&count) != NVRTC_SUCCESS)
+      return;
+    version = concat(major, ".", minor);
+    capabilities.resize(size_t(count));
+    found = GetSupportedArchs(capabilities.data()) == NVRTC_SUCCESS;
+  }
+};
+const Library& library() {
+  static const Library& found = *new Library;
+  return found;
+}
+
+// The architecture to compile for: the card's, or else the newest before it, as portable code.
+std::string architecture(int capability) {
+  int best = 0;
+  for (int c : library().capabilities)
+    if (c <= capability) best = std::max(best, c);
+  return concat(best == capability ? "sm_" : "compute_", best);
+}
+
+std::string compile(const std::string& text, const std::string& architecture) {
+  const Library& n = library();
+  nvrtcProgram program;
+  const char *header = kMath, *name = "math.cuh";
+  ensure(n.CreateProgram(&program, text.c_str(), "hearth.cu", 1, &header, &name) == NVRTC_SUCCESS,
+         "nvrtc: no memory for a program");
+  const std::string target = "--gpu-architecture=" + architecture;
+  const char* options[] = {target.c_str(), "--std=c++20", "--fmad=false"};
+  const bool compiled =
+      n.CompileProgram(program, int(std::size(options)), options) == NVRTC_SUCCESS;
+  const bool portable = architecture.starts_with("compute");
+  auto get = [&](auto size_of_it, auto copy) {
+    size_t size = 0;
+    size_of_it(program, &size);
+    std::string bytes(size, '\0');
+    copy(program, bytes.data());
+    return bytes;
+  };
+  const std::string result = !compiled  ? get(n.GetProgramLogSize, n.GetProgramLog)
+                             : portable ? get(n.GetPTXSize, n.GetPTX)
+                                        : get(n.GetCUBINSize, n.GetCUBIN);
+  n.DestroyProgram(&program);
+  ensure(compiled, "nvrtc ", n.version, " for ", architecture, ": ", result);
+  return result;
+}
+
+// FNV-1a.
+uint64_t hash(std::string_view text, uint64_t h = 0xcbf29ce484222325u) {
+  for (char c : text) h = (h ^ uint8_t(c)) * 0x100000001b3u;
+  return h;
+}
+std::string hex(uint64_t v) {
+  std::string text(16, '0');
+  for (size_t i = 16; i-- > 0; v >>= 4) text[i] = "0123456789abcdef"[v & 15];
+  return text;
+}
+
+// Where compiled code is kept; empty: nowhere.
+fs::path cache_folder() {
+  if (const char* base = std::getenv("XDG_CACHE_HOME"); base && *base == '/')
+    return fs::path(base) / "hearth";
+  if (const char* home = std::getenv("HOME"); home && *home == '/')
+    return fs::path(home) / ".cache" / "hearth";
+  return {};
+}
+
+// A file is the hash of the code, 16 digits, and the code. Nothing: none, or damaged.
+std::string read_code(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::string all{std::istreambuf_iterator<char>(in), {}};
+  if (all.size() <= 16) return {};
+  std::string code = all.substr(16);
+  return all.compare(0, 16, hex(hash(code))) == 0 ? code : std::string();
+}
+// A cache that cannot be written is no cache: no error.
+void write_code(const fs::path& file, const std::string& code) {
+  static std::atomic<int> count{0};
+  std::error_code failed;
+  fs::create_directories(file.parent_path(), failed);
+  if (failed) return;
+  const fs::path part = concat(file.string(), ".", getpid(), ".", count++);
+  bool written = false;
+  {
+    std::ofstream out(part, std::ios::binary);
+    out << hex(hash(code)) << code;
+    out.close();
+    written = bool(out);
+  }
+  if (written) fs::rename(part, file, failed);
+  if (!written || failed) fs::remove(part, failed);
+}
+
+cudaError_t open(const std::string& code, const char* name, cudaKernel_t& kernel) {
+  cudaLibrary_t opened;
+  const cudaError_t status =
+      cudaLibraryLoadData(&opened, code.data(), nullptr, nullptr, 0, nullptr, nullptr, 0);
+  return status != cudaSuccess ? status : cudaLibraryGetKernel(&kernel, opened, name);
+}
+
+}  // namespace
+
+bool available() { return library().found; }
+
+cudaKernel_t load(const std::string& text, const char* name, int capability) {
+  const std::string target = architecture(capability);
+  const std::string key = concat(target, " ", library().version, "\n", text, kMath);
+  const fs::path folder = cache_folder();
+  const fs::path file = folder / (hex(hash(key)) + hex(hash(key, 0x9e3779b97f4a7c15u)) + ".cubin");
+  cudaKernel_t kernel;
+  if (!folder.empty()) {
+    const std::string code = read_code(file);
+    if (!code.empty() && open(code, name, kernel) == cudaSuccess) return kernel;
+    cudaGetLastError();  // of a damaged file: compiled again
+  }
+  const std::string code = compile(text, target);
+  check_cuda(open(code, name, kernel), "load a compiled program");
+  if (!folder.empty()) write_code(file, code);
+  return kernel;
+}
+
+}  // namespace hearth::cuda::nvrtc
