@@ -2,7 +2,10 @@
 BUILD := build/release
 JOBS ?= $(shell nproc)
 
-.PHONY: run test bench build format check install clean packages
+# Architectures of gpu-bundle's kernels: 90 is an H100.
+GPU_ARCHITECTURES ?= 80;86;89;90;100;120
+
+.PHONY: gpu-bundle run test bench build format check install clean packages
 
 run: packages
 	cmake --preset release >/dev/null
@@ -25,6 +28,12 @@ packages:
 
 install: build
 	cmake --install $(BUILD)
+
+# One folder that runs on another machine with a driver, build/gpu-bundle: see tools/gpu_check.sh.
+gpu-bundle: packages
+	cmake --preset release -DHEARTH_CUDA_ARCHITECTURES="$(GPU_ARCHITECTURES)" >/dev/null
+	cmake --build $(BUILD) -j $(JOBS) --target hearth hearth_tests libhearth-cuda
+	tools/gpu_bundle.sh $(BUILD) build/gpu-bundle
 
 format:
 	clang-format -i $$(git ls-files '*.h' '*.cpp')

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU, checked: every operation on the device against its expected values,
+# gradients, the models' goldens, memory errors and races. Prints a table; exit 1 if anything fails.
+#   tools/gpu_check.sh [LOG_FOLDER]      from a bundle (make gpu-bundle) or its copy
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+logs=${1:-$root/logs}
+mkdir -p "$logs"
+export LD_LIBRARY_PATH="$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export HEARTH_SOURCE_DIR="$root" HEARTH_BINARY="$root/bin/hearth" HEARTH_SHARED=/nonexistent
+tests="$root/bin/hearth_tests"
+# What is of the host alone (files, processes, pools, other backends), or counts the CPU's work.
+host='Pool*:Null*:Cli*:Probe*:*Fuzz*:Memory.*:HostMemory*:Recording.RefusesSeveralStreams'
+failed=0
+rows=()
+
+check() { # name, limit in seconds, command...
+  local name=$1 limit=$2 from=$SECONDS result
+  shift 2
+  if timeout "$limit" "$@" >"$logs/$name.log" 2>&1; then result=passed; else
+    result="FAILED ($?)"
+    failed=1
+  fi
+  local counted
+  counted=$(grep -oE '\[  (PASSED|FAILED)  \] [0-9]+ tests?' "$logs/$name.log" | tr '\n' ' ')
+  rows+=("$(printf '%-12s %-14s %5d s  %s' "$name" "$result" $((SECONDS - from)) "$counted")")
+}
+
+"$root/bin/hearth" info | tee "$logs/info.log"
+export HEARTH_DEVICE=cuda
+HEARTH_STRICT_DEVICE=1 check conformance 240 "$tests" --gtest_brief=1 --gtest_filter="-$host"
+if command -v compute-sanitizer >/dev/null; then
+  small=${HEARTH_SANITIZER_FILTER:-'Models/*:Sdpa*:Fast*:Softmax*:Norm*:Reduce*:Sort*:Scan*:Gather*:Scatter*:Copy*:Matmul*'}
+  check memcheck 150 compute-sanitizer --tool memcheck --error-exitcode 9 "$tests" \
+    --gtest_brief=1 --gtest_filter="$small"
+  check racecheck 100 compute-sanitizer --tool racecheck --error-exitcode 9 "$tests" \
+    --gtest_brief=1 --gtest_filter="${HEARTH_RACE_FILTER:-Fast*:Softmax*:Reduce.*}"
+else
+  rows+=("memcheck     not here: compute-sanitizer is not installed")
+fi
+printf '\n%s\n' "${rows[@]}" | tee "$logs/table.txt"
+exit $failed
