@@ -34,5 +34,21 @@ import json, sys
 r = json.load(sys.stdin)
 print("prefill", round(r["prefill"]["tokens_per_s"]["median"]), "tokens/s; decode",
       round(r["decode"]["tokens_per_s"]["median"], 1), "fraction", r["decode"]["bandwidth_fraction"])'
+step "decode at a context of 1,800 to 2,000"
+"$hearth" generate --device cuda --model "$phi" --random-weights --dtype f16 \
+  --ids "$(seq -s, 1 1800)" --max-tokens 200 --ignore-eos 2>&1 | tail -1 | grep -o '[0-9]* tokens; .*' || true
+step "process start to first token, a checkpoint in the page cache"
+checkpoint=$(mktemp -d)
+"$hearth" init --config "$phi" --random-weights --dtype f16 -o "$checkpoint" >/dev/null
+cat "$checkpoint"/* >/dev/null
+for i in 1 2 3; do
+  start=$(date +%s.%N)
+  "$hearth" generate --device cuda --model "$checkpoint" --ids $ten --max-tokens 1 --ignore-eos 2>&1 |
+    while IFS= read -r -n 1 _; do
+      echo "first byte after $(echo "$(date +%s.%N) - $start" | bc) s"
+      break
+    done
+done
+rm -rf "$checkpoint"
 step "peers"
 python3 "$root/tools/gpu_peers.py" --config "$phi" || true

@@ -382,7 +382,7 @@ void run_reduce(CudaQueue& queue, const ReducePlan& p, void* out, const Op& op) 
     j.in_pieces = p.run.size != p.elements && in_pieces(p.run.size, p.run.stride, nullptr, V);
     const bool few = p.outputs < wanted;
     if (p.elements > 4096 || (p.elements > 256 && few)) {
-      cut(p.outputs, 16384);
+      cut(p.outputs, 2048);
       j.lanes = kReduceThreads;
     } else {
       const int64_t each = p.run.stride == 1 ? 2 * V : 4;

@@ -16,6 +16,7 @@ constexpr int kMaxRows = 4;                // of x
 constexpr size_t kMaxPartials = 12 << 10;  // bytes of row sums
 
 constexpr int kStages = 4;  // chunks in a warp's ring
+constexpr int kAhead = 3;   // chunks after them, into L2, where the memory would wait with us
 
 using Job = StreamLinear;
 
@@ -134,7 +135,16 @@ __global__ void __launch_bounds__(kThreads, M == 1 ? 2 : 1)
   const auto fill = [&] {
     for (int s = 0; s < kStages; ++s) fetch(s);
   };
-  if (job.constant_weights) fill();
+  if (job.constant_weights) {
+    fill();
+    // After attention, which leaves the memory idle; other kernels end too close to our beginning.
+    Cursor<T> beyond = ahead;
+    for (int i = 0; job.terms > 1 && i < kAhead && beyond.unit < units; ++i, beyond.next()) {
+      const auto place = beyond.place();
+      if (lane * 128 < place.bytes)
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(place.weight + lane * 128));
+    }
+  }
   // What the ends of the rows need: bias now, the residual as soon as it is there.
   const auto out_of = [&](int i, int& p, int64_t& at) {  // of output i of this block
     int row = first + i / M;
