@@ -45,7 +45,7 @@ for i in 1 2 3; do
   start=$(date +%s.%N)
   "$hearth" generate --device cuda --model "$checkpoint" --ids $ten --max-tokens 1 --ignore-eos 2>&1 |
     while IFS= read -r -n 1 _; do
-      echo "first byte after $(echo "$(date +%s.%N) - $start" | bc) s"
+      python3 -c "print('first byte after %.2f s' % ($(date +%s.%N) - $start))"
       break
     done
 done
