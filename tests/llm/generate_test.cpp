@@ -1,9 +1,12 @@
 #include "hearth/llm/generate.h"
-#include "tests/shared.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
+
+#include "hearth/core/backend.h"
+#include "hearth/core/eval.h"
+#include "tests/shared.h"
 
 namespace hearth::llm {
 namespace {
@@ -77,6 +80,24 @@ TEST(Generate, ASeedIsReproducible) {
   EXPECT_EQ(once, again);
   options.sampling.seed = 8;
   EXPECT_NE(story.tell(options).ids, once);
+}
+
+TEST(Generate, ManyTimesWithoutGrowthOfMemory) {
+  const auto model = load_model(kTinyPhi);
+  const Device device = default_device();
+  const auto active = [&] {
+    synchronize();
+    return std::pair(get_active_memory(), backend(device.type)->memory(device.index).active);
+  };
+  GenerateOptions options;
+  options.max_tokens = 4;
+  const std::vector<int> prompt{1, 2, 3};
+  std::pair<size_t, size_t> early;
+  for (int i = 0; i < 200; ++i) {
+    generate(*model, prompt, options);
+    if (i == 9) early = active();
+  }
+  EXPECT_EQ(active(), early);
 }
 
 // How often each token of four is drawn.
