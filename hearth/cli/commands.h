@@ -15,6 +15,7 @@ void add_tokenize(CLI::App& app);
 void add_logits(CLI::App& app);
 void add_perplexity(CLI::App& app);
 void add_init(CLI::App& app);
+void add_lab(CLI::App& app);
 
 /// --threads N: the pool's threads, set before the command runs.
 void add_threads(CLI::App& command);

@@ -38,15 +38,20 @@ std::string in_words(const CLI::App& command, const CLI::ParseError& error) {
 // What CLI11 knows of a parse error, and what the user may have meant by the first unknown word.
 std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* command = &app;
-  if (auto used = app.get_subcommands(); !used.empty()) command = used.front();
-  std::string help =
-      command == &app ? "hearth --help" : "hearth " + command->get_name() + " --help";
+  std::string help = "hearth";
+  for (auto used = app.get_subcommands(); !used.empty(); used = command->get_subcommands()) {
+    command = used.front();
+    help += " " + command->get_name();
+  }
+  help += " --help";
   // An unknown option comes first: its value may be what the error is about.
   const auto unknown = app.remaining(true);
   const auto found = std::find_if(unknown.begin(), unknown.end(),
                                   [](const std::string& word) { return word.starts_with('-'); });
   const bool option = found != unknown.end();
-  if (!option && (!dynamic_cast<const CLI::ExtrasError*>(&error) || unknown.empty()))
+  const bool extra =
+      dynamic_cast<const CLI::ExtrasError*>(&error) || !command->get_subcommands({}).empty();
+  if (!option && (!extra || unknown.empty()))
     return fmt::format("{}. See {}.", in_words(*command, error), help);
 
   const std::string& word = option ? *found : unknown.front();
@@ -57,7 +62,7 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   } else {
     for (auto* c : command->get_subcommands({})) candidates.push_back(c->get_name());
   }
-  if (!option && command != &app)
+  if (!option && candidates.empty())
     return fmt::format("'{}' is one argument too many. See {}.", word, help);
   std::string near = closest(word.substr(0, word.find('=')), candidates);
   return fmt::format("there is no {} '{}'{} See {}.", option ? "option" : "command", word,
@@ -70,7 +75,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(34);
   for (auto add : {add_generate, add_bench, add_probe, add_info, add_tokenize, add_logits,
-                   add_perplexity, add_init})
+                   add_perplexity, add_init, add_lab})
     add(app);
   try {
     cpu::isa();  // complains of a HEARTH_ISA that names none

@@ -16,6 +16,7 @@ struct Reading {
   std::optional<T> value;
   std::string reason;
 
+  Reading() : reason("not measured") {}
   template <std::convertible_to<T> U>
   Reading(U&& v) : value(std::forward<U>(v)) {}
   static Reading missing(std::string why) { return Reading(nullptr, std::move(why)); }

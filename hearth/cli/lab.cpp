@@ -1,0 +1,26 @@
+// hearth lab: the same job through several engines, honestly compared. One line a subcommand.
+#include <nlohmann/json.hpp>
+
+#include "hearth/cli/commands.h"
+#include "hearth/cli/model_options.h"
+#include "hearth/lab/result.h"
+
+namespace hearth::cli {
+
+namespace {
+
+void add_schema(CLI::App& lab) {
+  lab.add_subcommand("schema", "Print the JSON Schema of result files")->callback([] {
+    print_out(lab::result_schema().dump(1) + "\n");
+  });
+}
+
+}  // namespace
+
+void add_lab(CLI::App& app) {
+  auto* lab = app.add_subcommand("lab", "Compare engines on the same job, and say why");
+  lab->require_subcommand(1);
+  for (auto add : {add_schema}) add(*lab);
+}
+
+}  // namespace hearth::cli

@@ -1,0 +1,113 @@
+// What the values of a result must satisfy beyond their types.
+#include "hearth/lab/result.h"
+
+#include <set>
+
+#include "hearth/base/error.h"
+
+namespace hearth::lab {
+
+const EngineResult* Result::engine(std::string_view label) const {
+  for (const EngineResult& e : engines)
+    if (e.label == label) return &e;
+  return nullptr;
+}
+
+const Channel* Timeline::find(std::string_view name) const {
+  const Channel* first = nullptr;
+  for (const Channel& c : channels) {
+    if (c.name != name) continue;
+    for (const auto& v : c.values)
+      if (v) return &c;
+    if (!first) first = &c;
+  }
+  return first;
+}
+
+namespace {
+
+/// "out.json: engines[1].repetitions[3]"
+struct Where {
+  std::string_view file;
+  std::string path;
+  Where in(std::string_view list, size_t index) const {
+    return {file, concat(path, path.empty() ? "" : ".", list, "[", index, "]")};
+  }
+};
+
+template <class... Parts>
+void agree(bool ok, const Where& at, const Parts&... parts) {
+  if (!ok) [[unlikely]]
+    ensure(false, at.file, ": ", at.path, ": ", parts...);
+}
+
+bool ascending(const std::vector<double>& times) {
+  for (size_t i = 0; i < times.size(); ++i)
+    if (!(times[i] >= (i ? times[i - 1] : 0))) return false;
+  return true;
+}
+
+void check_job(int job, const Result& result, const Where& at) {
+  agree(job >= 0 && size_t(job) < result.jobs.size(), at, "job is ", job, ", but there are ",
+        result.jobs.size(), " jobs");
+}
+
+void check_repetition(const Repetition& r, const Result& result, const Where& at) {
+  check_job(r.job, result, at);
+  agree(r.round >= 0, at, "round is ", r.round, ", wanted 0 or more");
+  agree(r.start_s >= 0, at, "start_s is ", r.start_s, ", wanted 0 or more");
+  agree(r.total_s > 0, at, "total_s is ", r.total_s, ", wanted more than 0");
+  agree(r.calls > 0, at, "calls is ", r.calls, ", wanted 1 or more");
+  agree(r.prompt_tokens >= 0 && r.new_tokens >= 0, at, "a count of tokens is below 0");
+  agree(ascending(r.token_s), at, "token_s does not ascend from 0");
+  agree(r.token_s.empty() || r.token_s.back() <= r.total_s, at,
+        "the last token came after the end: ", r.token_s.empty() ? 0 : r.token_s.back(), " s of ",
+        r.total_s, " s");
+  agree(r.token_s.empty() || r.streamed, at, "token_s is there, but streamed is false");
+}
+
+void check_engine(const EngineResult& e, const Result& result, const Where& at) {
+  agree(!e.label.empty(), at, "label is empty");
+  for (size_t i = 0; i < e.repetitions.size(); ++i)
+    check_repetition(e.repetitions[i], result, at.in("repetitions", i));
+  for (size_t i = 0; i < e.published.size(); ++i) {
+    const Published& p = e.published[i];
+    const Where here = at.in("published", i);
+    check_job(p.job, result, here);
+    agree(p.mean_s > 0 && p.stddev_s >= 0 && p.n >= 1, here, "mean_s ", p.mean_s, ", stddev_s ",
+          p.stddev_s, ", n ", p.n, ": wanted a positive mean, and at least one run");
+    agree(p.prompt_tokens >= 0 && p.new_tokens >= 0, here, "a count of tokens is below 0");
+  }
+  const Timeline& t = e.telemetry;
+  agree(ascending(t.time_s), at, "telemetry.time_s does not ascend from 0");
+  for (size_t i = 0; i < t.channels.size(); ++i) {
+    const Channel& c = t.channels[i];
+    const Where here = at.in("telemetry.channels", i);
+    agree(c.values.size() == t.time_s.size(), here, t.time_s.size(), " times, but ",
+          c.values.size(), " values");
+    bool all = !c.values.empty();
+    for (const auto& v : c.values) all &= v.has_value();
+    agree(all || !c.reason.empty(), here, "values are missing, but reason is empty");
+  }
+}
+
+}  // namespace
+
+void check_result(const Result& result, std::string_view name) {
+  const Where top{name, ""};
+  std::set<std::string_view> labels;
+  for (size_t i = 0; i < result.jobs.size(); ++i) {
+    const Job& job = result.jobs[i];
+    agree(job.prompt_tokens >= 0 && job.new_tokens >= 0 && job.batch >= 1, top.in("jobs", i),
+          "prompt_tokens ", job.prompt_tokens, ", new_tokens ", job.new_tokens, ", batch ",
+          job.batch, ": wanted no count below 0, and at least one row");
+  }
+  for (size_t i = 0; i < result.engines.size(); ++i) {
+    const Where at = top.in("engines", i);
+    check_engine(result.engines[i], result, at);
+    agree(labels.insert(result.engines[i].label).second, at, "the label ", result.engines[i].label,
+          " stands twice");
+  }
+}
+
+}  // namespace hearth::lab
