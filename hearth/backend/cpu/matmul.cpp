@@ -90,10 +90,11 @@ void streamed(Dtype dtype, Left a, std::span<const Product> products) {
   constexpr int64_t kMost = 512;           // rows of a block
   constexpr int64_t kWideBytes = 8 << 10;  // of x
   const int64_t row_bytes = std::max<int64_t>(1, a.k * int64_t(size_of(dtype)));
-  // Blocks of up to four runs of 128 KB; smaller ones when the threads would not end together.
+  // Blocks of runs of 128 KB; smaller ones when the threads would not end together.
   const int64_t block_bytes =
       std::clamp<int64_t>(total_n(products) * row_bytes / (16 * threads()), 32 << 10, 512 << 10);
-  const int64_t rows = std::clamp<int64_t>(round_up(block_bytes / row_bytes, 8), 8, kMost);
+  const int64_t whole = 2 * kernels::streams(row_bytes);
+  const int64_t rows = std::clamp<int64_t>(round_up(block_bytes / row_bytes, whole), whole, kMost);
   // Conversions limit what is read from the caches, so x is converted once; a long x would leave
   // the first level no room for the weights on their way (6 % slower at K = 10240 from memory).
   const int64_t wide_row = a.k * 4;

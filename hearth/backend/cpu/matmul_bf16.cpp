@@ -51,7 +51,7 @@ HEARTH_BF16_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t
   int64_t p = 0;
   for (; p + U * 16 <= job.k; p += U * 16) {
     if constexpr (M == 1)
-      for (int r = 0; r < R; ++r) __builtin_prefetch(w + r * apart + p * 2 + kAhead);
+      for (int r = 0; r < R; ++r) fetch_ahead<R>(w + r * apart + p * 2);
     __m256bh x[M][U];
     for (int m = 0; m < M; ++m)
       for (int u = 0; u < U; ++u) x[m][u] = load16(job.x + m * job.x_stride + (p + u * 16) * 2);
@@ -77,14 +77,21 @@ HEARTH_BF16_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t
       sums[m * job.sums_stride + r * sums_apart] = sum_of_lanes(sum[m][r]);
 }
 
-template <int M>
-HEARTH_BF16 void dot_rows_of(const DotRows& job) {
-  constexpr int R = M == 1 ? 8 : M <= 6 ? 4 : 2;  // streams, as in matvec.cpp
+template <int M, int R>
+HEARTH_BF16 void dot_runs(const DotRows& job) {  // R streams, as in matvec.cpp
   const int64_t run = job.n / R;
   for (int64_t j = 0; j < run; ++j)
     dot_tile<M, R>(job, job.w + j * job.w_stride, run * job.w_stride, job.sums + j, run);
   for (int64_t j = run * R; j < job.n; ++j)
     dot_tile<M, 1>(job, job.w + j * job.w_stride, 0, job.sums + j, 0);
+}
+
+template <int M>
+HEARTH_BF16 void dot_rows_of(const DotRows& job) {
+  if constexpr (M == 1)
+    streams(job.k * 2) == 4 ? dot_runs<M, 4>(job) : dot_runs<M, 6>(job);
+  else
+    dot_runs<M, M <= 6 ? 4 : 2>(job);
 }
 
 constexpr int kRows = 14, kColumns = 32;

@@ -10,10 +10,16 @@
 namespace hearth::cpu::kernels {
 
 inline constexpr int kMaxRows = 8;  // rows of x that dot_rows takes
-/// One row of x is a matter of waiting for memory: eight streams of w, each fetched so many bytes
-/// ahead, read it 15 % faster than four left to the processor (Zen 4, one thread; 128 and 768
-/// lose).
-inline constexpr int kAhead = 384;
+/// One row of x is a matter of waiting for memory: so many streams of w at a time, each fetched
+/// early into the second level and again into the first, read it nearly as fast as plain loads do.
+/// A long x, which the first level cannot keep, is better shared by six streams than by four
+/// (Zen 4; docs/performance.md has what else was tried).
+constexpr int streams(int64_t row_bytes) { return row_bytes <= 16 << 10 ? 4 : 6; }
+template <int kStreams>
+[[gnu::always_inline]] inline void fetch_ahead(const std::byte* w) {
+  __builtin_prefetch(w + (kStreams == 4 ? 1280 : 1024), 0, 2);
+  __builtin_prefetch(w + 256, 0, 3);
+}
 
 /// The dtype in which sums are kept: f64 for f64, else f32.
 constexpr size_t sum_size(Dtype d) { return d == float64 ? 8 : 4; }

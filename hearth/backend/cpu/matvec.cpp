@@ -6,7 +6,6 @@
 #define HWY_TARGET_INCLUDE "hearth/backend/cpu/matvec.cpp"
 #include <hwy/foreach_target.h>
 //
-#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -44,7 +43,7 @@ HWY_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, 
   int64_t p = 0;
   for (; p + U * lanes <= job.k; p += U * lanes) {
     if constexpr (M == 1)
-      for (int r = 0; r < R; ++r) hwy::Prefetch(w + r * apart + p * size + kernels::kAhead);
+      for (int r = 0; r < R; ++r) kernels::fetch_ahead<R>(w + r * apart + p * size);
     WideVec<T> x[M][U];
     for (int m = 0; m < M; ++m)
       for (int u = 0; u < U; ++u) x[m][u] = load_wide<X>(x_at(m, p + u * lanes));
@@ -66,18 +65,27 @@ HWY_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, 
   for (int m = 0; m < M; ++m) sums_of_lanes(d, sum[m], R, sums + m * job.sums_stride, sums_apart);
 }
 
-template <class T, class X, int M>
-void dot_rows_of(const DotRows& job) {
-  // Each of R streams is a run of neighbouring rows: processors prefetch long runs well, and rows
-  // taken side by side badly (measured on Zen 4: half the bandwidth at K = 2560).
-  constexpr int kRegisters = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 24 : 12;
-  constexpr int R = M == 1 ? 8 : M * 4 <= kRegisters ? 4 : M * 2 <= kRegisters ? 2 : 1;
+/// Each of R streams is a run of neighbouring rows: processors prefetch long runs well, and rows
+/// taken side by side badly (measured on Zen 4: half the bandwidth at K = 2560).
+template <class T, class X, int M, int R>
+void dot_runs(const DotRows& job) {
   auto* sums = reinterpret_cast<Wide<T>*>(job.sums);
   const int64_t run = job.n / R;
   for (int64_t j = 0; j < run; ++j)
     dot_tile<T, X, M, R>(job, job.w + j * job.w_stride, run * job.w_stride, sums + j, run);
   for (int64_t j = run * R; j < job.n; ++j)
     dot_tile<T, X, M, 1>(job, job.w + j * job.w_stride, 0, sums + j, 0);
+}
+
+template <class T, class X, int M>
+void dot_rows_of(const DotRows& job) {
+  constexpr int kRegisters = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 24 : 12;
+  if constexpr (M == 1) {
+    kernels::streams(job.k * int64_t(sizeof(T))) == 4 ? dot_runs<T, X, M, 4>(job)
+                                                      : dot_runs<T, X, M, 6>(job);
+  } else {
+    dot_runs<T, X, M, M * 4 <= kRegisters ? 4 : M * 2 <= kRegisters ? 2 : 1>(job);
+  }
 }
 
 template <class T, class X>
