@@ -1,7 +1,8 @@
 // hearth lab: the same job through several engines, honestly compared. One line a subcommand.
+#include "hearth/cli/lab.h"
+
 #include <nlohmann/json.hpp>
 
-#include "hearth/cli/commands.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/lab/result.h"
 
@@ -20,7 +21,7 @@ void add_schema(CLI::App& lab) {
 void add_lab(CLI::App& app) {
   auto* lab = app.add_subcommand("lab", "Compare engines on the same job, and say why");
   lab->require_subcommand(1);
-  for (auto add : {add_schema}) add(*lab);
+  for (auto add : {add_lab_telemetry, add_schema}) add(*lab);
 }
 
 }  // namespace hearth::cli

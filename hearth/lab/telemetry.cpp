@@ -15,12 +15,12 @@ struct Sampler::State {
   TelemetryList sources;
   Clock::duration period;
   Clock::time_point origin;
-  Trace empty;  // the columns, with no samples
+  Timeline empty;  // the channels, with no samples
 
   std::mutex mutex;  // of what follows
   std::condition_variable wake;
   bool stopping = false;
-  Trace trace;
+  Timeline timeline;
   std::thread thread;  // the last: it uses the rest
 
   double since_origin(Clock::time_point now) const {
@@ -45,22 +45,22 @@ struct Sampler::State {
       for (auto& source : sources)
         for (auto& reading : source->sample(now)) readings.push_back(std::move(reading));
       lock.lock();
-      trace.time_s.push_back(now);
+      timeline.time_s.push_back(now);
       for (size_t i = 0; i < readings.size(); ++i) {
-        trace.columns[i].values.push_back(readings[i].value);
-        if (!readings[i].value) trace.columns[i].reason = std::move(readings[i].reason);
+        timeline.channels[i].values.push_back(readings[i].value);
+        if (!readings[i].value) timeline.channels[i].reason = std::move(readings[i].reason);
       }
       const double cpu_now = cpu_seconds();
-      trace.sampler_cpu_s += cpu_now - cpu;
+      *timeline.sampler_cpu_s.value += cpu_now - cpu;
       cpu = cpu_now;
       // A late sample does not make the next ones hurry.
       next = std::max(next + period, Clock::now() + period / 2);
     }
   }
 
-  Trace take() {
+  Timeline take() {
     std::lock_guard lock(mutex);
-    return std::exchange(trace, empty);
+    return std::exchange(timeline, empty);
   }
 };
 
@@ -73,19 +73,20 @@ Sampler::Sampler(TelemetryList sources, double period_s, Clock::time_point origi
   state.period =
       std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(period_s));
   state.origin = origin;
-  state.empty.period_s = period_s;
   for (auto& source : state.sources)
     for (const Field& field : source->fields())
-      state.empty.columns.push_back({field, std::string(source->source()), "", {}});
-  state.trace = state.empty;
+      state.empty.channels.push_back(
+          {field.name, field.unit, std::string(source->source()), "", {}});
+  state.empty.sampler_cpu_s = 0.0;
+  state.timeline = state.empty;
   state.thread = std::thread([&state] { state.run(); });
 }
 
 Sampler::~Sampler() { stop(); }
 
-Trace Sampler::take() { return state_->take(); }
+Timeline Sampler::take() { return state_->take(); }
 
-Trace Sampler::stop() {
+Timeline Sampler::stop() {
   {
     std::lock_guard lock(state_->mutex);
     state_->stopping = true;

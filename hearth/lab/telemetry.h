@@ -6,12 +6,11 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "hearth/lab/machine.h"
+#include "hearth/lab/result.h"
 
 namespace hearth::lab {
 
@@ -36,28 +35,12 @@ class Telemetry {
 };
 using TelemetryList = std::vector<std::unique_ptr<Telemetry>>;
 
-/// Every source that is for this system, found or not. The files are read under `root`.
-/// `process`: whose cycles perf_event counts, its threads and children to come included (0: the
-/// caller's); the rest of the telemetry is of the whole machine.
+/// Every source that is for this system, found or not. The files are read under `root`. With a
+/// `process`, also what is of it alone (its cores and memory, its cycles by perf_event).
 TelemetryList find_telemetry(const std::filesystem::path& root = "/", pid_t process = 0);
 
-/// One field over time.
-struct Column {
-  Field field;
-  std::string source;
-  std::string reason;                         // of the last value that is missing; "" if none is
-  std::vector<std::optional<double>> values;  // one for each time of the trace
-};
-
-/// Samples on a common axis. A rate stands at the end of the interval that it was measured over.
-struct Trace {
-  double period_s = 0;         // as it was asked for
-  double sampler_cpu_s = 0;    // processor time that sampling took: its cost
-  std::vector<double> time_s;  // since the sampler's origin, ascending
-  std::vector<Column> columns;
-};
-
-/// Samples from a thread of its own until it is stopped or destroyed.
+/// Samples from a thread of its own until it is stopped or destroyed. Times are seconds since
+/// `origin`; a rate stands at the end of the interval that it was measured over.
 class Sampler {
  public:
   using Clock = std::chrono::steady_clock;
@@ -69,9 +52,9 @@ class Sampler {
   Sampler(const Sampler&) = delete;
 
   /// The samples since the start or the last take(); sampling goes on.
-  Trace take();
+  Timeline take();
   /// Ends the thread; the samples that are left.
-  Trace stop();
+  Timeline stop();
 
  private:
   struct State;

@@ -2,9 +2,22 @@
 
 namespace hearth::lab {
 
-TelemetryList find_telemetry(const Path& root, pid_t) {
+TelemetryList find_telemetry(const Path& root, pid_t process) {
   TelemetryList found;
-  found.push_back(proc_telemetry(root));
+  const auto add = [&](std::unique_ptr<Telemetry> source) { found.push_back(std::move(source)); };
+#if defined(__APPLE__)
+  (void)root, (void)process;
+  add(powermetrics_telemetry());
+#else
+  add(proc_telemetry(root));
+  if (process != 0) add(process_telemetry(process, root));
+  add(cpufreq_telemetry(root));
+  add(clock_probe_telemetry());
+  if (process != 0) add(perf_telemetry(process, root));
+  add(rapl_telemetry(root));
+  add(hwmon_telemetry(root));
+  add(nvml_telemetry());
+#endif
   return found;
 }
 

@@ -1,6 +1,12 @@
-// The sources of telemetry, one file each; find_telemetry() has them all.
+// The sources of telemetry, one file each; find_telemetry() has them all. docs/lab.md tells what
+// each field means and where it lies.
 #pragma once
+#include <functional>
+#include <string>
+
 #include "hearth/lab/telemetry.h"
+
+struct perf_event_attr;
 
 namespace hearth::lab {
 
@@ -10,5 +16,47 @@ using Path = std::filesystem::path;
 /// cpu_steal_fraction, and pressure_{cpu,memory,io}_fraction, the part of the time in which some
 /// task waited for it.
 std::unique_ptr<Telemetry> proc_telemetry(const Path& root = "/");
+
+/// /proc/PID: process_active_cores (2.0: two cores' whole time), process_resident_bytes.
+std::unique_ptr<Telemetry> process_telemetry(pid_t process, const Path& root = "/");
+
+/// cpufreq: cpu_clock_mhz, the mean of the cores, and of each core, as the driver tells it.
+std::unique_ptr<Telemetry> cpufreq_telemetry(const Path& root = "/");
+
+/// RAPL's energy counters: cpu_power_w (all packages), cpu_core_power_w, memory_power_w and
+/// system_power_w (psys). Root only since Linux 5.10; absent in virtual machines.
+std::unique_ptr<Telemetry> rapl_telemetry(const Path& root = "/");
+
+/// hwmon: temperature_c.CHIP.SENSOR for each that there is.
+std::unique_ptr<Telemetry> hwmon_telemetry(const Path& root = "/");
+
+/// The clock of the core that the sampler runs on, from a chain of additions of 50 us, the best of
+/// four: cpu_clock_probe_mhz. Needs no rights; where no other clock is told, this one is.
+std::unique_ptr<Telemetry> clock_probe_telemetry();
+
+/// The two calls that perf_event needs, so that tests can stand in for the kernel.
+struct PerfCalls {
+  std::function<int(perf_event_attr*, pid_t)> open;  // a file, or -errno
+  std::function<long(int, void*, size_t)> read;      // bytes, or -errno
+};
+PerfCalls perf_of_kernel();
+/// Counters of a process, its threads of now and its children to come, in user mode:
+/// process_clock_mhz (cycles over time on a processor: the true busy clock) and
+/// process_instructions_per_cycle.
+std::unique_ptr<Telemetry> perf_telemetry(pid_t process, const Path& root = "/",
+                                          PerfCalls calls = perf_of_kernel());
+
+/// NVIDIA's library of the driver, opened at run time. Of the first GPU; of others with .1, .2:
+/// gpu_active_fraction, gpu_memory_active_fraction, gpu_clock_mhz, gpu_clock_max_mhz,
+/// gpu_memory_clock_mhz, gpu_power_w (the driver's average), gpu_counted_power_w (from the energy
+/// counter), gpu_temperature_c, gpu_memory_used_bytes, and gpu_limit_NAME, 1 while the clock is
+/// held down by NAME.
+std::unique_ptr<Telemetry> nvml_telemetry(const std::string& library = "libnvidia-ml.so.1");
+
+/// macOS's powermetrics, run as a child for as long as this lives (it wants root):
+/// cpu_power_w, gpu_power_w, ane_power_w, gpu_clock_mhz, gpu_active_fraction, and
+/// thermal_pressure_level (0 nominal, 1 moderate, 2 heavy, 3 trapping, 4 sleeping).
+std::unique_ptr<Telemetry> powermetrics_telemetry(const std::string& program = "powermetrics",
+                                                  double period_s = 0.5);
 
 }  // namespace hearth::lab

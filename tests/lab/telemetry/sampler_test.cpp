@@ -44,34 +44,34 @@ TEST(Sampler, KeepsEverySampleWithItsTimeAndTheReasonOfWhatIsMissing) {
   std::atomic<int> calls = 0;
   Sampler sampler(odd(calls), 0.001);
   wait_for(calls, 6);
-  const Trace trace = sampler.stop();
-  ASSERT_GE(trace.time_s.size(), 4u);
-  ASSERT_EQ(trace.columns.size(), 2u);
-  const Column &all = trace.columns[0], &even = trace.columns[1];
-  EXPECT_EQ(all.field.name, "calls");
+  const Timeline timeline = sampler.stop();
+  ASSERT_GE(timeline.time_s.size(), 4u);
+  ASSERT_EQ(timeline.channels.size(), 2u);
+  const Channel &all = timeline.channels[0], &even = timeline.channels[1];
+  EXPECT_EQ(all.name, "calls");
   EXPECT_EQ(all.source, "odd");
-  EXPECT_EQ(even.field.unit, "W");
+  EXPECT_EQ(even.unit, "W");
   EXPECT_EQ(even.reason, "it is odd");
   EXPECT_EQ(all.reason, "");
-  for (size_t i = 0; i < trace.time_s.size(); ++i) {
+  for (size_t i = 0; i < timeline.time_s.size(); ++i) {
     ASSERT_EQ(all.values[i], double(i + 1));  // the first call only begins the rates
     ASSERT_EQ(even.values[i].has_value(), i % 2 == 1);
   }
-  EXPECT_TRUE(std::ranges::is_sorted(trace.time_s));
-  EXPECT_GT(trace.sampler_cpu_s, 0);
+  EXPECT_TRUE(std::ranges::is_sorted(timeline.time_s));
+  EXPECT_GT(*timeline.sampler_cpu_s.value, 0);
 }
 
 TEST(Sampler, TakesWhatThereIsAndGoesOn) {
   std::atomic<int> calls = 0;
   Sampler sampler(odd(calls), 0.001);
   wait_for(calls, 3);
-  const Trace first = sampler.take();
+  const Timeline first = sampler.take();
   wait_for(calls, calls + 3);
-  const Trace second = sampler.stop();
+  const Timeline second = sampler.stop();
   ASSERT_FALSE(first.time_s.empty());
   ASSERT_FALSE(second.time_s.empty());
   EXPECT_GT(second.time_s.front(), first.time_s.back());
-  EXPECT_EQ(*second.columns[0].values.front(), *first.columns[0].values.back() + 1);
+  EXPECT_EQ(*second.channels[0].values.front(), *first.channels[0].values.back() + 1);
   EXPECT_TRUE(sampler.stop().time_s.empty());
 }
 

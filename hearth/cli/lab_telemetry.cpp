@@ -1,0 +1,163 @@
+// hearth lab telemetry: what this machine's sources tell now, or what a capture of powermetrics
+// holds.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "hearth/cli/lab.h"
+#include "hearth/cli/model_options.h"
+#include "hearth/io/mapped_file.h"
+#include "hearth/lab/telemetry.h"
+#include "hearth/lab/telemetry/powermetrics.h"
+
+namespace hearth::cli {
+
+using nlohmann::json;
+
+namespace {
+
+struct Options {
+  std::string powermetrics;
+  double seconds = 1, period = 0.1;
+  bool json = false;
+};
+
+// A name of a foreign file may hold any bytes.
+std::string dump(const json& value) {
+  return value.dump(2, ' ', true, json::error_handler_t::replace) + "\n";
+}
+
+std::string shown(const lab::Reading<double>& reading, double scale = 1, const char* unit = "") {
+  return reading.value ? fmt::format("{:.4g}{}", *reading.value * scale, unit) : "-";
+}
+
+std::string text_of(const lab::Capture& capture) {
+  std::string text =
+      fmt::format("{:>10} {:>9} {:>9} {:>8} {:>8} {:>8}  {:<10} {}\n", "elapsed s", "GPU MHz",
+                  "GPU busy", "CPU W", "GPU W", "ANE W", "thermal", "clusters (MHz, busy)");
+  std::set<std::string> reasons;
+  for (const auto& s : capture.samples) {
+    std::string clusters;
+    for (const auto& cluster : s.clusters.value.value_or(std::vector<lab::Cluster>()))
+      clusters += fmt::format("{} {}, {}  ", cluster.name, shown(cluster.clock_mhz),
+                              shown(cluster.active_fraction, 100, " %"));
+    text += fmt::format("{:>10} {:>9} {:>9} {:>8} {:>8} {:>8}  {:<10} {}\n", shown(s.elapsed_s),
+                        shown(s.gpu_clock_mhz), shown(s.gpu_active_fraction, 100, " %"),
+                        shown(s.cpu_power_w), shown(s.gpu_power_w), shown(s.ane_power_w),
+                        s.thermal_pressure.value.value_or("-"), clusters);
+    for (const auto& [key, reason] : to_json(s)["reasons"].items())
+      reasons.insert(key + ": " + reason.get<std::string>());
+  }
+  for (const auto& note : capture.notes) reasons.insert(note);
+  for (const auto& reason : reasons) text += "  " + reason + "\n";
+  return text;
+}
+
+void show_capture(const Options& o) {
+  const auto file = MappedFile::open(o.powermetrics);
+  const auto bytes = file->bytes();
+  const lab::Capture capture = lab::read_powermetrics(
+      {static_cast<const char*>(static_cast<const void*>(bytes.data())), bytes.size()});
+  if (capture.samples.empty())
+    throw std::runtime_error(
+        fmt::format("{} holds no sample of powermetrics{}; write it with `powermetrics -f plist`",
+                    o.powermetrics, capture.notes.empty() ? "" : ": " + capture.notes.front()));
+  if (!o.json) return print_out(text_of(capture));
+  json samples = json::array();
+  for (const auto& sample : capture.samples) samples.push_back(to_json(sample));
+  print_out(dump({{"source", "powermetrics"}, {"samples", samples}, {"notes", capture.notes}}));
+}
+
+// Keys that a reader may count on: null with a reason where no source has them.
+constexpr const char* kAlways[] = {"gpu_clock_mhz", "gpu_active_fraction", "cpu_power_w",
+                                   "gpu_power_w",   "ane_power_w",         "thermal_pressure",
+                                   "clusters"};
+
+json samples_of(const lab::Timeline& timeline) {
+  json samples = json::array();
+  for (size_t i = 0; i < timeline.time_s.size(); ++i) {
+    json sample = {
+        {"elapsed_s", i ? timeline.time_s[i] - timeline.time_s[i - 1] : timeline.time_s[0]}};
+    json reasons = json::object();
+    for (const auto& channel : timeline.channels) {
+      if (timeline.find(channel.name) != &channel) continue;
+      sample[channel.name] = channel.values[i] ? json(*channel.values[i]) : json();
+      if (!channel.values[i]) reasons[channel.name] = channel.reason;
+    }
+    for (const char* key : kAlways)
+      if (!sample.contains(key)) {
+        sample[key] = json();
+        reasons[key] = "only macOS's powermetrics tells it";
+      }
+    sample["reasons"] = std::move(reasons);
+    samples.push_back(std::move(sample));
+  }
+  return samples;
+}
+
+std::string text_of(const lab::Timeline& timeline) {
+  std::string text = fmt::format("{:<34}{:>12}{:>12}{:>12}  {:<10}{}\n", "", "median", "least",
+                                 "most", "unit", "source");
+  std::vector<std::pair<std::string, std::string>> missing;  // a reason, and the names it is of
+  for (const auto& channel : timeline.channels) {
+    std::vector<double> known;
+    for (const auto& value : channel.values)
+      if (value) known.push_back(*value);
+    if (known.empty()) {
+      if (missing.empty() || missing.back().first != channel.reason)
+        missing.emplace_back(channel.reason, channel.name);
+      else
+        missing.back().second += ", " + channel.name;
+      continue;
+    }
+    std::ranges::sort(known);
+    text += fmt::format("{:<34}{:>12.5g}{:>12.5g}{:>12.5g}  {:<10}{}\n", channel.name,
+                        known[known.size() / 2], known.front(), known.back(), channel.unit,
+                        channel.source);
+  }
+  if (!missing.empty()) text += "not told here:\n";
+  for (const auto& [reason, names] : missing) text += fmt::format("  {}:\n    {}\n", reason, names);
+  return text;
+}
+
+void show_now(const Options& o) {
+  const auto origin = lab::Sampler::Clock::now();
+  lab::Sampler sampler(lab::find_telemetry(), o.period, origin);
+  std::this_thread::sleep_for(std::chrono::duration<double>(o.seconds + o.period / 2));
+  const lab::Timeline timeline = sampler.stop();
+  if (timeline.time_s.empty())
+    throw std::runtime_error("no sample came in the time; ask for more --seconds");
+  const double cpu_ms_per_s = *timeline.sampler_cpu_s.value / timeline.time_s.back() * 1e3;
+  if (!o.json)
+    return print_out(text_of(timeline) +
+                     fmt::format("{} samples; sampling took {:.2f} % of a core\n",
+                                 timeline.time_s.size(), cpu_ms_per_s / 10));
+  json fields = json::array();
+  for (const auto& channel : timeline.channels)
+    fields.push_back({{"name", channel.name}, {"unit", channel.unit}, {"source", channel.source}});
+  print_out(dump({{"source", "live"},
+                  {"samples", samples_of(timeline)},
+                  {"fields", fields},
+                  {"sampler_cpu_ms_per_s", cpu_ms_per_s}}));
+}
+
+}  // namespace
+
+void add_lab_telemetry(CLI::App& lab) {
+  auto* command =
+      lab.add_subcommand("telemetry", "Show what the sources of telemetry tell, or a capture");
+  auto o = std::make_shared<Options>();
+  command->add_option("--powermetrics", o->powermetrics,
+                      "Read a file that `powermetrics -f plist` wrote");
+  command->add_option("--seconds", o->seconds, "Sample for so long (1)")
+      ->check(CLI::Range(0.001, 86400.0));
+  command->add_option("--period", o->period, "Seconds from sample to sample (0.1)")
+      ->check(CLI::Range(0.001, 3600.0));
+  command->add_flag("--json", o->json, "Print JSON (keys: docs/cli.md)");
+  command->callback([o] { o->powermetrics.empty() ? show_now(*o) : show_capture(*o); });
+}
+
+}  // namespace hearth::cli

@@ -1,0 +1,224 @@
+#include "hearth/lab/telemetry/powermetrics.h"
+
+#include <fmt/format.h>
+#include <plist/plist.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "hearth/base/error.h"
+
+namespace hearth::lab {
+namespace {
+
+// Bounds on what foreign bytes can make us do. A sample of the largest Mac has 100 KB.
+constexpr size_t kLongestSample = 16 << 20, kMostSamples = 1'000'000;
+constexpr int kDeepest = 32;
+
+using Number = Reading<double>;
+using Text = Reading<std::string>;
+
+// A node of a property list, with the path to it; null where there is none.
+class Node {
+ public:
+  Node(plist_t node, std::string path) : node_(node), path_(std::move(path)) {}
+
+  Node at(const char* key) const {
+    const bool dict = node_ && plist_get_node_type(node_) == PLIST_DICT;
+    return {dict ? plist_dict_get_item(node_, key) : nullptr,
+            path_.empty() ? key : path_ + "." + key};
+  }
+  std::vector<Node> items() const {
+    std::vector<Node> found;
+    if (!node_ || plist_get_node_type(node_) != PLIST_ARRAY) return found;
+    plist_array_iter cursor = nullptr;
+    plist_array_new_iter(node_, &cursor);
+    for (plist_t item = nullptr; plist_array_next_item(node_, cursor, &item), item;)
+      found.emplace_back(item, concat(path_, "[", found.size(), "]"));
+    std::free(cursor);
+    return found;
+  }
+  bool absent() const { return !node_; }
+  const std::string& path() const { return path_; }
+
+  /// A number that is neither NaN nor infinite nor negative: no quantity here can be.
+  Number number() const {
+    if (!node_) return Number::missing("the sample has no " + path_);
+    double value = -1;
+    if (plist_get_node_type(node_) == PLIST_REAL) {
+      plist_get_real_val(node_, &value);
+      if (!std::isfinite(value)) return Number::missing(path_ + " is not finite");
+    } else if (plist_get_node_type(node_) == PLIST_UINT) {
+      uint64_t whole = 0;
+      plist_get_uint_val(node_, &whole);
+      value = whole > uint64_t(INT64_MAX) ? -1 : double(whole);  // a negative one looks so
+    } else {
+      return Number::missing(path_ + " is not a number");
+    }
+    if (value < 0) return Number::missing(path_ + " is negative");
+    return value;
+  }
+  Text text() const {
+    if (!node_) return Text::missing("the sample has no " + path_);
+    if (plist_get_node_type(node_) != PLIST_STRING) return Text::missing(path_ + " is not text");
+    uint64_t length = 0;
+    const char* text = plist_get_string_ptr(node_, &length);
+    return std::string(text, std::min<uint64_t>(length, 200));
+  }
+
+ private:
+  plist_t node_;
+  std::string path_;
+};
+
+// 1 less the parts in which it was idle or off.
+Number active(const Node& node) {
+  const Number idle = node.at("idle_ratio").number();
+  if (!idle.value) return idle;
+  if (*idle.value > 1.001) return Number::missing(node.at("idle_ratio").path() + " is above 1");
+  const double down = node.at("down_ratio").number().value.value_or(0);
+  return std::clamp(1 - *idle.value - down, 0.0, 1.0);
+}
+
+// The key says Hz: it is so for processors, and MHz for GPUs.
+Number clock_mhz(const Node& node) {
+  const Number value = node.at("freq_hz").number();
+  if (!value.value || *value.value < 1e5) return value;
+  if (*value.value >= 1e6) return *value.value * 1e-6;
+  return Number::missing(node.at("freq_hz").path() + " is neither Hz nor MHz");
+}
+
+Reading<std::vector<Residency>> residencies(const Node& list) {
+  using States = Reading<std::vector<Residency>>;
+  std::vector<Residency> states;
+  for (const Node& item : list.items()) {
+    const Number fraction = item.at("used_ratio").number(), mhz = item.at("freq").number();
+    Text name = item.at("sw_req_state").text();
+    if (!fraction.value || (!name.value && !mhz.value)) continue;
+    states.push_back(
+        {name.value ? *name.value : fmt::format("{:g}", *mhz.value), mhz, *fraction.value});
+  }
+  if (states.empty()) return States::missing("the sample has no " + list.path());
+  return states;
+}
+
+// The mean over a list of states, where the key of the mean is not there.
+Number mean_clock(const Node& list) {
+  double sum = 0, time = 0;
+  const auto states = residencies(list);
+  if (!states.value) return Number::missing(states.reason);
+  for (const Residency& state : *states.value)
+    if (state.clock_mhz.value) {
+      sum += *state.clock_mhz.value * state.fraction;
+      time += state.fraction;
+    }
+  if (time <= 0) return Number::missing(list.path() + " has no time in it");
+  return sum / time;
+}
+
+Number clock_of(const Node& node) {
+  Number clock = clock_mhz(node);
+  if (!clock.value && node.at("freq_hz").absent())
+    if (Number mean = mean_clock(node.at("dvfm_states")); mean.value) return mean;
+  return clock;
+}
+
+// Energy (mJ) over the time that really passed; else the power (mW) that powermetrics computed.
+Number power(const Powermetrics& sample, const Node& energy, const Node& milliwatts) {
+  const Number joules = energy.number();
+  if (joules.value && sample.elapsed_s.value && *sample.elapsed_s.value > 0)
+    return *joules.value * 1e-3 / *sample.elapsed_s.value;
+  const Number stated = milliwatts.number();
+  if (stated.value) return *stated.value * 1e-3;
+  if (joules.value) return Number::missing("without elapsed_ns an energy is no power");
+  return joules;
+}
+
+Number first(Number a, Number b) { return a.value ? a : b.value ? b : a; }
+
+Powermetrics sample_of(const Node& root) {
+  Powermetrics s;
+  s.elapsed_s = root.at("elapsed_ns").number();
+  if (auto& elapsed = s.elapsed_s.value) *elapsed *= 1e-9;
+  s.hardware = root.at("hw_model").text();
+  s.thermal_pressure = root.at("thermal_pressure").text();
+
+  const Node processor = root.at("processor"), gpu = root.at("gpu");
+  const auto power_of = [&](const std::string& part) {
+    return power(s, processor.at((part + "_energy").c_str()),
+                 processor.at((part + "_power").c_str()));
+  };
+  s.cpu_power_w = power_of("cpu");
+  s.gpu_power_w = first(power_of("gpu"), power(s, gpu.at("gpu_energy"), gpu.at("gpu_power")));
+  s.ane_power_w = power_of("ane");
+  s.memory_power_w = power_of("dram");
+  // combined_power came with macOS 13 and is in mW; before, package_energy.
+  s.package_power_w = power(s, processor.at("package_energy"), processor.at("combined_power"));
+  s.gpu_clock_mhz = clock_of(gpu);
+  s.gpu_active_fraction = active(gpu);
+  s.gpu_states = residencies(gpu.at("dvfm_states"));
+  s.gpu_requested_states = residencies(gpu.at("sw_requested_state"));
+
+  std::vector<Cluster> clusters;
+  for (const Node& item : processor.at("clusters").items())
+    clusters.push_back({item.at("name").text().value.value_or("?"), clock_of(item), active(item)});
+  if (clusters.empty())
+    s.clusters = Reading<std::vector<Cluster>>::missing("the sample has no processor.clusters");
+  else
+    s.clusters = std::move(clusters);
+  return s;
+}
+
+// libplist keeps a stack of its own, and frees by recursion.
+bool too_deep(std::string_view text) {
+  int depth = 0;
+  for (size_t at = 0; (at = text.find('<', at)) != text.npos; ++at) {
+    const std::string_view tag = text.substr(at + 1, 6);
+    if (tag.starts_with("dict") || tag.starts_with("array")) {
+      if (++depth > kDeepest) return true;
+    } else if (tag.starts_with("/dict") || tag.starts_with("/array")) {
+      --depth;
+    }
+  }
+  return false;
+}
+
+// The sample, or why there is none.
+Reading<Powermetrics> parse(std::string_view text) {
+  using Sample = Reading<Powermetrics>;
+  if (text.size() > kLongestSample) return Sample::missing("is longer than 16 MiB");
+  if (text.find("</plist>") == text.npos) return Sample::missing("is cut short");
+  if (too_deep(text)) return Sample::missing("is nested too deep");
+  plist_t root = nullptr;
+  plist_from_xml(text.data(), uint32_t(text.size()), &root);
+  const std::unique_ptr<void, void (*)(plist_t)> owned(root, plist_free);
+  if (!root || plist_get_node_type(root) != PLIST_DICT)
+    return Sample::missing("is not a property list");
+  return sample_of(Node(root, ""));
+}
+
+}  // namespace
+
+Capture read_powermetrics(std::string_view text) {
+  Capture capture;
+  size_t count = 0;
+  for (size_t at = 0; at < text.size() && count < kMostSamples;) {
+    // A NUL is between samples; some copies have lost it.
+    const size_t start = text.find_first_not_of(std::string_view("\0 \t\r\n", 5), at);
+    if (start == text.npos) break;
+    const size_t end =
+        std::min({text.find('\0', start), text.find("<?xml", start + 1), text.size()});
+    at = end;
+    ++count;
+    Reading<Powermetrics> sample = parse(text.substr(start, end - start));
+    if (sample.value)
+      capture.samples.push_back(std::move(*sample.value));
+    else if (capture.notes.size() < 100)
+      capture.notes.push_back(concat("sample ", count, " ", sample.reason));
+  }
+  return capture;
+}
+
+}  // namespace hearth::lab

@@ -1,0 +1,76 @@
+// NVML through a library of our own that answers as we tell it to.
+#include <dlfcn.h>
+
+#include "tests/lab/telemetry/readings.h"
+
+namespace hearth::lab {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::read;
+using testing::Readings;
+
+// Opens the fake, and tells it what it is.
+class Fake {
+ public:
+  explicit Fake(const char* what) : handle_(dlopen(HEARTH_FAKE_NVML, RTLD_NOW)) {
+    if (!handle_) throw std::runtime_error(dlerror());
+    reinterpret_cast<void (*)(const char*)>(dlsym(handle_, "fake_nvml"))(what);
+  }
+  ~Fake() { dlclose(handle_); }
+  Fake(const Fake&) = delete;
+
+ private:
+  void* handle_;
+};
+
+TEST(Nvml, TellsOfEveryGpu) {
+  Fake fake("ok");
+  const auto source = nvml_telemetry(HEARTH_FAKE_NVML);
+  EXPECT_THAT(read(*source, 1).why("gpu_counted_power_w"), HasSubstr("second sample"));
+  const Readings r = read(*source, 1.5);
+  EXPECT_DOUBLE_EQ(r["gpu_active_fraction"], 0.32);
+  EXPECT_DOUBLE_EQ(r["gpu_memory_active_fraction"], 0.11);
+  EXPECT_DOUBLE_EQ(r["gpu_clock_mhz"], 1980);
+  EXPECT_DOUBLE_EQ(r["gpu_clock_max_mhz"], 1980);
+  EXPECT_DOUBLE_EQ(r["gpu_memory_clock_mhz"], 2619);
+  EXPECT_DOUBLE_EQ(r["gpu_power_w"], 123.456);
+  EXPECT_NEAR(r["gpu_counted_power_w"], 200, 1e-9);  // both GPUs count: 100 J in 0.5 s
+  EXPECT_DOUBLE_EQ(r["gpu_temperature_c"], 41);
+  EXPECT_DOUBLE_EQ(r["gpu_memory_used_bytes"], 30'000);
+  EXPECT_DOUBLE_EQ(r["gpu_limit_power_cap"], 1);
+  EXPECT_DOUBLE_EQ(r["gpu_limit_hardware_heat"], 1);
+  EXPECT_DOUBLE_EQ(r["gpu_limit_idle"], 0);
+  EXPECT_DOUBLE_EQ(r["gpu_clock_mhz.1"], 1980);
+}
+
+TEST(Nvml, WithoutTheLibraryEveryFieldHasTheReason) {
+  const auto source = nvml_telemetry("/nowhere/libnvidia-ml.so.1");
+  const Readings r = read(*source, 1);
+  for (const auto& [name, reading] : r.by_name)
+    EXPECT_THAT(r.why(name), HasSubstr("no NVIDIA driver")) << name;
+  EXPECT_TRUE(r.by_name.contains("gpu_power_w"));
+}
+
+TEST(Nvml, ALibraryThatIsNoneHasTheReason) {
+  const auto source = nvml_telemetry("libm.so.6");
+  EXPECT_THAT(read(*source, 1).why("gpu_power_w"), HasSubstr("lacks nvmlInit_v2"));
+}
+
+TEST(Nvml, SaysWhatTheLibrarySays) {
+  for (const auto& [what, said] : {std::pair{"no driver", "Driver Not Loaded (9)"},
+                                   {"no GPU", "finds no GPU"},
+                                   {"permission", "Insufficient Permissions (4)"},
+                                   {"not supported", "Not Supported (3)"}}) {
+    Fake fake(what);
+    const auto source = nvml_telemetry(HEARTH_FAKE_NVML);
+    read(*source, 1);
+    const Readings r = read(*source, 2);
+    for (const char* field : {"gpu_active_fraction", "gpu_clock_mhz", "gpu_power_w",
+                              "gpu_counted_power_w", "gpu_limit_idle"})
+      EXPECT_THAT(r.why(field), HasSubstr(said)) << what;
+  }
+}
+
+}  // namespace
+}  // namespace hearth::lab
