@@ -22,17 +22,26 @@ struct Options {
 };
 
 void run(const Options& o) {
-  const fs::path from = find_model(o.config), to = o.out;
+  const fs::path to = o.out;
+  const bool there = fs::exists(to) && !(fs::is_directory(to) && fs::is_empty(to));
+  ensure(!there, to.string(), ": is there already; name a folder that is not, or is empty");
+  const auto facts = write_random_checkpoint(find_model(o.config), to, o.dtype, o.seed);
+  fmt::print("{}: {}, {:.2f} GB of random {} weights\n", to.string(), facts.type,
+             double(facts.weights_bytes) / 1e9, to_string(facts.dtype));
+}
+
+}  // namespace
+
+llm::LanguageModel::Facts write_random_checkpoint(const fs::path& from, const fs::path& to,
+                                                  const std::string& dtype, uint64_t seed) {
   llm::LoadOptions load;
   try {
-    load.dtype = llm::parse_dtype(o.dtype);
+    load.dtype = llm::parse_dtype(dtype);
   } catch (const std::invalid_argument& error) {
     throw CLI::ValidationError(error.what());
   }
   load.random_weights = true;
-  load.seed = o.seed;
-  const bool there = fs::exists(to) && !(fs::is_directory(to) && fs::is_empty(to));
-  ensure(!there, to.string(), ": is there already; name a folder that is not, or is empty");
+  load.seed = seed;
   const auto model = llm::load_model(from, load);
   fs::create_directories(to);
   save_safetensors((to / "model.safetensors").string(), nn::tensors(model->parameters()),
@@ -47,11 +56,8 @@ void run(const Options& o) {
        {"generation_config.json", "tokenizer.json", "tokenizer_config.json",
         "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json"})
     if (fs::exists(from / name)) fs::copy_file(from / name, to / name);
-  fmt::print("{}: {}, {:.2f} GB of random {} weights\n", to.string(), model->facts.type,
-             double(model->facts.weights_bytes) / 1e9, to_string(model->facts.dtype));
+  return model->facts;
 }
-
-}  // namespace
 
 void add_init(CLI::App& app) {
   auto* command =

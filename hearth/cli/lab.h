@@ -1,9 +1,41 @@
 // The subcommands of hearth lab, and what they share.
 #pragma once
 #include "hearth/cli/commands.h"
+#include "hearth/lab/engine.h"
+#include "hearth/lab/result.h"
 
 namespace hearth::cli {
 
+void add_lab_run(CLI::App& lab);
+void add_lab_compare(CLI::App& lab);
+void add_lab_engines(CLI::App& lab);
+void add_lab_engine(CLI::App& lab);
 void add_lab_telemetry(CLI::App& lab);
+
+/// This program, the adapters beside it, and the Python that has the peers: $HEARTH_PYTHON, else
+/// the environment that tools/peers.sh makes, else python3.
+lab::EnginePlaces engine_places();
+
+/// What an engine answered to hello, or why it cannot be had.
+struct EngineFound {
+  const lab::KnownEngine* known;
+  lab::Reading<lab::EngineHello> hello;
+};
+/// Asks every engine that ships and runs `what` ("generate", "op"; empty: any).
+std::vector<EngineFound> find_engines(std::string_view what);
+
+/// "3%" or "0.03" as 0.03. Throws CLI::ValidationError, naming the option.
+double parse_share(const std::string& text, std::string_view option);
+
+/// Who, how long, how fast, and how the first compares to the others.
+std::string summary(const lab::Result& result);
+
+/// While it lives, Ctrl-C sets a flag instead of ending the program.
+class CatchInterrupt {
+ public:
+  CatchInterrupt();
+  ~CatchInterrupt();
+  static const std::atomic<bool>& flag();
+};
 
 }  // namespace hearth::cli

@@ -17,8 +17,6 @@
 
 namespace hearth::cli {
 
-namespace {
-
 namespace fs = std::filesystem;
 
 // Beside the installed program, else in the source tree it was built from.
@@ -33,8 +31,6 @@ fs::path shipped_model() {
          "the model that ships with hearth is not where it was installed; name one with --model");
   return {};
 }
-
-}  // namespace
 
 void ModelOptions::add_to(CLI::App& command) {
   command

@@ -25,6 +25,15 @@ struct ModelOptions {
   std::unique_ptr<llm::LanguageModel> load() const;
 };
 
+/// The model that ships, as a folder.
+std::filesystem::path shipped_model();
+
+/// Fills the folder `to` with a checkpoint of random weights in the shape of the one in `from`, and
+/// the files beside it.
+llm::LanguageModel::Facts write_random_checkpoint(const std::filesystem::path& from,
+                                                  const std::filesystem::path& to,
+                                                  const std::string& dtype, uint64_t seed);
+
 /// The tokenizer of the model's folder.
 llm::Tokenizer load_tokenizer(const ModelOptions& options);
 

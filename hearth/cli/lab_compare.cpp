@@ -1,0 +1,278 @@
+// hearth lab compare, engines; and what a run ends with.
+#include "hearth/lab/compare.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "hearth/cli/lab.h"
+#include "hearth/cli/model_options.h"
+
+namespace hearth::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::atomic<bool> interrupted{false};
+struct sigaction before_us;
+
+extern "C" void on_interrupt(int) { interrupted = true; }
+
+}  // namespace
+
+CatchInterrupt::CatchInterrupt() {
+  interrupted = false;
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  action.sa_flags = int(SA_RESETHAND);  // the second Ctrl-C ends it
+  sigaction(SIGINT, &action, &before_us);
+}
+CatchInterrupt::~CatchInterrupt() { sigaction(SIGINT, &before_us, nullptr); }
+const std::atomic<bool>& CatchInterrupt::flag() { return interrupted; }
+
+lab::EnginePlaces engine_places() {
+  std::error_code none;
+  lab::EnginePlaces places;
+  places.hearth = fs::read_symlink("/proc/self/exe", none);
+  places.adapters = places.hearth.parent_path().parent_path() / "share/hearth/engines";
+  if (!fs::exists(places.adapters / "protocol.py", none))
+    places.adapters = fs::path(HEARTH_SOURCE_DIR) / "hearth/lab/engines";
+  const char *python = std::getenv("HEARTH_PYTHON"), *data = std::getenv("XDG_DATA_HOME"),
+             *home = std::getenv("HOME");
+  const fs::path peers = (data   ? fs::path(data)
+                          : home ? fs::path(home) / ".local/share"
+                                 : fs::path()) /
+                         "hearth/peers/bin/python";
+  places.python = python ? python : fs::exists(peers, none) ? peers.string() : "python3";
+  return places;
+}
+
+std::vector<EngineFound> find_engines(std::string_view what) {
+  const lab::EnginePlaces places = engine_places();
+  std::vector<EngineFound> found;
+  std::vector<std::unique_ptr<lab::Engine>> started;  // all at once: importing takes seconds
+  for (const lab::KnownEngine& known : lab::known_engines()) {
+    if (known.runs.find(what) == known.runs.npos) continue;
+    found.push_back({&known, {}});
+    try {
+      started.push_back(std::make_unique<lab::Engine>(lab::parse_engine(known.name), places));
+    } catch (const lab::EngineFault& fault) {
+      started.push_back(nullptr);
+      found.back().hello = lab::Reading<lab::EngineHello>::missing(fault.what());
+    }
+  }
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (!started[i]) continue;
+    try {
+      found[i].hello = started[i]->hello();
+      started[i]->bye();
+    } catch (const std::runtime_error& error) {
+      found[i].hello = lab::Reading<lab::EngineHello>::missing(error.what());
+    }
+  }
+  return found;
+}
+
+double parse_share(const std::string& text, std::string_view option) {
+  try {
+    size_t used = 0;
+    const double n = std::stod(text, &used);
+    const std::string unit = text.substr(used);
+    const double share = unit == "%" ? n / 100 : unit.empty() ? n : -1;
+    if (share > 0 && share < 1) return share;
+  } catch (const std::exception&) {
+  }
+  throw CLI::ValidationError(
+      fmt::format("{}: '{}', wanted a share above 0, e.g. 3% or 0.03", option, text));
+}
+
+namespace {
+
+std::string with_unit(double s) {
+  return s >= 1      ? fmt::format("{:.3g} s", s)
+         : s >= 1e-3 ? fmt::format("{:.3g} ms", s * 1e3)
+                     : fmt::format("{:.3g} us", s * 1e6);
+}
+
+std::string describe(const lab::Job& job) {
+  if (job.kind == lab::JobKind::op) {
+    std::string shape;
+    for (int s : job.shape) shape += fmt::format("{}{}", shape.empty() ? "" : " x ", s);
+    return fmt::format("{} {} {}", job.op, shape, job.dtype);
+  }
+  return fmt::format("{}: {} prompt tokens, {} new{}{}", lab::to_string(job.kind),
+                     job.prompt_tokens, job.new_tokens,
+                     job.batch > 1 ? fmt::format(", {} rows", job.batch) : "",
+                     job.random_weights ? ", random weights" : "");
+}
+
+/// The line of one engine: as the post has it, mean and standard deviation of n runs.
+std::string line_of(const lab::EngineResult& e, const lab::Job& job, int index) {
+  std::vector<double> totals, first, rates;
+  for (const lab::Repetition& r : e.repetitions) {
+    if (r.job != index || r.warmup) continue;
+    if (!r.streamed) totals.push_back(r.total_s / r.calls);
+    if (r.streamed && !r.token_s.empty()) first.push_back(r.token_s[0]);
+    if (r.streamed && r.token_s.size() > 1)
+      rates.push_back(double(r.token_s.size() - 1) / (r.token_s.back() - r.token_s[0]));
+  }
+  std::string line = fmt::format("  {:24}", e.label);
+  if (totals.empty()) return line + fmt::format("{}\n", lab::to_string(e.status));
+  const double mean = lab::mean(totals);
+  line += fmt::format("{:>9} +- {:>8} (std. dev. of {} runs)", with_unit(mean),
+                      with_unit(lab::stddev(totals)), totals.size());
+  if (job.kind == lab::JobKind::prefill)
+    line += fmt::format("  {:.1f} prompt tokens/s", job.batch * job.prompt_tokens / mean);
+  else if (job.kind != lab::JobKind::op)
+    line += fmt::format("  {:.1f} tokens/s", job.batch * job.new_tokens / mean);
+  if (!rates.empty())
+    line += fmt::format(", decode {:.1f}, first after {}", job.batch * lab::median(rates),
+                        with_unit(lab::median(first)));
+  return line + "\n";
+}
+
+}  // namespace
+
+std::string summary(const lab::Result& result) {
+  std::string text;
+  for (size_t j = 0; j < result.jobs.size(); ++j) {
+    text += describe(result.jobs[j]) + "\n";
+    for (const auto& e : result.engines) text += line_of(e, result.jobs[j], int(j));
+    for (size_t i = 1; i < result.engines.size(); ++i) {
+      const auto c = lab::compare(result, result.engines[0].label, result.engines[i].label, int(j));
+      if (c.time) text += "  " + lab::to_text(c, result.jobs[j]) + "\n";
+      for (const auto& why : c.time ? c.gate.differences : std::vector<std::string>())
+        text += "    not the same: " + why + "\n";
+      for (const auto& why : c.time ? c.gate.notes : std::vector<std::string>())
+        text += "    note: " + why + "\n";
+    }
+  }
+  for (const auto& e : result.engines)
+    for (const auto& fault : e.faults) text += fmt::format("  {}: {}\n", e.label, fault);
+  return text;
+}
+
+namespace {
+
+struct CompareOptions {
+  std::string file, a, b, fail;
+  bool json = false;
+};
+
+nlohmann::json json_of(const lab::Comparison& c) {
+  nlohmann::json out = {{"a", c.a},
+                        {"b", c.b},
+                        {"job", c.job},
+                        {"comparable", c.gate.comparable()},
+                        {"differences", c.gate.differences},
+                        {"unknown", c.gate.unknown},
+                        {"notes", c.gate.notes},
+                        {"verdict", nullptr},
+                        {"ratio", nullptr}};
+  if (c.time) {
+    out["ratio"] = c.time->ratio;
+    out["interval"] = {c.time->low, c.time->high};
+    out["pairs"] = c.time->pairs;
+    if (c.gate.comparable()) out["verdict"] = lab::to_string(c.time->verdict);
+  }
+  return out;
+}
+
+void compare(const CompareOptions& o) {
+  const lab::Result result = lab::read_result(o.file);
+  ensure(!result.engines.empty(), o.file, ": no engines");
+  std::vector<std::pair<std::string, std::string>> pairs;
+  const std::string a = o.a.empty() ? result.engines[0].label : o.a;
+  if (!o.b.empty()) pairs = {{a, o.b}};
+  for (const auto& e : result.engines)
+    if (o.b.empty() && e.label != a) pairs.emplace_back(a, e.label);
+  ensure(!pairs.empty(), o.file, ": only one engine; nothing to compare with");
+  const double fail = o.fail.empty() ? 0 : parse_share(o.fail, "--fail-if-slower");
+  auto all = nlohmann::json::array();
+  std::string slower;
+  for (const auto& [first, second] : pairs)
+    for (size_t j = 0; j < result.jobs.size(); ++j) {
+      const auto c = lab::compare(result, first, second, int(j));
+      all.push_back(json_of(c));
+      if (!o.json) {
+        std::string text = lab::to_text(c, result.jobs[j]) + "\n";
+        for (const auto& why : c.gate.differences) text += "  not the same: " + why + "\n";
+        for (const auto& what : c.gate.unknown) text += "  not known: " + what + "\n";
+        for (const auto& note : c.gate.notes) text += "  note: " + note + "\n";
+        if (result.plan.order == "sequential") text += "  sequential: drift was not controlled\n";
+        print_out(text);
+      }
+      if (fail == 0 || !slower.empty()) continue;
+      if (!c.time || c.time->pairs < lab::kFewestPairs)
+        slower = fmt::format("{} and {}: too few pairs to tell", c.a, c.b);
+      else if (!c.gate.comparable())
+        slower = fmt::format("{} and {} are not comparable", c.a, c.b);
+      else if (c.time->high < 1 && c.time->ratio < 1 / (1 + fail))
+        slower = fmt::format("{} is {:.1f} % slower than {}, more than {:.1f} %", c.a,
+                             100 * (1 / c.time->ratio - 1), c.b, 100 * fail);
+    }
+  if (o.json) print_out(all.dump(2) + "\n");
+  ensure(slower.empty(), slower);
+}
+
+void list_engines(bool as_json) {
+  auto all = nlohmann::json::array();
+  for (const EngineFound& found : find_engines("")) {
+    const auto& hello = found.hello;
+    nlohmann::json entry = {{"name", found.known->name},
+                            {"runs", found.known->runs},
+                            {"available", hello.value.has_value()}};
+    if (hello.value) {
+      entry.update({{"version", hello.value->version}, {"devices", hello.value->devices}});
+      entry["reason"] = entry["install"] = nullptr;
+    } else {
+      entry.update({{"reason", hello.reason}, {"install", found.known->install}});
+      entry["version"] = nullptr;
+      entry["devices"] = nlohmann::json::array();
+    }
+    all.push_back(entry);
+    if (as_json) continue;
+    std::string devices;
+    for (const auto& d : hello.value ? hello.value->devices : std::vector<std::string>())
+      devices += (devices.empty() ? "" : ", ") + d;
+    print_out(hello.value ? fmt::format("{:12} {}  on {}  ({})\n", found.known->name,
+                                        hello.value->version, devices, found.known->runs)
+                          : fmt::format("{:12} unavailable: {}; {}\n", found.known->name,
+                                        hello.reason, found.known->install));
+  }
+  if (as_json) print_out(all.dump(2) + "\n");
+}
+
+}  // namespace
+
+void add_lab_compare(CLI::App& lab) {
+  auto* command = lab.add_subcommand("compare", "Say which engine of a result is faster, if any");
+  auto o = std::make_shared<CompareOptions>();
+  command->add_option("result", o->file, "What `hearth lab run` wrote")->required()->type_name("F");
+  command->add_option("a", o->a, "An engine (default: the first)")->type_name("A");
+  command->add_option("b", o->b, "Another (default: each of the others)")->type_name("B");
+  command
+      ->add_option("--fail-if-slower", o->fail,
+                   "Exit 1 if A is slower than B by more than this, or that cannot be told")
+      ->type_name("X%");
+  command->add_flag("--json", o->json, "Print JSON (docs/lab.md)");
+  command->callback([o] {
+    try {
+      compare(*o);
+    } catch (const std::invalid_argument& error) {
+      throw CLI::ValidationError(error.what());
+    }
+  });
+}
+
+void add_lab_engines(CLI::App& lab) {
+  auto* command = lab.add_subcommand("engines", "List the engines, and why one is not available");
+  auto as_json = std::make_shared<bool>(false);
+  command->add_flag("--json", *as_json, "Print JSON");
+  command->callback([as_json] { list_engines(*as_json); });
+}
+
+}  // namespace hearth::cli

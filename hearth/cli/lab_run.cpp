@@ -1,0 +1,296 @@
+// hearth lab run: measures engines on one job, and keeps every sample.
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "hearth/cli/lab.h"
+#include "hearth/cli/model_options.h"
+#include "hearth/io/hub.h"
+#include "hearth/lab/runner.h"
+
+namespace hearth::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string model, engines, job = "generate", prompt = "Once upon a time", dtype = "f16";
+  std::string op = "matmul", shapes = "512x2560x2560", dtypes = "f32";
+  std::string telemetry = "100ms", target_ci, out, resume;
+  int tokens = 200, prompt_tokens = 0, batch = 0, pairs = 12;
+  double seconds = 5, timeout = 600;
+  bool random_weights = false, against_itself = false, take_turns = false, no_limits = false;
+};
+
+/// Gone, with all in it, when the run is over.
+struct TemporaryFolder {
+  fs::path path;
+  TemporaryFolder() {
+    std::string name = (fs::temp_directory_path() / "hearth_lab_XXXXXX").string();
+    ensure(mkdtemp(name.data()) != nullptr, name, ": no temporary folder: ", std::strerror(errno));
+    path = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code none;
+    fs::remove_all(path, none);
+  }
+};
+
+std::vector<std::string> words(const std::string& list, char at) {
+  std::vector<std::string> all;
+  std::istringstream in(list);
+  for (std::string word; std::getline(in, word, at);) all.push_back(word);
+  return all;
+}
+
+[[noreturn]] void wrong(const std::string& option, const std::string& got,
+                        const std::string& wanted) {
+  throw CLI::ValidationError(fmt::format("{}: '{}', wanted {}", option, got, wanted));
+}
+
+int positive(const std::string& option, const std::string& text) {
+  try {
+    size_t used = 0;
+    const int n = std::stoi(text, &used);
+    if (used == text.size() && n > 0) return n;
+  } catch (const std::exception&) {
+  }
+  wrong(option, text, "a whole number above 0");
+}
+
+/// "100ms", "2s" or "off" in seconds.
+double period(const std::string& text) {
+  if (text == "off") return 0;
+  try {
+    size_t used = 0;
+    const double n = std::stod(text, &used);
+    const std::string unit = text.substr(used);
+    const double s = unit == "ms" ? n / 1000 : unit == "s" ? n : 0;
+    if (s >= 0.001 && s <= 3600) return s;
+  } catch (const std::exception&) {
+  }
+  wrong("--telemetry", text, "e.g. 100ms, 1s or off");
+}
+
+std::vector<lab::Job> operations(const Options& o) {
+  std::vector<lab::Job> jobs;
+  for (const std::string& shape : words(o.shapes, ','))
+    for (const std::string& dtype : words(o.dtypes, ',')) {
+      lab::Job job;
+      job.kind = lab::JobKind::op;
+      job.op = o.op;
+      job.dtype = dtype;
+      for (const std::string& size : words(shape, 'x'))
+        job.shape.push_back(positive("--shape", size));
+      jobs.push_back(std::move(job));
+    }
+  return jobs;
+}
+
+lab::Job generation(const Options& o, const fs::path& folder) {
+  lab::Job job;
+  job.kind = o.job == "prefill" ? lab::JobKind::prefill
+             : o.job == "batch" ? lab::JobKind::batch
+                                : lab::JobKind::generate;
+  job.model = fs::absolute(folder).lexically_normal().string();
+  job.random_weights = o.random_weights;
+  job.new_tokens = job.kind == lab::JobKind::prefill ? 1 : o.tokens;
+  job.batch = o.batch > 0 ? o.batch : job.kind == lab::JobKind::batch ? 8 : 1;
+  if (o.prompt_tokens > 0 || (job.kind == lab::JobKind::prefill && o.prompt_tokens == 0)) {
+    const auto config = JsonObject::read(folder / "config.json");
+    const int context = config.positive("max_position_embeddings", 1 << 30);
+    const int count = o.prompt_tokens > 0 ? o.prompt_tokens : std::min(512, context / 2);
+    job.prompt_ids = lab::random_ids(count, config.positive("vocab_size"));
+  } else {
+    job.prompt = o.prompt;
+    job.prompt_ids = llm::Tokenizer::load(folder).encode(o.prompt);
+    if (job.prompt_ids.empty()) wrong("--prompt", o.prompt, "a text with at least one token");
+  }
+  job.prompt_tokens = int(job.prompt_ids.size());
+  return job;
+}
+
+std::vector<lab::EngineSpec> available_engines(std::string_view what) {
+  std::vector<lab::EngineSpec> specs;
+  for (const EngineFound& found : find_engines(what))
+    if (found.hello.value && found.known->name != "openai")
+      specs.push_back(
+          lab::parse_engine(fmt::format("{}:{}", found.known->name, found.hello.value->device)));
+  return specs;
+}
+
+/// One line that is rewritten on a terminal; elsewhere a line every ten seconds.
+class ProgressLine {
+ public:
+  void operator()(const lab::Progress& p) {
+    std::string line = p.of > 0 ? fmt::format("[{}/{}] {}", p.done, p.of, p.doing) : p.doing;
+    if (p.seconds_left >= 1) line += fmt::format(", about {:.0f} s left", p.seconds_left);
+    if (terminal_) {
+      fmt::print(stderr, "\r\033[K{}", line.substr(0, 100));
+      written_ = true;
+    } else if (const auto now = lab::Clock::now(); now - last_ >= std::chrono::seconds(10)) {
+      fmt::print(stderr, "{}\n", line);
+      last_ = now;
+    }
+    std::fflush(stderr);
+  }
+  ~ProgressLine() {
+    if (written_) fmt::print(stderr, "\r\033[K");
+  }
+
+ private:
+  bool terminal_ = isatty(STDERR_FILENO), written_ = false;
+  lab::Clock::time_point last_{};
+};
+
+std::string default_name() {
+  return fmt::format("hearth-lab-{:%Y%m%d-%H%M%S}.json", fmt::gmtime(std::time(nullptr)));
+}
+
+void run(const Options& o) {
+  lab::RunOptions options;
+  options.places = engine_places();
+  options.made_by = "hearth " HEARTH_VERSION;
+  options.timeouts.run_s = o.timeout;
+  options.pairs = o.pairs;
+  options.against_itself = o.against_itself;
+  options.least_seconds = o.seconds;
+  options.telemetry_period_s = period(o.telemetry);
+  options.take_turns = o.take_turns;
+  options.limits = !o.no_limits;
+  if (!o.target_ci.empty()) options.target_ci = parse_share(o.target_ci, "--target-ci");
+
+  std::optional<lab::Result> before;
+  if (!o.resume.empty()) {
+    before = lab::read_result(o.resume);
+    ensure(!before->plan.finished, o.resume, ": this run is finished");
+    ensure(!before->jobs.empty() && !before->engines.empty(), o.resume,
+           ": nothing to go on with: no jobs, or no engines");
+    options.pairs = before->plan.pairs;
+    options.target_ci = before->plan.target_ci;
+    options.least_seconds = before->plan.least_seconds;
+    options.telemetry_period_s = before->plan.telemetry_period_s.value.value_or(0);
+    for (const auto& e : before->engines)
+      options.engines.push_back(lab::parse_engine(e.label.substr(0, e.label.find('#'))));
+    options.jobs = before->jobs;
+  }
+  const bool op = before ? before->jobs[0].kind == lab::JobKind::op : o.job == "op";
+  const bool random = before ? before->jobs[0].random_weights : o.random_weights;
+  std::optional<TemporaryFolder> weights;
+  fs::path folder;
+  if (!op) {
+    folder = before            ? fs::path(before->jobs[0].model)
+             : o.model.empty() ? shipped_model()
+                               : find_model(o.model);
+    if (!before) options.jobs = {generation(o, folder)};
+    if (random) {
+      weights.emplace();
+      write_random_checkpoint(folder, weights->path, o.dtype, 0);
+      folder = weights->path;
+    }
+    options.model = folder;
+  } else if (!before) {
+    options.jobs = operations(o);
+  }
+  if (!before) {
+    if (o.engines.empty())
+      options.engines = available_engines(op ? "op" : "generate");
+    else
+      options.engines = lab::parse_engines(o.engines);
+    for (const auto& spec : options.engines) command_of(spec, options.places);  // known?
+  }
+  const std::string out = !o.out.empty() ? o.out : !o.resume.empty() ? o.resume : default_name();
+  lab::Result result;
+  {
+    CatchInterrupt ctrl_c;
+    ProgressLine line;
+    result = lab::run(options, CatchInterrupt::flag(), std::ref(line), std::move(before));
+  }
+  lab::write_result(result, out);
+  print_out(summary(result));
+  print_out(fmt::format("{}\n", out));
+  ensure(result.plan.finished, "interrupted; `hearth lab run --resume ", out, "` goes on");
+  bool any = false;
+  for (const auto& e : result.engines)
+    any |= e.status == lab::EngineStatus::ok || e.status == lab::EngineStatus::partial;
+  ensure(any, "no engine could be measured; ", out, " says why");
+}
+
+}  // namespace
+
+void add_lab_run(CLI::App& lab) {
+  auto* command = lab.add_subcommand("run", "Measure engines on one job; keeps every sample");
+  auto o = std::make_shared<Options>();
+  command->add_option("--model", o->model, "A folder, or a name as on the Hub (default: tiny-phi)")
+      ->type_name("MODEL");
+  command->add_flag("--random-weights", o->random_weights,
+                    "Fill the shape of its config.json with random weights, the same for all");
+  command->add_option("--dtype", o->dtype, "Of random weights: f16, bf16 or f32")
+      ->capture_default_str()
+      ->type_name("D");
+  command
+      ->add_option("--engines", o->engines,
+                   "name[@program][:device[:key=value,...]],... (default: all that are here)")
+      ->type_name("LIST");
+  command->add_option("--job", o->job, "generate, prefill, batch or op")
+      ->check(CLI::IsMember({"generate", "prefill", "batch", "op"}))
+      ->capture_default_str()
+      ->type_name("JOB");
+  command->add_option("--prompt", o->prompt, "The text to continue")
+      ->capture_default_str()
+      ->type_name("TEXT");
+  command->add_option("--prompt-tokens", o->prompt_tokens, "Instead of a text: N random ids")
+      ->check(CLI::Range(1, 1 << 20))
+      ->type_name("N");
+  command->add_option("--tokens", o->tokens, "New tokens")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--batch", o->batch, "Rows at once (of the job batch: 8)")
+      ->check(CLI::Range(1, 4096));
+  command->add_option("--op", o->op, "matmul, matvec, conv2d, softmax, layer_norm, gelu, sum, sort")
+      ->check(CLI::IsMember(
+          {"matmul", "matvec", "conv2d", "softmax", "layer_norm", "gelu", "sum", "sort"}))
+      ->capture_default_str()
+      ->type_name("OP");
+  command->add_option("--shape", o->shapes, "Of the op, several with commas: 512x512x512,64x64x64")
+      ->capture_default_str()
+      ->type_name("S");
+  command->add_option("--op-dtype", o->dtypes, "Of the op: f32, f16, bf16, several with commas")
+      ->capture_default_str()
+      ->type_name("D");
+  command->add_option("--pairs", o->pairs, "Rounds in which every engine runs")
+      ->check(CLI::Range(1, 10000))
+      ->capture_default_str();
+  command
+      ->add_option("--target-ci", o->target_ci,
+                   "Go on until every interval is within this, e.g. 1%")
+      ->type_name("X%");
+  command->add_option("--seconds", o->seconds, "Samples of each engine, at least")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  command->add_flag("--aa", o->against_itself, "Every engine against itself too: the noise");
+  command->add_flag("--take-turns", o->take_turns, "Load one engine at a time");
+  command->add_option("--telemetry", o->telemetry, "How often to look: 100ms, 1s, off")
+      ->capture_default_str()
+      ->type_name("T");
+  command->add_option("--timeout", o->timeout, "Seconds that one execution may take")
+      ->check(CLI::Range(0.1, 86400.0))
+      ->capture_default_str();
+  command->add_flag("--no-limits", o->no_limits, "Do not measure the machine's limits");
+  command->add_option("--resume", o->resume, "Go on with an interrupted run")->type_name("F");
+  command->add_option("-o,--output", o->out, "The result (default: hearth-lab-TIME.json)")
+      ->type_name("F");
+  command->callback([o] {
+    try {
+      run(*o);
+    } catch (const std::invalid_argument& error) {
+      throw CLI::ValidationError(error.what());
+    }
+  });
+}
+
+}  // namespace hearth::cli

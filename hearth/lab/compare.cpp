@@ -1,0 +1,171 @@
+#include "hearth/lab/compare.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <map>
+
+#include "hearth/base/error.h"
+
+namespace hearth::lab {
+
+namespace {
+
+double units(const Repetition& r) { return double(r.calls) * std::max(1, r.new_tokens); }
+
+/// Mean time per unit of each round that was measured.
+std::map<int, double> times_of(const EngineResult& e, int job) {
+  std::map<int, std::pair<double, double>> sums;  // time, units
+  for (const Repetition& r : e.repetitions)
+    if (r.job == job && !r.warmup && !r.streamed) {
+      sums[r.round].first += r.total_s;
+      sums[r.round].second += units(r);
+    }
+  std::map<int, double> times;
+  for (const auto& [round, sum] : sums) times[round] = sum.first / sum.second;
+  return times;
+}
+
+/// What an engine made of a job: of the first repetition that was measured, or of what stands in
+/// its place.
+struct Output {
+  int prompt_tokens = -1, new_tokens = -1;
+  const std::vector<std::vector<int>>* ids = nullptr;
+  std::optional<double> checksum;
+};
+
+Output output_of(const EngineResult& e, int job) {
+  Output out;
+  for (const Repetition& r : e.repetitions) {
+    if (r.job != job) continue;
+    if (const auto it = r.own.find("checksum"); it != r.own.end()) out.checksum = it->second;
+    if (r.warmup) continue;
+    out.prompt_tokens = r.prompt_tokens;
+    out.new_tokens = r.new_tokens;
+    if (!out.ids && !r.ids.empty()) out.ids = &r.ids;
+  }
+  for (const Published& p : e.published)
+    if (p.job == job) out.prompt_tokens = p.prompt_tokens, out.new_tokens = p.new_tokens;
+  return out;
+}
+
+}  // namespace
+
+std::vector<double> log_ratios(const EngineResult& a, const EngineResult& b, int job) {
+  const auto of_a = times_of(a, job), of_b = times_of(b, job);
+  std::vector<double> logs;
+  for (const auto& [round, time] : of_a)
+    if (const auto it = of_b.find(round); it != of_b.end())
+      logs.push_back(std::log(it->second / time));
+  return logs;
+}
+
+std::optional<Divergence> first_divergence(const std::vector<std::vector<int>>& a,
+                                           const std::vector<std::vector<int>>& b) {
+  std::optional<Divergence> first;
+  for (size_t row = 0; row < std::min(a.size(), b.size()); ++row)
+    for (size_t i = 0; i < std::min(a[row].size(), b[row].size()); ++i)
+      if (a[row][i] != b[row][i]) {
+        if (!first || int(i) < first->index) first = Divergence{int(row), int(i)};
+        break;
+      }
+  return first;
+}
+
+Comparability comparability(const Result& result, const EngineResult& a, const EngineResult& b,
+                            int job) {
+  const Job& what = result.jobs.at(size_t(job));
+  Comparability gate;
+  const auto differ = [&](auto&&... parts) { gate.differences.push_back(concat(parts...)); };
+  const auto unknown = [&](auto&&... parts) { gate.unknown.push_back(concat(parts...)); };
+  const Output of_a = output_of(a, job), of_b = output_of(b, job);
+  if (of_a.new_tokens != of_b.new_tokens && of_a.new_tokens >= 0 && of_b.new_tokens >= 0)
+    differ("new tokens: ", of_a.new_tokens, " against ", of_b.new_tokens);
+  if (of_a.prompt_tokens != of_b.prompt_tokens && of_a.prompt_tokens >= 0 &&
+      of_b.prompt_tokens >= 0)
+    differ("prompt tokens: ", of_a.prompt_tokens, " against ", of_b.prompt_tokens);
+  if (what.kind == JobKind::op) {  // no weights, no sampling
+    if (!of_a.checksum || !of_b.checksum)
+      unknown("the operation's result");
+    else if (const double x = *of_a.checksum, y = *of_b.checksum;
+             !(std::abs(x - y) <= 0.01 * std::max(std::abs(x), std::abs(y))))
+      differ("the operation's result: mean absolute value ", fmt::format("{:.6g}", x), " against ",
+             fmt::format("{:.6g}", y));
+    return gate;
+  }
+  for (const EngineResult* e : {&a, &b}) {
+    if (e->dtype.empty()) unknown("dtype of ", e->label);
+    if (!e->bytes_per_weight.value) unknown("bytes per weight of ", e->label);
+    if (e->sampling == Sampling::unknown) unknown("sampling of ", e->label);
+    if (!e->same_prompt_ids.value)
+      unknown("prompt ids of ", e->label);
+    else if (!*e->same_prompt_ids.value)
+      unknown("prompt ids of ", e->label, ": it was given the text");
+  }
+  if (!a.dtype.empty() && !b.dtype.empty() && a.dtype != b.dtype)
+    differ("dtype: ", a.dtype, " against ", b.dtype);
+  if (const auto x = a.bytes_per_weight.value, y = b.bytes_per_weight.value;
+      x && y && std::abs(*x - *y) > 0.02 * std::max(*x, *y))
+    differ("bytes per weight: ", fmt::format("{:.3g} against {:.3g}", *x, *y));
+  if (a.sampling != b.sampling && a.sampling != Sampling::unknown &&
+      b.sampling != Sampling::unknown)
+    differ("sampling: ", to_string(a.sampling), " against ", to_string(b.sampling));
+  if (!of_a.ids || !of_b.ids) {
+    unknown("whether both made the same tokens");
+  } else if (const auto at = first_divergence(*of_a.ids, *of_b.ids)) {
+    const std::string where = concat("ids differ from new token ", at->index + 1, " on",
+                                     what.batch > 1 ? concat(" in row ", at->row + 1) : "");
+    if (at->index >= kSoonestByRounding || what.random_weights)
+      gate.notes.push_back(where);
+    else
+      differ(where, ", too early for rounding");
+  }
+  return gate;
+}
+
+Comparison compare(const Result& result, std::string_view a, std::string_view b, int job) {
+  const EngineResult *of_a = result.engine(a), *of_b = result.engine(b);
+  for (const auto& [label, engine] : {std::pair(a, of_a), std::pair(b, of_b)}) {
+    if (engine) continue;
+    std::string all;
+    for (const EngineResult& e : result.engines) all += concat(all.empty() ? "" : ", ", e.label);
+    check(false, "compare: there is no engine '", label, "' in the result; it has ", all);
+  }
+  check(job >= 0 && size_t(job) < result.jobs.size(), "compare: no job ", job, " of ",
+        result.jobs.size());
+  Comparison c{std::string(a), std::string(b), job, comparability(result, *of_a, *of_b, job), {}};
+  if (const auto logs = log_ratios(*of_a, *of_b, job); !logs.empty()) c.time = paired_ratio(logs);
+  return c;
+}
+
+std::string to_text(const Comparison& c, const Job& job) {
+  const std::string_view per = job.kind == JobKind::op        ? "per call"
+                               : job.kind == JobKind::prefill ? "per prompt"
+                                                              : "per new token";
+  if (!c.time) return fmt::format("{} and {}: no pairs were measured", c.a, c.b);
+  const PairedRatio& t = *c.time;
+  const bool slower = t.ratio < 1;
+  const std::string interval =
+      fmt::format("95 % interval {:.3f} to {:.3f}, {} pairs", slower ? 1 / t.high : t.low,
+                  slower ? 1 / t.low : t.high, t.pairs);
+  const double times = slower ? 1 / t.ratio : t.ratio;
+  if (!c.gate.comparable())
+    return fmt::format("{} took {:.3f} times the time of {} {} ({}); not comparable",
+                       slower ? c.a : c.b, times, slower ? c.b : c.a, per, interval);
+  switch (t.verdict) {
+    case Verdict::equivalent:
+      return fmt::format("{} and {} are equivalent {}: within {:.0f} % ({})", c.a, c.b, per,
+                         kMargin * 100, interval);
+    case Verdict::faster:
+    case Verdict::slower:
+      return fmt::format("{} is {:.3f} times {} than {} {} ({})", c.a, times, to_string(t.verdict),
+                         c.b, per, interval);
+    case Verdict::undecided: break;
+  }
+  return t.pairs < kFewestPairs
+             ? fmt::format("{} and {}: undecided; {} pairs, at least {} are needed", c.a, c.b,
+                           t.pairs, kFewestPairs)
+             : fmt::format("{} and {}: undecided {} ({})", c.a, c.b, per, interval);
+}
+
+}  // namespace hearth::lab

@@ -1,0 +1,111 @@
+// An engine of the lab: any program that speaks the protocol of docs/engines.md, as a child.
+#pragma once
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hearth/lab/child_process.h"
+#include "hearth/lab/result.h"
+
+namespace hearth::lab {
+
+/// `name[@program][:device[:key=value,...]]`, as the user writes it.
+struct EngineSpec {
+  std::string text;  // as written
+  std::string name;
+  std::string program;  // empty: the one that ships, or the Python that has it
+  std::string device;   // empty: the engine's own choice
+  std::map<std::string, std::string> options;
+};
+
+/// Throws std::invalid_argument with what is wrong.
+EngineSpec parse_engine(std::string_view text);
+/// "hearth,torch:cpu:dtype=f32,threads=2,mlx": a comma that is followed by key=value goes on with
+/// the same engine.
+std::vector<EngineSpec> parse_engines(std::string_view text);
+
+/// An engine that ships.
+struct KnownEngine {
+  std::string_view name;
+  std::string_view runs;     // "generate", "op", or both
+  std::string_view install;  // the command that brings it
+};
+std::span<const KnownEngine> known_engines();
+
+/// Where programs are found.
+struct EnginePlaces {
+  std::filesystem::path hearth;    // the program
+  std::filesystem::path adapters;  // the folder of the Python adapters
+  std::string python;              // the interpreter that has the packages
+};
+/// The words of the command that starts the engine. Throws std::invalid_argument for a name that is
+/// not known and has no program.
+std::vector<std::string> command_of(const EngineSpec& spec, const EnginePlaces& places);
+
+struct Timeouts {
+  double hello_s = 120, load_s = 900, run_s = 600, close_s = 3;
+};
+
+/// What `hello` answers.
+struct EngineHello {
+  std::string name, version, device;
+  std::vector<std::string> devices;
+};
+/// What `load` answers.
+struct EngineLoad {
+  std::string dtype;
+  Reading<double> bytes_per_weight;
+  Reading<int64_t> weights_bytes;
+  Reading<int> threads;
+  Reading<bool> same_prompt_ids;
+  Sampling sampling = Sampling::unknown;
+  std::vector<std::string> notes;
+};
+
+/// Every call throws EngineFault when the engine breaks the protocol, dies or hangs (it is then
+/// gone), EngineRefusal when it says that it cannot (it lives on), Interrupted when asked to stop.
+struct EngineRefusal : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+class Engine {
+ public:
+  Engine(const EngineSpec& spec, const EnginePlaces& places, const Timeouts& timeouts = {},
+         const std::atomic<bool>* interrupted = nullptr);
+
+  EngineHello hello();
+  EngineLoad load(const std::filesystem::path& model);
+  /// Does the job `calls` times; times are of this process's clock, from `origin`.
+  Repetition run(const Job& job, bool streamed, int calls, Clock::time_point origin);
+  /// The mean of the absolute values of the last operation's result.
+  double checksum();
+  /// What it counts itself: tensors, their peak, the driver's total.
+  Memory memory(std::string_view moment);
+  void clear_cache();
+  /// Ends it; never throws.
+  void bye() noexcept;
+
+  void pause() { child_.pause(); }
+  void resume() { child_.resume(); }
+  pid_t pid() const { return child_.pid(); }
+
+ private:
+  struct Reply;
+  using OnToken = std::function<void(const nlohmann::json& ids, Clock::time_point arrived)>;
+  Reply ask(nlohmann::json request, double timeout_s, const OnToken& on_token = {});
+  template <class Read>
+  auto understand(Read&& read);  // an answer of other types than it should be is a fault
+
+  EngineSpec spec_;
+  Timeouts timeouts_;
+  ChildProcess child_;
+  int last_ = 0;  // number of the last request
+};
+
+}  // namespace hearth::lab

@@ -1,0 +1,84 @@
+"""ONNX Runtime GenAI; its own builder exports the model to a temporary folder."""
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import protocol
+from protocol import Refusal
+
+PROVIDERS = {"cpu": "cpu", "cuda": "cuda"}
+
+
+class OnnxRuntime(protocol.Engine):
+    options = ("dtype", "threads")
+
+    def hello(self, device, options):
+        import onnxruntime_genai as genai
+
+        self.genai, self.options_given = genai, options
+        devices = ["cpu"] + (["cuda"] if genai.is_cuda_available() else [])
+        self.device = device or devices[-1]
+        if self.device not in devices:
+            raise Refusal(f"onnxruntime-genai has no device {device} here; it has {', '.join(devices)}")
+        version = importlib.metadata.version("onnxruntime-genai")
+        return {"name": "onnxruntime", "version": f"genai {version}", "device": self.device, "devices": devices}
+
+    def load(self, model):
+        # Its CPU kernels are f32 ones; the checkpoint's dtype is for GPUs.
+        wanted = "f32" if self.device == "cpu" else protocol.dtype_of(protocol.read_config(model), None)
+        dtype = self.options_given.get("dtype", wanted)
+        if dtype not in ("f32", "f16"):
+            raise Refusal(f"dtype {dtype} is not one of f16, f32")
+        self.folder = tempfile.TemporaryDirectory()
+        out = self.folder.name
+        builder = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-m", model, "-o", out]
+        builder += ["-p", "fp32" if dtype == "f32" else "fp16", "-e", PROVIDERS[self.device], "-c", out]
+        done = subprocess.run(builder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise Refusal("the model builder failed: " + done.stderr.strip().splitlines()[-1])
+        path = os.path.join(out, "genai_config.json")
+        with open(path) as file:
+            config = json.load(file)
+        config["model"]["eos_token_id"] = []  # none: all tokens are made
+        if "threads" in self.options_given:
+            session = config["model"]["decoder"]["session_options"]
+            session["intra_op_num_threads"] = int(self.options_given["threads"])
+        with open(path, "w") as file:
+            json.dump(config, file)
+        self.context = config["model"]["context_length"]
+        self.model = self.genai.Model(out)
+        weights = sum(os.path.getsize(os.path.join(out, f)) for f in os.listdir(out) if f.endswith(".onnx.data"))
+        threads = int(self.options_given.get("threads") or len(os.sched_getaffinity(0)))
+        return {
+            "dtype": dtype,
+            "weights_bytes": weights,
+            "parameters": weights // (4 if dtype == "f32" else 2),
+            "threads": threads,
+            "sampling": "greedy",
+            "takes_ids": True,
+        }
+
+    def generate(self, prompts, new_tokens, emit, text):
+        length = len(prompts[0])
+        if length + new_tokens > self.context:
+            raise Refusal(f"{length} tokens and {new_tokens} new ones exceed the context of {self.context}")
+        params = self.genai.GeneratorParams(self.model)
+        params.set_search_options(max_length=length + new_tokens, do_sample=False, batch_size=len(prompts))
+        generator = self.genai.Generator(self.model, params)
+        generator.append_tokens(prompts if len(prompts) > 1 else prompts[0])
+        rows = [[] for _ in prompts]
+        for _ in range(new_tokens):
+            generator.generate_next_token()
+            step = [int(i) for i in generator.get_next_tokens()]
+            for row, token in zip(rows, step):
+                row.append(token)
+            if emit:
+                emit(step)
+        return {"ids": rows, "prompt_tokens": length}
+
+
+if __name__ == "__main__":
+    protocol.serve(OnnxRuntime())

@@ -1,0 +1,144 @@
+"""PyTorch: transformers' generate(), eager or compiled with a static cache; and operations."""
+import protocol
+from protocol import Refusal
+
+
+class Torch(protocol.Engine):
+    options = ("dtype", "threads", "compile", "attention")
+
+    def hello(self, device, options):
+        import torch
+
+        self.torch, self.options_given = torch, options
+        devices = ["cpu"]
+        devices += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        devices += ["mps"] if torch.backends.mps.is_available() else []
+        self.device = device or ("cuda" if torch.cuda.is_available() else devices[-1])
+        if self.device not in devices and f"{self.device}:0" not in devices:
+            raise Refusal(f"torch {torch.__version__} has no device {self.device} here; it has {', '.join(devices)}")
+        self.gpu = torch.cuda if self.device.startswith("cuda") else torch.mps if self.device == "mps" else None
+        if "threads" in options:
+            torch.set_num_threads(int(options["threads"]))
+        version = torch.__version__
+        try:
+            import transformers
+
+            version += f", transformers {transformers.__version__}"
+        except ImportError:
+            pass  # operations need it not; load says so
+        return {"name": "torch", "version": version, "device": self.device, "devices": devices}
+
+    def load(self, model):
+        import transformers
+
+        torch, options = self.torch, self.options_given
+        transformers.utils.logging.set_verbosity_error()
+        dtype = protocol.dtype_of(protocol.read_config(model), options.get("dtype"))
+        self.model = transformers.AutoModelForCausalLM.from_pretrained(
+            model,
+            dtype={"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}[dtype],
+            attn_implementation=options.get("attention", "sdpa"),
+            local_files_only=True,
+        ).to(self.device)
+        self.model.eval()
+        config = self.model.generation_config
+        config.eos_token_id = None  # every engine makes all the tokens
+        config.pad_token_id = 0
+        notes = [f"attention: {self.model.config._attn_implementation}; generate() of transformers"]
+        if options.get("compile", "0") != "0":
+            config.cache_implementation = "static"
+            self.model.forward = torch.compile(self.model.forward, mode="reduce-overhead", fullgraph=True)
+            notes.append("torch.compile, mode reduce-overhead, static cache")
+        weights = list(self.model.parameters())
+        return {
+            "dtype": dtype,
+            "weights_bytes": sum(p.numel() * p.element_size() for p in weights),
+            "parameters": sum(p.numel() for p in weights),
+            "threads": torch.get_num_threads(),
+            "sampling": "greedy",
+            "takes_ids": True,
+            "notes": notes,
+        }
+
+    def generate(self, prompts, new_tokens, emit, text):
+        torch = self.torch
+        ids = torch.tensor(prompts, device=self.device)
+
+        class Stream:
+            seen = False
+
+            def put(self, value):
+                if self.seen:  # the first is the prompt
+                    emit(value.flatten().tolist())
+                self.seen = True
+
+            def end(self):
+                pass
+
+        with torch.inference_mode():
+            out = self.model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=new_tokens,
+                do_sample=False,
+                streamer=Stream() if emit else None,
+            )
+            return {"ids": out[:, ids.shape[1] :].tolist(), "prompt_tokens": ids.shape[1]}
+
+    def op(self, name, dtype, shape, calls):
+        torch = self.torch
+        kind = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}[dtype]
+        key = (name, dtype, tuple(shape))
+        if getattr(self, "prepared", None) != key:
+            self.args = [
+                torch.from_numpy(protocol.values(s, seed)).to(kind).to(self.device)
+                for seed, s in enumerate(protocol.operands(name, shape))
+            ]
+            if name == "conv2d":  # to NCHW and OIHW, the memory stays
+                self.args = [a.permute(0, 3, 1, 2) for a in self.args]
+            self.prepared = key
+        f = torch.nn.functional
+        run = {
+            "matmul": torch.matmul,
+            "matvec": torch.mv,
+            "conv2d": f.conv2d,
+            "softmax": lambda x: torch.softmax(x, -1),
+            "layer_norm": lambda x: f.layer_norm(x, x.shape[-1:]),
+            "gelu": lambda x: f.gelu(x, approximate="tanh"),
+            "sum": torch.sum,
+            "sort": lambda x: torch.sort(x)[0],
+        }[name]
+        with torch.inference_mode():
+            for _ in range(calls):
+                out = run(*self.args)
+            if self.gpu:
+                self.gpu.synchronize()
+        self.out = out
+        return {}
+
+    def checksum(self):
+        return float(self.out.float().abs().mean())
+
+    def memory(self):
+        if self.device.startswith("cuda"):
+            free, total = self.torch.cuda.mem_get_info()
+            return {
+                "tensors_bytes": self.torch.cuda.memory_allocated(),
+                "tensors_peak_bytes": self.torch.cuda.max_memory_allocated(),
+                "driver_bytes": self.torch.cuda.memory_reserved(),
+                "device_used_bytes": total - free,
+            }
+        if self.device == "mps":
+            return {
+                "tensors_bytes": self.torch.mps.current_allocated_memory(),
+                "driver_bytes": self.torch.mps.driver_allocated_memory(),
+            }
+        return {}  # torch does not count the host's tensors
+
+    def clear_cache(self):
+        if self.gpu:
+            self.gpu.empty_cache()
+
+
+if __name__ == "__main__":
+    protocol.serve(Torch())

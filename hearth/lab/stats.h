@@ -1,0 +1,60 @@
+// The statistics of the lab: pairs of log ratios, an interval, a verdict; and drift.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace hearth::lab {
+
+enum class Verdict : uint8_t { equivalent, faster, slower, undecided };
+std::string_view to_string(Verdict verdict);
+
+/// How A's time stands to B's, from pairs: a ratio above 1 says that A is that many times faster.
+struct PairedRatio {
+  int pairs = 0;
+  double ratio = 1, low = 1, high = 1;  // the geometric mean and its 95 % interval
+  double spread = 0;                    // standard deviation of the log ratios
+  Verdict verdict = Verdict::undecided;
+};
+
+/// Fewer pairs than this decide nothing, whatever they show.
+constexpr int kFewestPairs = 6;
+/// Within this of 1, two engines are equivalent.
+constexpr double kMargin = 0.02;
+
+/// log_ratios[i] = ln(time of B / time of A) in pair i. Equivalent if the whole interval lies
+/// within the margin; else faster or slower if it excludes 1; else undecided. Throws
+/// std::invalid_argument when there are none, or one is not finite.
+PairedRatio paired_ratio(std::span<const double> log_ratios, double margin = kMargin);
+
+/// The value that Student's t with `degrees` of freedom stays below with probability p.
+double t_quantile(double p, int degrees);
+
+double mean(std::span<const double> values);
+double median(std::span<const double> values);
+double stddev(std::span<const double> values);  // n - 1; 0 for fewer than two
+/// The p-th part of the values lies below: p in 0 to 1, linear between neighbours.
+double percentile(std::span<const double> values, double p);
+
+/// Do the values, in their order, still go up or down? Kendall's test over the last six, at about
+/// 5 %. Fewer than six: yes.
+bool drifting(std::span<const double> values);
+
+/// Simulated comparisons: how often the verdict is right. Seeded: always the same.
+struct Simulation {
+  int runs = 1000, pairs = 12;
+  double true_ratio = 1;  // of B's time to A's
+  double noise = 0.02;    // standard deviation of each time, relative
+  double drift = 0.0015;  // that each execution is slower than the last
+  double outliers = 0;    // share of executions that are slower by 5 to 50 %
+  uint64_t seed = 1;
+};
+struct SimulationResult {
+  double verdicts = 0;  // share of runs that said faster or slower
+  double right = 0;     // share that said the one that is true
+  double covered = 0;   // share of intervals that hold the true ratio
+};
+SimulationResult simulate(const Simulation& simulation);
+
+}  // namespace hearth::lab

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""An engine of tests: it counts up from the prompt's last id, and breaks the protocol as its option fault says."""
+import json
+import os
+import subprocess
+import sys
+import time
+
+options, device = {}, "cpu"
+
+
+def send(request, **answer):
+    sys.stdout.write(json.dumps({"id": request["id"], **answer}) + "\n")
+    sys.stdout.flush()
+
+
+def fail(request, fault):
+    """What goes wrong when the run begins; True if it was answered."""
+    if fault == "hang":
+        time.sleep(600)
+    if fault == "hang_with_child":
+        child = subprocess.Popen(["sleep", "600"])
+        with open(options["note"], "w") as note:
+            note.write(str(child.pid))
+        time.sleep(600)
+    if fault == "crash":
+        sys.stderr.write("first line\nout of luck\n")
+        sys.exit(3)
+    if fault == "signal":
+        os.kill(os.getpid(), 11)
+    if fault == "garbage":
+        print("Loading weights: 100%", flush=True)
+    if fault == "other_json":
+        print("[1, 2]", flush=True)
+    if fault == "other_request":
+        send({"id": request["id"] + 1}, done={})
+    if fault == "flood_of_tokens":
+        while True:
+            send(request, token=[1])
+    if fault == "flood_in_a_line":
+        while True:
+            sys.stdout.write("x" * 65536)
+    if fault == "flood_of_errors":
+        for _ in range(2000):
+            sys.stderr.write("warning " * 200 + "\n")
+        sys.stderr.flush()
+    if fault == "closes_output":
+        os.close(1)
+        time.sleep(600)
+    if fault == "refuse":
+        send(request, error="no\nroom\x1b[31m")
+        return True
+    if fault == "ids_of_text":
+        send(request, done={"ids": [["a"]]})
+        return True
+    if fault == "ids_negative":
+        send(request, done={"ids": [[-1]]})
+        return True
+    if fault == "more_ids":
+        send(request, done={"ids": [[1] * 1000]})
+        return True
+    if fault == "counts_are_text":
+        send(request, done={"prompt_tokens": "many"})
+        return True
+    return False
+
+
+runs = 0
+
+
+def run(request):
+    global runs
+    runs += 1
+    fault = options.get("fault") if runs > int(options.get("after", 0)) else None
+    if fail(request, fault):
+        return
+    time.sleep(float(options.get("sleep", 0)))
+    if request["kind"] == "op":
+        return send(request, done={})
+    new = request["new_tokens"] - (fault == "early")
+    shift = runs if fault == "other_ids" else int(options.get("shift", 0))
+    rows = [[row[-1] + 1 + i + shift for i in range(new)] for row in request["prompts"]]
+    for i in range(new if request["stream"] else 0):
+        send(request, token=[row[i] + (fault == "streams_other_ids") for row in rows])
+    send(request, done={"ids": rows, "prompt_tokens": len(request["prompts"][0]), "own": {"x": 1.5, "y": "text"}})
+
+
+for line in sys.stdin:
+    request = json.loads(line)
+    what = request["do"]
+    if what == "bye":
+        break
+    if what == "hello":
+        options, device = request["options"], request["device"]
+        if options.get("fault") == "hello":
+            send(request, error="not installed")
+        else:
+            send(request, done={"name": "fake", "version": "1", "device": device, "devices": ["cpu"]})
+    elif what == "load":
+        if options.get("fault") == "load":
+            send(request, error="no such model")
+        else:
+            send(request, done={"dtype": options.get("dtype", "f32"), "weights_bytes": 400, "parameters": 100,
+                                "threads": 1, "sampling": "greedy", "takes_ids": True, "notes": ["a fake"]})
+    elif what == "run":
+        run(request)
+    elif what == "check":
+        send(request, done={"checksum": float(options.get("checksum", 1))})
+    elif what == "memory":
+        send(request, done={"tensors_bytes": 400})
+    else:
+        send(request, done={})
