@@ -38,27 +38,27 @@ double seconds_since(Clock::time_point from) {
 }
 
 /// Adds what was sampled to what there is; a channel that is new, or gone, has nulls elsewhere.
-void append(Timeline& to, const Trace& trace) {
+void append(Timeline& to, const Timeline& more) {
   const size_t before = to.time_s.size();
-  for (const Column& column : trace.columns) {
+  for (const Channel& channel : more.channels) {
     auto it = std::ranges::find_if(to.channels, [&](const Channel& c) {
-      return c.name == column.field.name && c.source == column.source;
+      return c.name == channel.name && c.source == channel.source;
     });
-    if (it == to.channels.end())
-      it = to.channels.insert(it, Channel{column.field.name, column.field.unit, column.source, "",
-                                          std::vector<std::optional<double>>(before)});
+    if (it == to.channels.end()) {
+      it = to.channels.insert(it, channel);
+      it->values.clear();
+    }
     it->values.resize(before);
-    it->values.insert(it->values.end(), column.values.begin(), column.values.end());
-    if (!column.reason.empty()) it->reason = column.reason;
+    it->values.insert(it->values.end(), channel.values.begin(), channel.values.end());
+    if (!channel.reason.empty()) it->reason = channel.reason;
   }
-  to.time_s.insert(to.time_s.end(), trace.time_s.begin(), trace.time_s.end());
+  to.time_s.insert(to.time_s.end(), more.time_s.begin(), more.time_s.end());
   for (Channel& c : to.channels) {
-    const bool whole = c.values.size() == to.time_s.size() &&
-                       std::ranges::all_of(c.values, [](const auto& v) { return v.has_value(); });
     c.values.resize(to.time_s.size());
+    const bool whole = std::ranges::all_of(c.values, [](const auto& v) { return v.has_value(); });
     if ((!whole || c.values.empty()) && c.reason.empty()) c.reason = "not sampled all the time";
   }
-  to.sampler_cpu_s = to.sampler_cpu_s.value.value_or(0) + trace.sampler_cpu_s;
+  to.sampler_cpu_s = to.sampler_cpu_s.value.value_or(0) + more.sampler_cpu_s.value.value_or(0);
 }
 
 /// One engine of the run: its process, as long as it lives, and its results.
