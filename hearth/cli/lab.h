@@ -9,6 +9,9 @@ namespace hearth::cli {
 void add_lab_run(CLI::App& lab);
 void add_lab_compare(CLI::App& lab);
 void add_lab_engines(CLI::App& lab);
+void add_lab_selftest(CLI::App& lab);
+void add_lab_export(CLI::App& lab);
+void add_lab_import(CLI::App& lab);
 void add_lab_engine(CLI::App& lab);
 void add_lab_telemetry(CLI::App& lab);
 

@@ -22,7 +22,7 @@ struct Options {
   std::string op = "matmul", shapes = "512x2560x2560", dtypes = "f32";
   std::string telemetry = "100ms", target_ci, out, resume;
   int tokens = 200, prompt_tokens = 0, batch = 0, pairs = 12;
-  double seconds = 5, timeout = 600;
+  double seconds = 5, warmup = 10, timeout = 600;
   bool random_weights = false, against_itself = false, take_turns = false, no_limits = false;
 };
 
@@ -159,6 +159,7 @@ void run(const Options& o) {
   options.pairs = o.pairs;
   options.against_itself = o.against_itself;
   options.least_seconds = o.seconds;
+  options.warmup_s = o.warmup;
   options.telemetry_period_s = period(o.telemetry);
   options.take_turns = o.take_turns;
   options.limits = !o.no_limits;
@@ -270,6 +271,9 @@ void add_lab_run(CLI::App& lab) {
                    "Go on until every interval is within this, e.g. 1%")
       ->type_name("X%");
   command->add_option("--seconds", o->seconds, "Samples of each engine, at least")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  command->add_option("--warmup", o->warmup, "Seconds to wait for steady times, at most")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
   command->add_flag("--aa", o->against_itself, "Every engine against itself too: the noise");

@@ -121,7 +121,8 @@ void read(const json& from, T& to, const Path& at) {
       }
     });
     if (found == from.size()) return;
-    for (const auto& [key, value] : from.items()) {
+    for (const auto& item : from.items()) {
+      const std::string& key = item.key();
       bool known = false;
       to.fields([&](const char* name, auto&) { known |= key == name; });
       ensure(known, at.text(), ": the key ", in_quotes(key), " is not known");

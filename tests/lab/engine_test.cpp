@@ -46,7 +46,7 @@ TEST(EngineSpec, SaysWhatIsWrong) {
       {"torch@", "no program"},    {"torch:", "no device"}, {"torch:cpu:x=1,x=2", "twice"},
       {"torch:cpu:=1", "not key="}};
   for (const auto& [text, says] : cases)
-    EXPECT_THAT(error_of<std::invalid_argument>([&] { parse_engine(text); }),
+    EXPECT_THAT(error_of<std::invalid_argument>([text = text] { parse_engine(text); }),
                 AllOf(HasSubstr(says), HasSubstr("engine '")))
         << text;
   EXPECT_THAT(error_of<std::invalid_argument>([&] { command_of(parse_engine("trch"), {}); }),

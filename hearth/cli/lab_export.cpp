@@ -1,0 +1,78 @@
+// hearth lab export and import: results for other programs, and theirs for the lab.
+#include <fmt/format.h>
+
+#include "hearth/cli/lab.h"
+#include "hearth/cli/model_options.h"
+#include "hearth/io/output_file.h"
+#include "hearth/lab/tables.h"
+
+namespace hearth::cli {
+
+namespace {
+
+struct ExportOptions {
+  std::string file, format = "csv", table, out;
+};
+
+void put(const std::string& text, const std::string& out) {
+  if (out.empty()) return print_out(text);
+  OutputFile file(out);
+  file.write(std::string_view(text));
+  file.commit();
+}
+
+void write(const ExportOptions& o) {
+  const lab::Result result = lab::read_result(o.file);
+  if (o.format == "md") return put(lab::markdown(result), o.out);
+  const auto tables = lab::tables_of(result);
+  if (o.format == "sqlite") {
+    if (o.out.empty()) throw CLI::ValidationError("-o: a sqlite file needs a name");
+    return lab::write_sqlite(tables, o.out);
+  }
+  std::string text, all;
+  for (const lab::Table& table : tables) {
+    all += (all.empty() ? "" : ", ") + table.name;
+    if (o.format == "jsonl" && (o.table.empty() || o.table == table.name))
+      text += lab::to_jsonl(table);
+    if (o.format == "csv" && table.name == (o.table.empty() ? "repetitions" : o.table))
+      text = lab::to_csv(table);
+  }
+  if (text.empty() && !o.table.empty())
+    throw CLI::ValidationError(
+        fmt::format("--table: there is no '{}', or it is empty; there are {}", o.table, all));
+  put(text, o.out);
+}
+
+}  // namespace
+
+void add_lab_export(CLI::App& lab) {
+  auto* command = lab.add_subcommand("export", "Write a result for other programs");
+  auto o = std::make_shared<ExportOptions>();
+  command->add_option("result", o->file, "What `hearth lab run` wrote")->required()->type_name("F");
+  command->add_option("-f,--format", o->format, "csv, jsonl, md or sqlite")
+      ->check(CLI::IsMember({"csv", "jsonl", "md", "sqlite"}))
+      ->capture_default_str()
+      ->type_name("FORMAT");
+  command
+      ->add_option("--table", o->table,
+                   "One table (csv: repetitions; jsonl: all): tokens, telemetry, memory, ...")
+      ->type_name("NAME");
+  command->add_option("-o,--output", o->out, "A file (default: standard output)")->type_name("F");
+  command->callback([o] { write(*o); });
+}
+
+void add_lab_import(CLI::App& lab) {
+  auto* command = lab.add_subcommand("import", "Read what llama-bench wrote (-o json or jsonl)");
+  auto file = std::make_shared<std::string>(), out = std::make_shared<std::string>();
+  command->add_option("file", *file, "Its output, or - for standard input")
+      ->required()
+      ->type_name("F");
+  command->add_option("-o,--output", *out, "The result to write")->required()->type_name("F");
+  command->callback([file, out] {
+    const auto result = lab::import_llama_bench(read_text(*file), *file);
+    lab::write_result(result, *out);
+    print_out(summary(result));
+  });
+}
+
+}  // namespace hearth::cli

@@ -1,0 +1,106 @@
+// hearth lab selftest: are the verdicts right as often as they claim? By simulation, and on this
+// machine.
+#include <fmt/format.h>
+
+#include "hearth/cli/lab.h"
+#include "hearth/cli/model_options.h"
+#include "hearth/lab/compare.h"
+#include "hearth/lab/runner.h"
+
+namespace hearth::cli {
+
+namespace {
+
+constexpr int kMostVerdicts = 3;  // of 20: at 5 % each, more come in 1.6 % of selftests
+
+struct Options {
+  int runs = 1000, real = 20;
+};
+
+/// One line; whether it is as it should be.
+bool say(const std::string& what, double share, double least, double most) {
+  const bool good = share >= least && share <= most;
+  const std::string wanted = most >= 1 ? fmt::format("at least {:.0f} %", 100 * least)
+                                       : fmt::format("{:.0f} to {:.0f} %", 100 * least, 100 * most);
+  print_out(fmt::format("{:4} {:62} {:5.1f} %  wanted {}\n", good ? "ok" : "BAD", what, 100 * share,
+                        wanted));
+  return good;
+}
+
+bool simulated(int runs) {
+  lab::Simulation s;
+  s.runs = runs;
+  const auto same = lab::simulate(s);
+  bool good =
+      say("A against A, 12 pairs, 2 % noise, drift: called different", same.verdicts, 0.02, 0.07);
+  good &= say("  its interval holds the truth", same.covered, 0.93, 0.97);
+  s.true_ratio = 1.03;
+  const auto slower = lab::simulate(s);
+  good &= say("3 % slower: found", slower.right, 0.85, 1);
+  good &= say("  its interval holds the truth", slower.covered, 0.93, 0.97);
+  s.outliers = 0.05;
+  print_out(fmt::format("     3 % slower, 5 % of runs 5 to 50 % too slow: found {:15.1f} %\n",
+                        100 * lab::simulate(s).right));
+  s.true_ratio = 1;
+  print_out(fmt::format("     A against A, the same outliers: called different {:15.1f} %\n",
+                        100 * lab::simulate(s).verdicts));
+  return good;
+}
+
+/// hearth against itself: both loaded once, then the whole comparison again and again.
+bool measured(int times) {
+  lab::RunOptions options;
+  options.places = engine_places();
+  options.made_by = "hearth " HEARTH_VERSION;
+  options.engines = lab::parse_engines("hearth:cpu,hearth:cpu");
+  options.model = shipped_model();
+  options.least_seconds = 0.5;
+  options.warmup_s = 1;
+  options.telemetry_period_s = 0;
+  options.limits = false;
+  lab::Job job;
+  job.model = options.model.string();
+  job.prompt = "Once upon a time";
+  job.prompt_ids = llm::Tokenizer::load(options.model).encode(job.prompt);
+  job.prompt_tokens = int(job.prompt_ids.size());
+  job.new_tokens = 50;
+  options.jobs.assign(size_t(times), job);
+  CatchInterrupt ctrl_c;
+  const lab::Result result = lab::run(options, CatchInterrupt::flag());
+  ensure(result.plan.finished, "interrupted");
+  int verdicts = 0, equivalent = 0;
+  for (int i = 0; i < times; ++i) {
+    const auto c = lab::compare(result, result.engines[0].label, result.engines[1].label, i);
+    ensure(c.time.has_value(), "hearth against itself gave no pairs: ",
+           result.engines[0].faults.empty() ? "" : result.engines[0].faults[0]);
+    verdicts += c.time->verdict == lab::Verdict::faster || c.time->verdict == lab::Verdict::slower;
+    equivalent += c.time->verdict == lab::Verdict::equivalent;
+  }
+  const int most = (times * kMostVerdicts + 19) / 20;
+  print_out(
+      fmt::format("{:4} hearth against itself on this machine, {} times: {} verdicts, {} "
+                  "equivalent, {} undecided; at most {} verdicts wanted\n",
+                  verdicts <= most ? "ok" : "BAD", times, verdicts, equivalent,
+                  times - verdicts - equivalent, most));
+  return verdicts <= most;
+}
+
+}  // namespace
+
+void add_lab_selftest(CLI::App& lab) {
+  auto* command = lab.add_subcommand("selftest", "Check how often the lab's verdicts are right");
+  auto o = std::make_shared<Options>();
+  command->add_option("--runs", o->runs, "Simulated comparisons of each kind")
+      ->check(CLI::Range(100, 1000000))
+      ->capture_default_str();
+  command->add_option("--real", o->real, "Comparisons of hearth with itself, here; 0: none")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  command->callback([o] {
+    bool good = simulated(o->runs);
+    if (o->real > 0) good &= measured(o->real);
+    ensure(good, "the selftest failed");
+  });
+}
+
+}  // namespace hearth::cli

@@ -1,0 +1,76 @@
+// Tables to a SQLite file.
+#include <sqlite3.h>
+
+#include <memory>
+
+#include "hearth/base/error.h"
+#include "hearth/lab/tables.h"
+
+namespace hearth::lab {
+
+namespace {
+
+/// A database being written: every call is checked, and names the file.
+class Database {
+ public:
+  explicit Database(const std::filesystem::path& path) : name_(path.string()) {
+    checked(sqlite3_open(name_.c_str(), &db_));
+  }
+  ~Database() { sqlite3_close(db_); }
+  Database(const Database&) = delete;
+
+  void checked(int code) {
+    ensure(code == SQLITE_OK || code == SQLITE_DONE || code == SQLITE_ROW, name_,
+           ": cannot be written: ", sqlite3_errmsg(db_));
+  }
+  void run(const std::string& sql) {
+    checked(sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr));
+  }
+  void insert(const Table& table) {
+    std::string columns, marks;
+    for (const std::string& column : table.columns) {
+      columns += concat(columns.empty() ? "" : ", ", column);
+      marks += marks.empty() ? "?" : ", ?";
+    }
+    run(concat("create table ", table.name, " (", columns, ")"));
+    sqlite3_stmt* row = nullptr;
+    checked(sqlite3_prepare_v2(db_,
+                               concat("insert into ", table.name, " values (", marks, ")").c_str(),
+                               -1, &row, nullptr));
+    const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> owner(row, sqlite3_finalize);
+    for (const auto& cells : table.rows) {
+      for (int i = 0; i < int(cells.size()); ++i) checked(bind(row, i + 1, cells[size_t(i)]));
+      checked(sqlite3_step(row));
+      checked(sqlite3_reset(row));
+    }
+  }
+
+ private:
+  static int bind(sqlite3_stmt* row, int at, const Cell& cell) {
+    if (const auto* n = std::get_if<int64_t>(&cell)) return sqlite3_bind_int64(row, at, *n);
+    if (const auto* x = std::get_if<double>(&cell)) return sqlite3_bind_double(row, at, *x);
+    if (const auto* s = std::get_if<std::string>(&cell))
+      return sqlite3_bind_text(row, at, s->data(), int(s->size()), SQLITE_TRANSIENT);
+    return sqlite3_bind_null(row, at);
+  }
+  std::string name_;
+  sqlite3* db_ = nullptr;
+};
+
+}  // namespace
+
+void write_sqlite(const std::vector<Table>& tables, const std::filesystem::path& path) {
+  std::error_code none;
+  ensure(!std::filesystem::exists(path, none), path.string(), ": is there already");
+  try {
+    Database db(path);
+    db.run("begin");
+    for (const Table& table : tables) db.insert(table);
+    db.run("commit");
+  } catch (...) {
+    std::filesystem::remove(path, none);
+    throw;
+  }
+}
+
+}  // namespace hearth::lab

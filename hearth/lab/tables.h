@@ -1,0 +1,40 @@
+// A result as tables of plain values, for other programs: csv, jsonl, sqlite; and what others
+// wrote, as a result.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "hearth/lab/result.h"
+
+namespace hearth::lab {
+
+/// null, a whole number, a number, a text
+using Cell = std::variant<std::monostate, int64_t, double, std::string>;
+
+struct Table {
+  std::string name;
+  std::vector<std::string> columns;
+  std::vector<std::vector<Cell>> rows;
+};
+
+/// environment, ceilings, jobs, engines, repetitions, tokens (of the streamed and their times, and
+/// of all others that have ids), published, memory, telemetry: every sample, numbers in full.
+std::vector<Table> tables_of(const Result& result);
+
+/// RFC 4180, a line of names first; null is empty.
+std::string to_csv(const Table& table);
+/// An object a line; `table` names the table.
+std::string to_jsonl(const Table& table);
+/// For people: each job's engines with mean and standard deviation, rates, memory.
+std::string markdown(const Result& result);
+/// Writes all tables to a new file. Throws std::runtime_error if that fails; nothing is left then.
+void write_sqlite(const std::vector<Table>& tables, const std::filesystem::path& path);
+
+/// What llama-bench wrote with -o json or jsonl: its samples as repetitions, in sequence. Throws
+/// std::runtime_error, naming file and field.
+Result import_llama_bench(std::string_view text, std::string_view name);
+
+}  // namespace hearth::lab

@@ -1,0 +1,231 @@
+// hearth lab as a user runs it: hearth itself, engines of tests, and the peers that are here.
+#include "hearth/lab/compare.h"
+#include "tests/cli/cli.h"
+#include "tests/lab/fakes.h"
+#include "tests/lab/schema.h"
+
+namespace hearth::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+/// `hearth lab run` made short, and the result it wrote.
+struct Ran : Finished {
+  TempFolder folder;
+  std::string file = folder / "r.json";
+  explicit Ran(const Words& options) : Finished{} {
+    Words args = {"lab", "run", "--no-limits", "-o", file};
+    args.insert(args.end(), options.begin(), options.end());
+    const std::pair<const char*, const char*> shorter[] = {{"--pairs", "6"},
+                                                           {"--seconds", "0"},
+                                                           {"--warmup", "0"},
+                                                           {"--telemetry", "off"},
+                                                           {"--tokens", "6"}};
+    for (const auto& [option, value] : shorter)
+      if (std::find(options.begin(), options.end(), option) == options.end())
+        args.insert(args.end(), {option, value});
+    Finished::operator=(run_hearth(args));
+  }
+  lab::Result result() const { return lab::read_result(file); }
+};
+
+TEST(Lab, HearthAgainstItself) {
+  const Ran ran({"--engines", "hearth:cpu,hearth:cpu:threads=1,dtype=f32"});
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_THAT(ran.out,
+              AllOf(HasSubstr("not comparable"), HasSubstr("not the same: dtype: f16 against f32"),
+                    HasSubstr(ran.file)));
+  const auto result = ran.result();
+  ASSERT_EQ(result.engines.size(), 2);
+  EXPECT_EQ(result.engines[0].dtype, "f16");
+  EXPECT_EQ(result.engines[0].bytes_per_weight.value, 2);
+  EXPECT_EQ(result.engines[1].threads.value, 1);
+  EXPECT_EQ(result.engines[0].repetitions[0].ids[0].size(), 6);
+  EXPECT_EQ(result_violation(to_json(result)), "");
+  // What hearth generates without the lab.
+  const auto alone = json_of({"generate", "--max-tokens", "6", "--ignore-eos"});
+  EXPECT_EQ(alone["ids"], nlohmann::json(result.engines[0].repetitions[0].ids[0]));
+}
+
+TEST(Lab, PrefillBatchAndOperations) {
+  const Ran prefill({"--engines", "hearth:cpu", "--job", "prefill", "--prompt-tokens", "100"});
+  ASSERT_EQ(prefill.exit_code, 0) << prefill.err;
+  EXPECT_EQ(prefill.result().engines[0].repetitions[0].new_tokens, 1);
+  EXPECT_EQ(prefill.result().jobs[0].prompt_ids.size(), 100);
+
+  const Ran batch({"--engines", "hearth:cpu", "--job", "batch", "--batch", "3"});
+  ASSERT_EQ(batch.exit_code, 0) << batch.err;
+  const auto rows = batch.result().engines[0].repetitions[0].ids;
+  ASSERT_EQ(rows.size(), 3);
+  EXPECT_NE(rows[0], rows[1]);
+  const Ran one({"--engines", "hearth:cpu"});
+  EXPECT_EQ(one.result().engines[0].repetitions[0].ids[0], rows[0]);
+
+  const Ran op({"--engines", "hearth:cpu", "--job", "op", "--op", "softmax", "--shape", "8x64,4x16",
+                "--op-dtype", "f32,f16"});
+  ASSERT_EQ(op.exit_code, 0) << op.err;
+  EXPECT_EQ(op.result().jobs.size(), 4);
+  for (const auto& rep : op.result().engines[0].repetitions)
+    if (rep.own.contains("checksum")) {
+      EXPECT_NEAR(rep.own.at("checksum"), rep.job < 2 ? 1 / 64. : 1 / 16., 1e-4);
+    }
+}
+
+TEST(Lab, RandomWeightsAreTheSameForAll) {
+  const Ran ran({"--engines", "hearth:cpu,hearth:cpu:threads=1", "--random-weights"});
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  const auto result = ran.result();
+  EXPECT_TRUE(result.jobs[0].random_weights);
+  EXPECT_EQ(result.engines[0].repetitions[0].ids, result.engines[1].repetitions[0].ids);
+  EXPECT_NE(result.engines[0].repetitions[0].ids,
+            Ran({"--engines", "hearth:cpu"}).result().engines[0].repetitions[0].ids);
+}
+
+TEST(Lab, BadInputIsNamed) {
+  const std::pair<Words, const char*> cases[] = {
+      {{"--engines", "trch"}, "engine 'trch' is not known"},
+      {{"--engines", "hearth:"}, "no device after ':'"},
+      {{"--engines", "hearth:cpu:=1"}, "is not key=value"},
+      {{"--engines", "hearth", "--model", "/no/such"}, "/no/such"},
+      {{"--engines", "hearth", "--job", "op", "--shape", "axb"}, "--shape: 'a'"},
+      {{"--engines", "hearth", "--telemetry", "often"}, "--telemetry: 'often'"},
+      {{"--engines", "hearth", "--target-ci", "lots"}, "--target-ci: 'lots'"},
+      {{"--engines", "hearth", "--prompt", ""}, "--prompt"},
+      {{"--resume", "/no/such.json"}, "/no/such.json"}};
+  for (const auto& [options, says] : cases) {
+    const Ran ran(options);
+    EXPECT_NE(ran.exit_code, 0);
+    EXPECT_THAT(ran.err, HasSubstr(says));
+    EXPECT_FALSE(std::filesystem::exists(ran.file));
+  }
+}
+
+TEST(Lab, NothingMeasuredIsAFailure) {
+  const Ran ran({"--engines", "hearth:cpu:speed=9"});
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_THAT(ran.out, HasSubstr("no option speed; there are dtype, threads"));
+  EXPECT_EQ(ran.result().engines[0].status, lab::EngineStatus::unavailable);
+}
+
+/// A result of two engines, B's time `ratio` times A's.
+lab::Result two(double ratio, int rounds = 12) {
+  lab::Result r;
+  lab::Job job;
+  job.new_tokens = 4;
+  r.jobs = {job};
+  r.plan.order = "ABBA";
+  for (int i = 0; i < 2; ++i) {
+    lab::EngineResult e;
+    e.label = i ? "b" : "a";
+    e.dtype = "f32";
+    e.bytes_per_weight = 4;
+    e.sampling = lab::Sampling::greedy;
+    e.same_prompt_ids = true;
+    for (int k = 0; k < rounds; ++k) {
+      lab::Repetition x;
+      x.round = k;
+      x.total_s = (i ? ratio : 1) * (1 + 0.001 * (k % 3));
+      x.new_tokens = 4;
+      x.ids = {{1, 2, 3, 4}};
+      e.repetitions.push_back(x);
+    }
+    r.engines.push_back(e);
+  }
+  return r;
+}
+
+struct Compared : Finished {
+  TempFolder folder;
+  Compared(const lab::Result& result, Words more) : Finished{} {
+    lab::write_result(result, folder / "r.json");
+    Words args = {"lab", "compare", folder / "r.json"};
+    args.insert(args.end(), more.begin(), more.end());
+    Finished::operator=(run_hearth(args));
+  }
+};
+
+TEST(Lab, CompareGivesAVerdictAndAnExitCode) {
+  EXPECT_EQ(
+      Compared(two(1.1), {}).out,
+      "a is 1.100 times faster than b per new token (95 % interval 1.100 to 1.100, 12 pairs)\n");
+  EXPECT_THAT(Compared(two(1.1), {"b", "a"}).out, HasSubstr("b is 1.100 times slower than a"));
+  EXPECT_THAT(Compared(two(1.01), {}).out, HasSubstr("a and b are equivalent"));
+  EXPECT_THAT(Compared(two(2, 5), {}).out, HasSubstr("undecided; 5 pairs, at least 6"));
+  EXPECT_EQ(Compared(two(1.1), {"--fail-if-slower", "3%"}).exit_code, 0);
+  EXPECT_EQ(Compared(two(0.98), {"--fail-if-slower", "3%"}).exit_code, 0);
+  const Compared slower(two(0.9), {"--fail-if-slower", "3%"});
+  EXPECT_EQ(slower.exit_code, 1);
+  EXPECT_THAT(slower.err, HasSubstr("a is 11.1 % slower than b, more than 3.0 %"));
+  EXPECT_EQ(Compared(two(1.1, 3), {"--fail-if-slower", "3%"}).exit_code, 1);
+}
+
+TEST(Lab, CompareWithholdsTheVerdictWhereTheWorkDiffers) {
+  auto r = two(1.5);
+  r.engines[1].dtype = "f16";
+  r.engines[1].repetitions[0].ids = {{1, 2, 9, 4}};
+  const Compared c(r, {"--fail-if-slower", "3%"});
+  EXPECT_EQ(c.exit_code, 1);
+  EXPECT_THAT(c.out, AllOf(HasSubstr("not comparable"), HasSubstr("dtype: f32 against f16"),
+                           HasSubstr("ids differ from new token 3 on")));
+  EXPECT_THAT(c.out, ::testing::Not(HasSubstr("faster")));
+  const auto json = nlohmann::json::parse(Compared(r, {"--json"}).out);
+  EXPECT_TRUE(json[0]["verdict"].is_null());
+  EXPECT_EQ(json[0]["comparable"], false);
+  EXPECT_THAT(Compared(two(1), {"a", "c"}).err, HasSubstr("there is no engine 'c'"));
+}
+
+TEST(Lab, SelftestOfTheStatisticsPasses) {
+  const auto ran = run_hearth({"lab", "selftest", "--real", "0"});
+  EXPECT_EQ(ran.exit_code, 0) << ran.out;
+  EXPECT_THAT(ran.out, ::testing::Not(HasSubstr("BAD")));
+}
+
+TEST(Lab, ExportsAndImports) {
+  TempFolder folder;
+  const std::string result = folder / "r.json",
+                    bench = source_path("tests/lab/data/llama_bench.json");
+  ASSERT_EQ(run_hearth({"lab", "import", bench, "-o", result}).exit_code, 0);
+  const auto csv = run_hearth({"lab", "export", result});
+  EXPECT_EQ(std::count(csv.out.begin(), csv.out.end(), '\n'), 6);
+  EXPECT_THAT(run_hearth({"lab", "export", result, "-f", "md"}).out, HasSubstr("| llama.cpp:CPU"));
+  EXPECT_EQ(run_hearth({"lab", "export", result, "-f", "sqlite", "-o", folder / "r.db"}).exit_code,
+            0);
+  EXPECT_TRUE(std::filesystem::exists(folder / "r.db"));
+  EXPECT_THAT(run_hearth({"lab", "export", result, "--table", "x"}).err,
+              HasSubstr("there is no 'x'"));
+  EXPECT_THAT(run_hearth({"lab", "compare", result}).err, HasSubstr("only one engine"));
+  EXPECT_EQ(run_hearth({"lab", "import", result, "-o", folder / "x.json"}).exit_code, 1);
+}
+
+TEST(Lab, EveryEngineIsListed) {
+  const auto listed = nlohmann::json::parse(run_hearth({"lab", "engines", "--json"}).out);
+  ASSERT_EQ(listed.size(), lab::known_engines().size());
+  for (const auto& engine : listed) {
+    EXPECT_EQ(engine["available"].get<bool>(), engine["reason"].is_null()) << engine;
+    EXPECT_EQ(engine["available"].get<bool>(), engine["install"].is_null()) << engine;
+  }
+  EXPECT_EQ(listed[0]["name"], "hearth");
+  EXPECT_TRUE(listed[0]["available"].get<bool>());
+}
+
+class Peers : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Peers, MakeHearthsTokens) {
+  const std::string peer = GetParam();
+  const Ran ran({"--engines", "hearth:cpu:dtype=f32," + peer + ":cpu:dtype=f32", "--tokens", "16",
+                 "--pairs", "1"});
+  const auto result = ran.result();
+  if (result.engines[1].status == lab::EngineStatus::unavailable)
+    GTEST_SKIP() << peer << ": " << result.engines[1].faults[0];
+  ASSERT_EQ(result.engines[1].status, lab::EngineStatus::ok) << ran.out;
+  EXPECT_TRUE(lab::comparability(result, result.engines[0], result.engines[1], 0).comparable())
+      << ran.out;
+  for (const auto& rep : result.engines[1].repetitions)
+    EXPECT_EQ(rep.ids, result.engines[0].repetitions[0].ids);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Peers, ::testing::Values("torch", "mlx", "llama.cpp"));
+
+}  // namespace
+}  // namespace hearth::testing
