@@ -33,7 +33,8 @@ double parse_share(const std::string& text, std::string_view option);
 /// Who, how long, how fast, and how the first compares to the others.
 std::string summary(const lab::Result& result);
 
-/// While it lives, Ctrl-C sets a flag instead of ending the program.
+/// While it lives, Ctrl-C (and SIGTERM) sets a flag instead of ending the program; a second one
+/// ends it.
 class CatchInterrupt {
  public:
   CatchInterrupt();

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 std::atomic<bool> interrupted{false};
-struct sigaction before_us;
+struct sigaction before_int, before_term;
 
 extern "C" void on_interrupt(int) { interrupted = true; }
 
@@ -28,9 +28,13 @@ CatchInterrupt::CatchInterrupt() {
   struct sigaction action {};
   action.sa_handler = on_interrupt;
   action.sa_flags = int(SA_RESETHAND);  // the second Ctrl-C ends it
-  sigaction(SIGINT, &action, &before_us);
+  sigaction(SIGINT, &action, &before_int);
+  sigaction(SIGTERM, &action, &before_term);
 }
-CatchInterrupt::~CatchInterrupt() { sigaction(SIGINT, &before_us, nullptr); }
+CatchInterrupt::~CatchInterrupt() {
+  sigaction(SIGINT, &before_int, nullptr);
+  sigaction(SIGTERM, &before_term, nullptr);
+}
 const std::atomic<bool>& CatchInterrupt::flag() { return interrupted; }
 
 lab::EnginePlaces engine_places() {

@@ -1,6 +1,7 @@
 // hearth lab engine: hearth as an engine of the lab. It speaks the protocol of docs/engines.md.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <deque>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -86,7 +87,9 @@ class HearthEngine {
     }
     if (what == "check") {
       ensure(result_.has_value(), "nothing was computed yet");
-      return {{"checksum", mean(abs(astype(*result_, float32))).item<double>()}};
+      const auto checksum = mean(abs(astype(*result_, float32))).item<double>();
+      ensure(std::isfinite(checksum), "the result is not finite");
+      return {{"checksum", checksum}};
     }
     if (what == "memory") return memory();
     if (what == "clear_cache") return clear_cache(), json::object();

@@ -30,6 +30,11 @@ struct Ran : Finished {
   lab::Result result() const { return lab::read_result(file); }
 };
 
+std::string binary() {
+  const char* named = std::getenv("HEARTH_BINARY");
+  return named ? named : HEARTH_BINARY;
+}
+
 TEST(Lab, HearthAgainstItself) {
   const Ran ran({"--engines", "hearth:cpu,hearth:cpu:threads=1,dtype=f32"});
   ASSERT_EQ(ran.exit_code, 0) << ran.err;
@@ -209,6 +214,54 @@ TEST(Lab, EveryEngineIsListed) {
   EXPECT_TRUE(listed[0]["available"].get<bool>());
 }
 
+TEST(Lab, CtrlCKeepsWhatWasMeasured) {
+  HEARTH_PYTHON_OR_SKIP();
+  TempFolder folder;
+  const std::string file = folder / "r.json";
+  const Finished stopped =
+      run({"timeout",     "-s",        "INT",
+           "2",           binary(),    "lab",
+           "run",         "--engines", fake("sleep=0.05").text + "," + fake("sleep=0.04").text,
+           "--pairs",     "30",        "--seconds",
+           "0",           "--warmup",  "0",
+           "--no-limits", "--tokens",  "6",
+           "--telemetry", "off",       "-o",
+           file});
+  EXPECT_EQ(stopped.exit_code, 124);  // timeout's own; hearth's was 1
+  EXPECT_THAT(stopped.err, HasSubstr("interrupted; `hearth lab run --resume " + file));
+  const size_t before = lab::read_result(file).engines[0].repetitions.size();
+  EXPECT_GT(before, 4);
+  EXPECT_FALSE(lab::read_result(file).plan.finished);
+  const Finished resumed =
+      run_hearth({"lab", "run", "--no-limits", "--warmup", "0", "--resume", file});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  const auto result = lab::read_result(file);
+  EXPECT_TRUE(result.plan.finished);
+  EXPECT_EQ(lab::log_ratios(result.engines[0], result.engines[1], 0).size(), 30);
+  EXPECT_THAT(run_hearth({"lab", "run", "--resume", file}).err, HasSubstr("this run is finished"));
+}
+
+TEST(Lab, AServerIsAnEngine) {
+  HEARTH_PYTHON_OR_SKIP();
+  TempFolder folder;
+  const std::string script = source_path("tests/lab/fake_server.py");
+  // The server ends with the shell; the run is between.
+  const Finished ran =
+      run({"sh", "-c",
+           "python3 \"$1\" \"$2\" & server=$!; trap 'kill $server' EXIT; "
+           "for i in $(seq 200); do [ -s \"$2\" ] && break; sleep 0.05; done; "
+           "\"$3\" lab run --engines \"openai:http://127.0.0.1:$(cat \"$2\")/v1\" --pairs 6 "
+           "--seconds 0 --warmup 0 --no-limits --tokens 6 --telemetry off -o \"$4\"",
+           "sh", script, folder / "port", binary(), folder / "r.json"});
+  ASSERT_EQ(ran.exit_code, 0) << ran.out << ran.err;
+  const auto& e = lab::read_result(folder / "r.json").engines[0];
+  EXPECT_EQ(e.status, lab::EngineStatus::ok);
+  EXPECT_THAT(e.version, HasSubstr("a-model"));
+  EXPECT_EQ(e.same_prompt_ids.value, false);
+  EXPECT_EQ(e.repetitions[1].token_s.size(), 6);
+  EXPECT_EQ(e.repetitions[0].prompt_tokens, 4);
+}
+
 class Peers : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Peers, MakeHearthsTokens) {
@@ -225,7 +278,7 @@ TEST_P(Peers, MakeHearthsTokens) {
     EXPECT_EQ(rep.ids, result.engines[0].repetitions[0].ids);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Peers, ::testing::Values("torch", "mlx", "llama.cpp"));
+INSTANTIATE_TEST_SUITE_P(All, Peers, ::testing::Values("torch", "mlx", "llama.cpp", "onnxruntime"));
 
 }  // namespace
 }  // namespace hearth::testing

@@ -47,6 +47,8 @@ def fail(request, fault):
     if fault == "closes_output":
         os.close(1)
         time.sleep(600)
+    if fault == "leak":
+        leaked.append(bytearray(os.urandom(1) * (20 << 20)))
     if fault == "refuse":
         send(request, error="no\nroom\x1b[31m")
         return True
@@ -66,6 +68,7 @@ def fail(request, fault):
 
 
 runs = 0
+leaked = []
 
 
 def run(request):
@@ -105,7 +108,10 @@ for line in sys.stdin:
     elif what == "run":
         run(request)
     elif what == "check":
-        send(request, done={"checksum": float(options.get("checksum", 1))})
+        if options.get("fault") == "infinite":
+            send(request, error="the result is inf")
+        else:
+            send(request, done={"checksum": float(options.get("checksum", 1))})
     elif what == "memory":
         send(request, done={"tensors_bytes": 400})
     else:

@@ -124,6 +124,12 @@ TEST_F(LabRun, OtherIdsAreNotComparable) {
   EXPECT_THAT(to_text(c, r.jobs[0]), ::testing::Not(HasSubstr("faster")));
 }
 
+TEST_F(LabRun, GrowthOfMemoryIsNoted) {
+  const Result r = run(options({fake("fault=leak"), fake()}), kGoOn);
+  EXPECT_THAT(r.engines[0].notes, Contains(HasSubstr("its memory grew from")));
+  EXPECT_THAT(r.engines[1].notes, ElementsAre("a fake"));
+}
+
 TEST_F(LabRun, ShortJobsFillTheTime) {
   auto o = options({fake("sleep=0.005"), fake("sleep=0.03")});
   o.least_seconds = 0.6;
@@ -191,7 +197,7 @@ TEST_F(LabRun, GoesOnUntilTheIntervalIsNarrow) {
 }
 
 TEST_F(LabRun, OperationsAreCalledOftenAndChecked) {
-  auto o = options({fake("sleep=0.001"), fake("checksum=1.5")});
+  auto o = options({fake("sleep=0.001"), fake("checksum=1.5"), fake("fault=infinite")});
   Job job;
   job.kind = JobKind::op;
   job.op = "sum";
@@ -207,6 +213,9 @@ TEST_F(LabRun, OperationsAreCalledOftenAndChecked) {
   EXPECT_GT(r.engines[0].repetitions.back().calls, 1);
   EXPECT_THAT(comparability(r, r.engines[0], r.engines[1], 1).differences,
               ElementsAre("the operation's result: mean absolute value 1 against 1.5"));
+  EXPECT_THAT(r.engines[2].notes, Contains("job 0: its result was not checked: the result is inf"));
+  EXPECT_THAT(comparability(r, r.engines[0], r.engines[2], 1).unknown,
+              ElementsAre("the operation's result"));
 }
 
 TEST_F(LabRun, TelemetryStandsBesideTheRepetitions) {

@@ -33,9 +33,10 @@ class OnnxRuntime(protocol.Engine):
         if dtype not in ("f32", "f16"):
             raise Refusal(f"dtype {dtype} is not one of f16, f32")
         self.folder = tempfile.TemporaryDirectory()
-        out = self.folder.name
-        builder = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-m", model, "-o", out]
-        builder += ["-p", "fp32" if dtype == "f32" else "fp16", "-e", PROVIDERS[self.device], "-c", out]
+        out, source = (os.path.join(self.folder.name, name) for name in ("out", "source"))
+        copy_for_builder(model, source)
+        builder = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-m", source, "-o", out]
+        builder += ["-p", "fp32" if dtype == "f32" else "fp16", "-e", PROVIDERS[self.device], "-c", self.folder.name]
         done = subprocess.run(builder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             raise Refusal("the model builder failed: " + done.stderr.strip().splitlines()[-1])
@@ -78,6 +79,18 @@ class OnnxRuntime(protocol.Engine):
             if emit:
                 emit(step)
         return {"ids": rows, "prompt_tokens": length}
+
+
+def copy_for_builder(model, to):
+    """Its builder takes the norms' eps from rms_norm_eps only, else 1e-6, whatever layer_norm_eps says."""
+    config = protocol.read_config(model)
+    config.setdefault("rms_norm_eps", config.get("layer_norm_eps", 1e-5))
+    os.mkdir(to)
+    for name in os.listdir(model):
+        if name != "config.json":
+            os.symlink(os.path.abspath(os.path.join(model, name)), os.path.join(to, name))
+    with open(os.path.join(to, "config.json"), "w") as file:
+        json.dump(config, file)
 
 
 if __name__ == "__main__":

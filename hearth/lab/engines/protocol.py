@@ -1,5 +1,6 @@
 """The protocol of docs/engines.md, for engines in Python: subclass Engine, call serve()."""
 import json
+import math
 import os
 import sys
 
@@ -109,7 +110,10 @@ def serve(engine):
             emit = (lambda ids: send(request, token=ids)) if request["stream"] else None
             return engine.generate(request["prompts"], request["new_tokens"], emit, request.get("text"))
         if what == "check":
-            return {"checksum": engine.checksum()}
+            checksum = engine.checksum()
+            if not math.isfinite(checksum):
+                raise Refusal(f"the result is {checksum}")
+            return {"checksum": checksum}
         if what == "memory":
             return engine.memory()
         if what == "clear_cache":
