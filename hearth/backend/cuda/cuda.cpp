@@ -1,5 +1,6 @@
 #include "hearth/backend/cuda/cuda.h"
 
+#include "hearth/backend/cuda/tasks.h"
 #include "hearth/backend/plugin.h"
 
 namespace hearth::cuda {
@@ -58,7 +59,8 @@ cudaStream_t new_stream(int card) {
 CudaQueue::CudaQueue(Stream stream)
     : card_(cuda::card(stream.device.index)),
       stream_(new_stream(stream.device.index)),
-      memory_(stream.device.index, stream_) {}
+      memory_(stream.device.index, stream_),
+      tasks_(std::make_unique<Tasks>()) {}
 
 CudaQueue::~CudaQueue() {
   close();
@@ -69,6 +71,11 @@ CudaQueue::~CudaQueue() {
     for (const Buffer& b : buffers) memory_.release(b);
   for (cudaEvent_t e : idle_events_) cudaEventDestroy(e);
   cudaStreamDestroy(stream_);
+}
+
+cudaStream_t CudaQueue::stream() {
+  if (!tasks_->empty()) tasks_->start(*this, stream_);
+  return stream_;
 }
 
 cudaEvent_t CudaQueue::new_event() {
@@ -98,10 +105,11 @@ void CudaQueue::execute(Batch& batch) {
         if (const auto& s = x.node().storage; s->owner != &memory_) held.push_back(s);
       run(w, *this);
     }
+    const cudaStream_t started = stream();
     std::lock_guard lock(running_mutex_);
     while (!running_.empty() && cudaEventQuery(running_.front().end) == cudaSuccess) retire_front();
     const cudaEvent_t end = new_event();
-    check_cuda(cudaEventRecord(end, stream_), "event");
+    check_cuda(cudaEventRecord(end, started), "event");
     running_.push_back({end, batch.done, std::move(held)});
   } catch (...) {  // of the device, not of one operation: whoever waits gets it
     std::lock_guard lock(running_mutex_);
@@ -179,6 +187,7 @@ std::unique_ptr<Program> CudaQueue::program(std::vector<Work> work) {
   cudaGraph_t graph = nullptr;
   try {
     for (Work& w : work) w.kernel(*w.op, {w.in, w.out}, *this);
+    stream();  // starts the last tasks
   } catch (...) {
     cudaStreamEndCapture(stream_, &graph);
     if (graph) cudaGraphDestroy(graph);

@@ -44,6 +44,8 @@ class Memory : public Allocator {
 /// Of all queues of a card.
 DeviceMemory memory_of(int card);
 
+class Tasks;
+
 /// Work in the order of a CUDA stream. Its thread only starts kernels.
 class CudaQueue : public BatchQueue {
  public:
@@ -53,7 +55,10 @@ class CudaQueue : public BatchQueue {
   bool done(const EventState& event) override;
   std::unique_ptr<Program> program(std::vector<Work> work) override;
 
-  cudaStream_t stream() const { return stream_; }
+  /// Comes after all that waits in tasks().
+  cudaStream_t stream();
+  /// Work that is started together with what follows.
+  Tasks& tasks() { return *tasks_; }
   const Card& card() const { return card_; }
   /// The address of an array's first element for kernels of this queue.
   template <class T>
@@ -88,6 +93,7 @@ class CudaQueue : public BatchQueue {
   const Card& card_;
   cudaStream_t stream_;
   Memory memory_;
+  std::unique_ptr<Tasks> tasks_;
   std::vector<Buffer> scratch_, counters_;  // the last one is in use, those before may be
   std::mutex running_mutex_;
   std::deque<Running> running_;  // in the order of the stream

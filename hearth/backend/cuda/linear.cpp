@@ -1,6 +1,6 @@
 // Layers: the streaming kernel for the few rows of decoding, matrix products for more.
 #include "hearth/backend/cuda/gemm.h"
-#include "hearth/backend/cuda/stream_linear.h"
+#include "hearth/backend/cuda/tasks.h"
 
 namespace hearth::cuda {
 
@@ -9,54 +9,42 @@ namespace {
 bool row_major(const array& a) { return row_contiguous(a.shape(), a.node().strides); }
 int rows_of(const array& x) { return x.shape(-1) ? int(x.size() / size_t(x.shape(-1))) : 0; }
 
-// May the weight be read before the kernels on their way are done? Yes, if none of them writes it.
-bool constant(const array& weight) {
-  const Event& e = weight.node().event;
-  return !e || e->done.load(std::memory_order_acquire);
-}
-
 // Reads a primitive's inputs in order, by `address(array)`.
 template <class Address>
-StreamLinear stream_job(const fast::Linear& op, std::span<const array> in, Address address) {
-  StreamLinear job;
-  job.dtype = in[0].dtype(), job.m = rows_of(in[0]);
-  job.x[0] = address(in[0]), job.k[0] = in[0].shape(-1);
+LinearTask linear_task(const fast::Linear& op, std::span<const array> in, Address address) {
+  LinearTask task = {};
+  task.terms = 1, task.parts = int8_t(op.parts.size());
+  task.x[0] = address(in[0]), task.k[0] = in[0].shape(-1);
   if (op.norm) {
-    job.norm = true, job.rms = op.norm->rms, job.eps = op.norm->eps;
-    if (op.norm->scaled) job.norm_weight = address(in[1]);
-    if (op.norm->shifted) job.norm_bias = address(in[1 + op.norm->scaled]);
+    task.norm = true, task.rms = op.norm->rms, task.eps = op.norm->eps;
+    if (op.norm->scaled) task.norm_weight = address(in[1]);
+    if (op.norm->shifted) task.norm_bias = address(in[1 + op.norm->scaled]);
   }
-  job.parts = int(op.parts.size());
-  job.constant_weights = true;
   size_t next = op.first_part();
-  for (int i = 0; i < job.parts; ++i) {
-    StreamLinear::Part& part = job.part[i];
+  for (int i = 0; i < task.parts; ++i) {
+    LinearTask::Part& part = task.part[i];
     const array& weight = in[next++];
-    job.constant_weights = job.constant_weights && constant(weight);
     part.weight[0] = address(weight), part.rows = weight.shape(0);
     part.activation = op.parts[size_t(i)].activation;
     if (op.parts[size_t(i)].bias) part.bias[0] = address(in[next++]);
   }
-  if (op.residual) job.residual = address(in.back());
-  return job;
+  if (op.residual) task.residual = address(in.back());
+  return task;
 }
 template <class Address>
-StreamLinear stream_job(const fast::LinearSum& op, std::span<const array> in, Address address) {
-  StreamLinear job;
-  job.dtype = in[0].dtype(), job.m = rows_of(in[0]);
-  job.terms = int(op.biases.size());
-  job.constant_weights = true;
+LinearTask linear_task(const fast::LinearSum& op, std::span<const array> in, Address address) {
+  LinearTask task = {};
+  task.terms = int8_t(op.biases.size()), task.parts = 1;
   size_t next = 0;
-  for (int t = 0; t < job.terms; ++t) {
-    job.x[t] = address(in[next]), job.k[t] = in[next].shape(-1);
+  for (int t = 0; t < task.terms; ++t) {
+    task.x[t] = address(in[next]), task.k[t] = in[next].shape(-1);
     const array& weight = in[next + 1];
-    job.constant_weights = job.constant_weights && constant(weight);
-    job.part[0].weight[t] = address(weight), job.part[0].rows = weight.shape(0);
+    task.part[0].weight[t] = address(weight), task.part[0].rows = weight.shape(0);
     next += 2;
-    if (op.biases[size_t(t)]) job.part[0].bias[t] = address(in[next++]);
+    if (op.biases[size_t(t)]) task.part[0].bias[t] = address(in[next++]);
   }
-  if (op.residual) job.residual = address(in.back());
-  return job;
+  if (op.residual) task.residual = address(in.back());
+  return task;
 }
 
 // Before anything has an address: what offsets say of alignment, since memory is aligned.
@@ -65,14 +53,30 @@ const void* offset_address(const array& a) {
 }
 bool streams(const Primitive& op, std::span<const array> in) {
   const Card& c = card(0);
+  LinearTask task;
   if (op.id == primitive_id::Linear) {
     const auto& linear = static_cast<const fast::Linear&>(op);
-    return linear.parts.size() <= StreamLinear::kMaxParts &&
-           stream_fits(stream_job(linear, in, offset_address), c);
+    if (linear.parts.size() > LinearTask::kMaxParts) return false;
+    task = linear_task(linear, in, offset_address);
+  } else {
+    const auto& sum = static_cast<const fast::LinearSum&>(op);
+    if (sum.biases.size() > LinearTask::kMaxTerms) return false;
+    task = linear_task(sum, in, offset_address);
   }
-  const auto& sum = static_cast<const fast::LinearSum&>(op);
-  return sum.biases.size() <= StreamLinear::kMaxTerms &&
-         stream_fits(stream_job(sum, in, offset_address), c);
+  return complete(task, in[0].dtype(), rows_of(in[0]), c);
+}
+
+// Adds the operation to the queue's tasks; false when the weights' addresses are odd.
+template <class Op>
+bool stream(const Op& op, const Args& args, CudaQueue& queue) {
+  const auto address = [&](const array& a) { return queue.ptr<void>(a); };
+  LinearTask task = linear_task(op, args.in, address);
+  for (int i = 0; i < task.parts; ++i) task.part[i].y = address(args.out[size_t(i)]);
+  const Dtype dtype = args.in[0].dtype();
+  const int m = rows_of(args.in[0]);
+  if (!complete(task, dtype, m, queue.card())) return false;
+  queue.tasks().add(queue, task, dtype, m, args);
+  return true;
 }
 
 }  // namespace
@@ -87,11 +91,7 @@ bool linear_fits(const Primitive& op, std::span<const array> in) {
 
 void linear(const fast::Linear& op, const Args& args, CudaQueue& queue) {
   const auto address = [&](const array& a) { return queue.ptr<void>(a); };
-  if (streams(op, args.in)) {
-    StreamLinear job = stream_job(op, args.in, address);
-    for (int i = 0; i < job.parts; ++i) job.part[i].y = address(args.out[size_t(i)]);
-    if (stream_fits(job, queue.card())) return stream_linear(job, queue);
-  }
+  if (streams(op, args.in) && stream(op, args, queue)) return;
   const array& x = args.in[0];
   const int64_t k = x.shape(-1);
   size_t next = 1;
@@ -116,11 +116,7 @@ void linear(const fast::Linear& op, const Args& args, CudaQueue& queue) {
 }
 
 void linear_sum(const fast::LinearSum& op, const Args& args, CudaQueue& queue) {
-  const auto address = [&](const array& a) { return queue.ptr<void>(a); };
-  StreamLinear job = stream_job(op, args.in, address);
-  job.part[0].y = address(args.out[0]);
-  ensure(stream_fits(job, queue.card()), "linear_sum: weights at an odd address");
-  stream_linear(job, queue);
+  ensure(stream(op, args, queue), "linear_sum: weights at an odd address");
 }
 
 }  // namespace hearth::cuda

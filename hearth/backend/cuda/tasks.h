@@ -1,0 +1,104 @@
+// The work of a decode step that one kernel does: its blocks stay, go from task to task, and fetch
+// the weights of the next task while they wait for each other, so that the memory never rests.
+#pragma once
+#include <span>
+
+#include "hearth/backend/cuda/cuda.h"
+
+namespace hearth::cuda {
+
+/// y = activation(sum over terms of x_t W_t^T + b_t) + residual, for a few rows of x. Either one
+/// term and several parts (outputs of one x), or several terms and one part.
+struct LinearTask {
+  static constexpr int kMaxParts = 4, kMaxTerms = 2;
+  struct Part {
+    const void* weight[kMaxTerms];  // (rows, k of the term)
+    const void* bias[kMaxTerms];    // (rows), or null
+    void* y;                        // (m, rows)
+    int rows;
+    fast::Activation activation;
+  };
+  Part part[kMaxParts];
+  const void* x[kMaxTerms];  // (m, k)
+  int k[kMaxTerms];
+  const void* residual;  // (m, rows) of part 0, or null
+  // The norm that x goes through first; of one term.
+  const void* norm_weight;  // (k), or null
+  const void* norm_bias;    // (k), or null
+  float eps;
+  bool norm, rms;
+  int8_t parts, terms;
+  int rows, per_row;  // of all parts; chunks of a row, of all terms
+};
+
+/// Attention of one new row to a cache, into which the row is written.
+struct AttentionTask {
+  const void *q, *k, *v;                          // (B, 1, H, D), (B, 1, Hkv, D)
+  void *cache_k, *cache_v;                        // (B, Hkv, capacity, D)
+  void* y;                                        // (B, 1, H, D)
+  const int* offsets;                             // (B): rows in the cache
+  const float* freqs;                             // (dims / 2), or null
+  float* parts;                                   // (B, H, splits, D + 2)
+  unsigned* finished;                             // (B, H) counters, zero before and after
+  int64_t q_stride[2], k_stride[2], v_stride[2];  // of B and heads; D is contiguous
+  int B, H, Hkv, D, capacity, splits;
+  int rope_dims;
+  float rope_scale, scale;
+  int team;  // threads that share a head's keys
+  bool traditional;
+};
+
+struct Task {
+  enum Kind { linear_task, attention_task } kind;
+  union {
+    LinearTask linear;
+    AttentionTask attention;
+  };
+};
+
+constexpr int kMaxHeadDim = 256;
+using Rates = std::array<float, kMaxHeadDim / 2>;  // of rotation, radians a position
+
+/// What the kernel gets.
+struct TaskList {
+  static constexpr int kMax = 116;  // a kernel's arguments may have 32,764 bytes
+  int count, stages;
+  unsigned* arrived;  // two counters, zero before and after
+  float rates[kMaxHeadDim / 2];
+  Task task[kMax];
+};
+static_assert(sizeof(TaskList) < 32764);
+
+/// Tasks of a queue that wait to be started as one kernel.
+class Tasks {
+ public:
+  bool empty() const { return list_.count == 0; }
+  /// Those before are started first where one kernel could not do both.
+  void add(CudaQueue& queue, const LinearTask& task, Dtype dtype, int m, const Args& args);
+  void add(CudaQueue& queue, const AttentionTask& task, Dtype dtype, const Rates& rates,
+           const Args& args);
+  void start(CudaQueue& queue, cudaStream_t stream);
+
+ private:
+  struct Range {
+    const std::byte *from, *to;
+  };
+  Task& next(CudaQueue& queue, Dtype dtype, int m, size_t shared,
+             std::initializer_list<const void*> early, const Args& args);
+  bool written(const void* p) const;
+
+  TaskList list_ = {};
+  Dtype dtype_ = float32;
+  int m_ = 0;          // rows of x; 0: no linear task yet
+  size_t shared_ = 0;  // bytes, beside the ring
+  unsigned blocks_ = 0;
+  bool rotates_ = false;  // list_.rates are in use
+  std::vector<Range> writes_;
+  std::vector<Ref<Storage>> held_;  // nobody else gets the memory before the start
+};
+
+/// Sets what follows from the rest; false when the kernel does not take it: many rows, weights or
+/// rows that are not 16-byte aligned, an x beyond shared memory.
+bool complete(LinearTask& task, Dtype dtype, int m, const Card& card);
+
+}  // namespace hearth::cuda
