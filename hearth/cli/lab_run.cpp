@@ -17,13 +17,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int kBarePrompt = 8;  // random ids, where there is no tokenizer for a text
+
 struct Options {
   std::string model, engines, job = "generate", prompt = "Once upon a time", dtype = "f16";
   std::string op = "matmul", shapes = "512x2560x2560", dtypes = "f32";
   std::string telemetry = "100ms", target_ci, out, resume;
   int tokens = 200, prompt_tokens = 0, batch = 0, pairs = 12;
   double seconds = 5, warmup = 10, timeout = 600;
-  bool random_weights = false, against_itself = false, take_turns = false, no_limits = false;
+  bool prompt_given = false, random_weights = false, against_itself = false, take_turns = false,
+       no_limits = false;
 };
 
 /// Gone, with all in it, when the run is over.
@@ -100,10 +103,15 @@ lab::Job generation(const Options& o, const fs::path& folder) {
   job.random_weights = o.random_weights;
   job.new_tokens = job.kind == lab::JobKind::prefill ? 1 : o.tokens;
   job.batch = o.batch > 0 ? o.batch : job.kind == lab::JobKind::batch ? 8 : 1;
-  if (o.prompt_tokens > 0 || (job.kind == lab::JobKind::prefill && o.prompt_tokens == 0)) {
+  // A text if there is one; prefill wants many ids, and a bare config has no tokenizer.
+  const bool prefill = job.kind == lab::JobKind::prefill && !o.prompt_given;
+  const bool bare = !fs::exists(folder / "tokenizer.json") && !o.prompt_given;
+  if (o.prompt_tokens > 0 || prefill || bare) {
     const auto config = JsonObject::read(folder / "config.json");
     const int context = config.positive("max_position_embeddings", 1 << 30);
-    const int count = o.prompt_tokens > 0 ? o.prompt_tokens : std::min(512, context / 2);
+    const int count = o.prompt_tokens > 0 ? o.prompt_tokens
+                      : prefill           ? std::min(512, context / 2)
+                                          : kBarePrompt;
     job.prompt_ids = lab::random_ids(count, config.positive("vocab_size"));
   } else {
     job.prompt = o.prompt;
@@ -241,9 +249,8 @@ void add_lab_run(CLI::App& lab) {
       ->check(CLI::IsMember({"generate", "prefill", "batch", "op"}))
       ->capture_default_str()
       ->type_name("JOB");
-  command->add_option("--prompt", o->prompt, "The text to continue")
-      ->capture_default_str()
-      ->type_name("TEXT");
+  auto* prompt = command->add_option("--prompt", o->prompt, "The text to continue");
+  prompt->capture_default_str()->type_name("TEXT");
   command->add_option("--prompt-tokens", o->prompt_tokens, "Instead of a text: N random ids")
       ->check(CLI::Range(1, 1 << 20))
       ->type_name("N");
@@ -288,7 +295,10 @@ void add_lab_run(CLI::App& lab) {
   command->add_option("--resume", o->resume, "Go on with an interrupted run")->type_name("F");
   command->add_option("-o,--output", o->out, "The result (default: hearth-lab-TIME.json)")
       ->type_name("F");
-  command->callback([o] {
+  command->callback([o, prompt] {
+    o->prompt_given = prompt->count() > 0;
+    if (o->prompt_given && o->prompt_tokens > 0)
+      throw CLI::ValidationError("give one prompt: --prompt or --prompt-tokens");
     try {
       run(*o);
     } catch (const std::invalid_argument& error) {

@@ -87,6 +87,19 @@ TEST(Lab, RandomWeightsAreTheSameForAll) {
             Ran({"--engines", "hearth:cpu"}).result().engines[0].repetitions[0].ids);
 }
 
+TEST(Lab, AConfigAloneIsEnough) {
+  TempFolder folder;
+  folder.write("config.json", content_of(source_path("models/tiny-phi/config.json")));
+  const Ran ran({"--engines", "hearth:cpu:dtype=f32,torch:cpu:dtype=f32,llama.cpp:cpu:dtype=f32",
+                 "--random-weights", "--model", folder.path(), "--pairs", "1"});
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  const auto result = ran.result();
+  EXPECT_EQ(result.jobs[0].prompt_ids.size(), 8);
+  for (const auto& e : result.engines)
+    EXPECT_THAT(e.status, ::testing::AnyOf(lab::EngineStatus::ok, lab::EngineStatus::unavailable))
+        << ran.out;
+}
+
 TEST(Lab, BadInputIsNamed) {
   const std::pair<Words, const char*> cases[] = {
       {{"--engines", "trch"}, "engine 'trch' is not known"},
@@ -97,6 +110,7 @@ TEST(Lab, BadInputIsNamed) {
       {{"--engines", "hearth", "--telemetry", "often"}, "--telemetry: 'often'"},
       {{"--engines", "hearth", "--target-ci", "lots"}, "--target-ci: 'lots'"},
       {{"--engines", "hearth", "--prompt", ""}, "--prompt"},
+      {{"--engines", "hearth", "--prompt", "a", "--prompt-tokens", "3"}, "give one prompt"},
       {{"--resume", "/no/such.json"}, "/no/such.json"}};
   for (const auto& [options, says] : cases) {
     const Ran ran(options);

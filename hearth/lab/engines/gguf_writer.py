@@ -84,8 +84,11 @@ def value_of(value):
 
 
 def vocabulary(folder, size):
-    """The keys of the tokenizer: tokens, their types, merges."""
-    with open(os.path.join(folder, "tokenizer.json"), encoding="utf-8") as file:
+    """The keys of the tokenizer: tokens, their types, merges. Without a tokenizer.json: that there is none."""
+    path = os.path.join(folder, "tokenizer.json")
+    if not os.path.exists(path):
+        return {"tokenizer.ggml.model": "none", "phi2.vocab_size": size}
+    with open(path, encoding="utf-8") as file:
         tokenizer = json.load(file)
     tokens = [f"[PAD{i}]" for i in range(size)]
     types = [5] * size  # unused
@@ -121,11 +124,12 @@ def metadata(folder, config, dtype):
         "phi2.attention.layer_norm_epsilon": float(config["layer_norm_eps"]),
         "phi2.rope.dimension_count": int(rotated * config["hidden_size"]) // heads,
         "phi2.rope.freq_base": float(rope.get("rope_theta", config.get("rope_theta", 10000.0))),
-        "tokenizer.ggml.bos_token_id": config.get("bos_token_id") or end,
-        "tokenizer.ggml.eos_token_id": end,
-        "tokenizer.ggml.add_bos_token": False,
     }
     keys.update(vocabulary(folder, config["vocab_size"]))
+    if keys["tokenizer.ggml.model"] != "none":
+        keys["tokenizer.ggml.bos_token_id"] = config.get("bos_token_id") or end
+        keys["tokenizer.ggml.eos_token_id"] = end
+        keys["tokenizer.ggml.add_bos_token"] = False
     return keys
 
 
