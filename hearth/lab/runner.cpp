@@ -69,7 +69,6 @@ struct Participant {
   bool out = false;     // failed, or not here
   bool passes = false;  // the current job
   int calls = 1;
-  size_t repeats = 1;  // in one turn
 };
 
 class Run {
@@ -327,11 +326,15 @@ class Run {
       } while (times.size() < 2 || (drifting(times) && seconds_since(begin) < o_.warmup_s));
       if (times.size() >= 6 && drifting(times))
         note_once(e, concat("job ", job, ": still drifting when the warm-up ended"));
-      const double each = median(std::span(times).last(std::min<size_t>(times.size(), 5)));
-      p.repeats = size_t(
-          std::clamp(std::ceil(o_.least_seconds / o_.pairs / each), 1.0, double(kMostRepeats)));
     });
     if (p.engine) p.engine->pause();
+  }
+
+  static double sampled_s(const EngineResult& e, int job) {
+    double sum = 0;
+    for (const Repetition& r : e.repetitions)
+      if (r.job == job && !r.warmup && !r.streamed) sum += r.total_s;
+    return sum;
   }
 
   /// Its part of a round.
@@ -343,7 +346,12 @@ class Run {
       std::optional<Sampler> sampler;
       if (o_.telemetry_period_s > 0)
         sampler.emplace(find_telemetry("/", p.engine->pid()), o_.telemetry_period_s, origin_);
-      for (size_t i = 0; i < p.repeats; ++i) execute(p, job, round, false, false);
+      // As many as bring it to its share of the seconds, at least one.
+      const double share = o_.least_seconds * std::min(1.0, double(round + 1) / o_.pairs);
+      size_t repeats = 0;
+      do {
+        execute(p, job, round, false, false);
+      } while (++repeats < kMostRepeats && sampled_s(e, job) < share);
       if (streams(round)) execute(p, job, round, true, false);
       if (sampler) append(e.telemetry, sampler->stop());
     });

@@ -14,17 +14,18 @@ namespace {
 class Database {
  public:
   explicit Database(const std::filesystem::path& path) : name_(path.string()) {
-    checked(sqlite3_open(name_.c_str(), &db_));
+    sqlite3* db = nullptr;
+    const int code = sqlite3_open(name_.c_str(), &db);
+    owner_.reset(db);  // there is one even where opening failed
+    checked(code);
   }
-  ~Database() { sqlite3_close(db_); }
-  Database(const Database&) = delete;
 
   void checked(int code) {
     ensure(code == SQLITE_OK || code == SQLITE_DONE || code == SQLITE_ROW, name_,
-           ": cannot be written: ", sqlite3_errmsg(db_));
+           ": cannot be written: ", sqlite3_errmsg(owner_.get()));
   }
   void run(const std::string& sql) {
-    checked(sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr));
+    checked(sqlite3_exec(owner_.get(), sql.c_str(), nullptr, nullptr, nullptr));
   }
   void insert(const Table& table) {
     std::string columns, marks;
@@ -34,7 +35,7 @@ class Database {
     }
     run(concat("create table ", table.name, " (", columns, ")"));
     sqlite3_stmt* row = nullptr;
-    checked(sqlite3_prepare_v2(db_,
+    checked(sqlite3_prepare_v2(owner_.get(),
                                concat("insert into ", table.name, " values (", marks, ")").c_str(),
                                -1, &row, nullptr));
     const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> owner(row, sqlite3_finalize);
@@ -54,7 +55,7 @@ class Database {
     return sqlite3_bind_null(row, at);
   }
   std::string name_;
-  sqlite3* db_ = nullptr;
+  std::unique_ptr<sqlite3, int (*)(sqlite3*)> owner_{nullptr, sqlite3_close};
 };
 
 }  // namespace

@@ -139,7 +139,7 @@ TEST_F(LabRun, ShortJobsFillTheTime) {
     int n = 0;
     for (const Repetition& rep : e.repetitions)
       if (!rep.warmup && !rep.streamed) sum += rep.total_s, ++n;
-    EXPECT_GE(sum, 0.5);
+    EXPECT_GE(sum, 0.6);
     EXPECT_GT(n, 6);
   }
   EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 6);
