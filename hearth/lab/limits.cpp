@@ -70,9 +70,12 @@ std::string_view to_string(Walk walk) {
 }
 
 Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, double seconds,
-                                 std::optional<Walk> walk) {
+                                 std::optional<Walk> walk, Share share) {
   const std::vector<Bytes> blocks = blocks_of(memory);
   check(!blocks.empty(), "measure_read_bandwidth: got no memory, wants at least a byte");
+  check(share == Share::blocks || blocks.size() >= size_t(std::max(threads, 1)),
+        "measure_read_bandwidth: got ", blocks.size(), " blocks, wants one for each of ", threads,
+        " threads");
   Team team(threads);
 
   // A sample reads at least 64 MiB a thread, a few milliseconds, wherever the last one stopped;
@@ -83,11 +86,18 @@ Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, dou
     size_t first = at, bytes = 0;
     while (bytes < (size_t(64) << 20) * threads) bytes += blocks[at++ % blocks.size()].size();
     std::atomic<size_t> next = first;
-    double took = team.time([&](int) {
+    double took = team.time([&](int thread) {
       uint64_t sum = 0;
-      for (size_t i; (i = next.fetch_add(1)) < at;) {
+      const auto read = [&](size_t i) {
         Bytes block = blocks[i % blocks.size()];
         sum ^= read_memory(block.data(), block.size(), way);
+      };
+      if (share == Share::own) {
+        const size_t n = blocks.size(), mine = n * thread / threads;
+        const size_t size = n * (thread + 1) / threads - mine;
+        for (size_t i = first / threads; i < at / threads; i++) read(mine + i % size);
+      } else {
+        for (size_t i; (i = next.fetch_add(1)) < at;) read(i);
       }
       sink ^= sum;
     });

@@ -23,6 +23,11 @@ Samples summarize(std::vector<double> all);
 enum class Walk : uint8_t { forward, prefetch, four_streams };
 std::string_view to_string(Walk walk);
 
+/// Who reads what: blocks for whoever comes first, so that all end together; or each thread its own
+/// part of the memory, as other programs do: the slowest core, or the part whose pages lie worst,
+/// then sets the time.
+enum class Share : uint8_t { blocks, own };
+
 struct Bandwidth {
   Samples gb_s;  // 1e9 bytes a second
   int threads;
@@ -34,9 +39,11 @@ using Bytes = std::span<const std::byte>;
 /// How fast `threads` threads of its own can read `memory` (the loaded weights, say; it is read
 /// over and over and should be larger than the caches). Without a walk, the first third of
 /// `seconds` finds the fastest; the rest are its samples: at least 5, so that it may take longer.
+/// Shares of their own need a block of 1 MiB for each thread.
 /// Cheap enough to stand just before and just after what it is the limit of.
 Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, double seconds = 0.4,
-                                 std::optional<Walk> walk = std::nullopt);
+                                 std::optional<Walk> walk = std::nullopt,
+                                 Share share = Share::blocks);
 
 /// What a buffer asks the system for. Files, and so mapped weights, have plain (small) pages.
 enum class Pages : uint8_t { plain, huge };

@@ -37,11 +37,11 @@ MatmulRates measure_matmul(double seconds_each) {
 
 namespace {
 
-Scaling<Bandwidth> measure_pages(Pages pages, int threads, std::optional<Walk> walk) {
+Scaling<Bandwidth> measure_pages(Pages pages, int threads, std::optional<Walk> walk, Share share) {
   const ReadBuffer buffer(pages);
   const Bytes memory[] = {buffer.bytes()};
-  return {measure_read_bandwidth(memory, 1, 0.4, walk),
-          measure_read_bandwidth(memory, threads, 0.4, walk)};
+  return {measure_read_bandwidth(memory, 1, 0.4, walk, share),
+          measure_read_bandwidth(memory, threads, 0.4, walk, share)};
 }
 
 }  // namespace
@@ -52,8 +52,8 @@ Machine probe_machine() {
           .threads = threads,
           .clock_mhz = measure_clock_mhz(),
           .counter_mhz = measure_counter_mhz(),
-          .read_bandwidth = measure_pages(Pages::plain, threads, Walk::forward),
-          .read_bandwidth_best = measure_pages(Pages::huge, threads, std::nullopt),
+          .read_bandwidth = measure_pages(Pages::plain, threads, Walk::forward, Share::own),
+          .read_bandwidth_best = measure_pages(Pages::huge, threads, std::nullopt, Share::blocks),
           .fma_f32 = {measure_fma_f32(1), measure_fma_f32(threads)},
           .dot_bf16 = {measure_dot_bf16(1), measure_dot_bf16(threads)},
           .matmul = measure_matmul()};

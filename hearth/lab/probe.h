@@ -23,7 +23,8 @@ struct Machine {
   int threads;  // "all threads": those of the CPU backend
   Reading<Samples> clock_mhz;
   Reading<double> counter_mhz;
-  // Forward, over pages as the system gives them: what other programs measure too.
+  // Forward, each thread its own part, over pages as the system gives them: what other programs
+  // measure too.
   Scaling<Bandwidth> read_bandwidth;
   // The fastest walk, over huge pages if there are any.
   Scaling<Bandwidth> read_bandwidth_best;

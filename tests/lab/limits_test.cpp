@@ -80,6 +80,9 @@ TEST(limits, reads_several_spans) {
     EXPECT_LE(result.gb_s.median, result.gb_s.max);
   }
   EXPECT_EQ(measure_read_bandwidth(memory, 1, 0.01, Walk::prefetch).walk, Walk::prefetch);
+  EXPECT_GT(measure_read_bandwidth(memory, 4, 0.01, Walk::forward, Share::own).gb_s.min, 0.01);
+  EXPECT_THROW(measure_read_bandwidth(memory, 5, 0.01, Walk::forward, Share::own),
+               std::invalid_argument);
   EXPECT_THROW(measure_read_bandwidth({}, 1), std::invalid_argument);
   EXPECT_THROW(measure_read_bandwidth(memory, 0), std::invalid_argument);
 }
