@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "hearth/backend/cpu/isa.h"
+#include "hearth/backend/cpu/pool.h"
 #include "hearth/cli/commands.h"
 
 namespace hearth::cli {
@@ -78,7 +79,11 @@ int run(int argc, char** argv) {
                    add_perplexity, add_init, add_lab})
     add(app);
   try {
-    cpu::isa();  // complains of a HEARTH_ISA that names none
+    cpu::isa(), cpu::threads();  // complain of a HEARTH_ISA or HEARTH_THREADS that makes no sense
+  } catch (const std::invalid_argument& error) {
+    return complain(2, error.what());
+  }
+  try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) fmt::print("{}", app.help());
   } catch (const CLI::Success& asked) {  // --help, --version: printed as asked

@@ -9,9 +9,8 @@ void add_threads(CLI::App& command) {
   command
       .add_option_function<int>(
           "--threads", [](int n) { cpu::set_threads(n); },
-          "Threads to compute with (default: the cores)")
-      ->check(CLI::Range(1, 4096))
-      ->envname("HEARTH_THREADS")
+          "Threads to compute with (default: HEARTH_THREADS, else the cores)")
+      ->check(CLI::Range(1, cpu::kMaxThreads))
       ->type_name("N");
 }
 

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -144,8 +146,14 @@ class Pool {
 
  private:
   static int default_threads() {
-    if (const char* text = std::getenv("HEARTH_THREADS"))
-      if (const int n = std::atoi(text); n > 0) return n;
+    if (const char* set = std::getenv("HEARTH_THREADS")) {
+      const std::string_view text = set;
+      int n = 0;
+      const auto [end, error] = std::from_chars(text.begin(), text.end(), n);
+      check(error == std::errc() && end == text.end() && n >= 1 && n <= kMaxThreads,
+            "HEARTH_THREADS: '", text, "' is not a number from 1 to ", kMaxThreads);
+      return n;
+    }
 #ifdef __linux__
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));

@@ -5,8 +5,10 @@
 
 namespace hearth::cpu {
 
+inline constexpr int kMaxThreads = 4096;
+
 /// Threads that parallel_for uses, the caller included: HEARTH_THREADS, else the cores of the
-/// process.
+/// process. Throws std::invalid_argument if HEARTH_THREADS is no number from 1 to kMaxThreads.
 int threads();
 /// Changes it, for --threads; at least 1, and not from inside a parallel_for. Loops that run
 /// meanwhile end on their callers' threads.
