@@ -71,7 +71,8 @@ TEST(Lab, PrefillBatchAndOperations) {
                 "--op-dtype", "f32,f16"});
   ASSERT_EQ(op.exit_code, 0) << op.err;
   EXPECT_EQ(op.result().jobs.size(), 4);
-  for (const auto& rep : op.result().engines[0].repetitions)
+  const auto measured = op.result();
+  for (const auto& rep : measured.engines[0].repetitions)
     if (rep.own.contains("checksum")) {
       EXPECT_NEAR(rep.own.at("checksum"), rep.job < 2 ? 1 / 64. : 1 / 16., 1e-4);
     }
