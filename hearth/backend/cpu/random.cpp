@@ -1,6 +1,5 @@
-// Random bits: Threefry2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1,
-// 2, 3", SC 2011), compiled once per instruction set. The loops are plain: compilers vectorise
-// them.
+// Random bits by Threefry, compiled once per instruction set: the loop is plain, compilers
+// vectorise it.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "hearth/backend/cpu/random.cpp"
 #include <hwy/foreach_target.h>
@@ -9,33 +8,18 @@
 #include "hearth/backend/cpu/copy.h"
 #include "hearth/backend/cpu/movement.h"
 #include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/threefry.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hearth::cpu::HWY_NAMESPACE {
 
-template <int r>
-HWY_INLINE void round(uint32_t& x, uint32_t& y) {
-  x += y;
-  y = y << r | y >> (32 - r);
-  y ^= x;
-}
-
 // Words first + i and second + i of a stream of `n` counter pairs, i in [0, n).
 HWY_ATTR void threefry(const uint32_t* key, uint32_t counter, uint32_t partner, int64_t n,
                        uint32_t* HWY_RESTRICT first, uint32_t* HWY_RESTRICT second) {
-  const uint32_t a = key[0], b = key[1], c = a ^ b ^ 0x1BD11BDAu;
+  const uint32_t a = key[0], b = key[1];
   for (int64_t i = 0; i < n; ++i) {
-    uint32_t x = counter + uint32_t(i) + a, y = partner + uint32_t(i) + b;
-    round<13>(x, y), round<15>(x, y), round<26>(x, y), round<6>(x, y);
-    x += b, y += c + 1;
-    round<17>(x, y), round<29>(x, y), round<16>(x, y), round<24>(x, y);
-    x += c, y += a + 2;
-    round<13>(x, y), round<15>(x, y), round<26>(x, y), round<6>(x, y);
-    x += a, y += b + 3;
-    round<17>(x, y), round<29>(x, y), round<16>(x, y), round<24>(x, y);
-    x += b, y += c + 4;
-    round<13>(x, y), round<15>(x, y), round<26>(x, y), round<6>(x, y);
-    x += c, y += a + 5;
+    uint32_t x = counter + uint32_t(i), y = partner + uint32_t(i);
+    hearth::threefry(a, b, x, y);
     first[i] = x, second[i] = y;
   }
 }

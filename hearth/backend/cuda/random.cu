@@ -1,32 +1,12 @@
-// Random bits: Threefry2x32 with 20 rounds, the stream of backend/cpu/random.cpp bit for bit.
+// Random bits by Threefry: the stream of backend/cpu/random.cpp, bit for bit.
 #include "hearth/backend/cuda/device.cuh"
+#include "hearth/backend/threefry.h"
 
 namespace hearth::cuda {
 
 namespace {
 
 constexpr int kThreads = 256;
-
-template <int r>
-__device__ void round(uint32_t& x, uint32_t& y) {
-  x += y;
-  y = __funnelshift_l(y, y, r) ^ x;
-}
-__device__ uint2 threefry(uint32_t a, uint32_t b, uint32_t x, uint32_t y) {
-  const uint32_t c = a ^ b ^ 0x1BD11BDAu;
-  x += a, y += b;
-  round<13>(x, y), round<15>(x, y), round<26>(x, y), round<6>(x, y);
-  x += b, y += c + 1;
-  round<17>(x, y), round<29>(x, y), round<16>(x, y), round<24>(x, y);
-  x += c, y += a + 2;
-  round<13>(x, y), round<15>(x, y), round<26>(x, y), round<6>(x, y);
-  x += a, y += b + 3;
-  round<17>(x, y), round<29>(x, y), round<16>(x, y), round<24>(x, y);
-  x += b, y += c + 4;
-  round<13>(x, y), round<15>(x, y), round<26>(x, y), round<6>(x, y);
-  x += c, y += a + 5;
-  return {x, y};
-}
 
 // One pair of words for each thread. Of the n words of a key, i and half + i come from the counters
 // (i, half + i); the one without a partner, if n is odd, from (half - 1, 0).
@@ -39,8 +19,9 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t key = i / half, word = i - key * half;
   int64_t at[1];
   axes.offsets(key, at);
-  const uint32_t *k = keys + at[0], partner = word < pairs ? uint32_t(half + word) : 0;
-  const uint2 bits = threefry(k[0], k[step], uint32_t(word), partner);
+  const uint32_t* k = keys + at[0];
+  uint32_t first = uint32_t(word), second = word < pairs ? uint32_t(half + word) : 0;
+  threefry(k[0], k[step], first, second);
   out += key * size;
   auto write = [&](int64_t place, uint32_t value) {
     uint8_t* to = out + place * 4;
@@ -50,8 +31,8 @@ __global__ void __launch_bounds__(kThreads)
       for (int b = 0; b < 4 && place * 4 + b < size; ++b) to[b] = uint8_t(value >> 8 * b);
     }
   };
-  write(word, bits.x);
-  if (word < pairs) write(half + word, bits.y);
+  write(word, first);
+  if (word < pairs) write(half + word, second);
 }
 
 }  // namespace
