@@ -28,24 +28,18 @@ float mask_at(const AttentionJob& job, int64_t b, int64_t h, int64_t l, int64_t 
 
 // `count` rows of queries, from (b, h, l) on along heads or positions, to f32 rows of D, rotated
 // and scaled.
-enum class Along { heads, positions };
 void load_queries(const AttentionJob& job, Along along, int64_t b, int64_t h, int64_t l,
                   int64_t count, float* to, int64_t to_stride) {
   RotateRows rows{.dtype = job.dtype,
                   .count = count,
                   .D = job.D,
                   .x = job.q.at(b, h, l),
-                  .x_stride = along == Along::heads ? job.q.head : job.q.position,
+                  .x_stride = job.q.step(along),
                   .y = reinterpret_cast<std::byte*>(to),
                   .y_stride = to_stride * 4,
                   .wide_y = true,
                   .scale = job.scale};
-  if (job.angles) {
-    rows.angles = job.angles->at(b, l);
-    rows.angles_stride = along == Along::heads ? 0 : 2 * job.angles->half();
-    rows.half = job.angles->half();
-    rows.traditional = job.traditional;
-  }
+  if (job.angles) rows.turn(*job.angles, b, l, along, job.traditional);
   rotate_rows(rows);
 }
 

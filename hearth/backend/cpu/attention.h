@@ -10,6 +10,8 @@
 
 namespace hearth::cpu {
 
+enum class Along : uint8_t { heads, positions };
+
 /// Where the rows of a 4-axis array start: (batch, head, position). The last axis is contiguous.
 struct Heads {
   std::byte* data = nullptr;
@@ -17,6 +19,7 @@ struct Heads {
   std::byte* at(int64_t b, int64_t h, int64_t l) const {
     return data + b * batch + h * head + l * position;
   }
+  int64_t step(Along along) const { return along == Along::heads ? head : position; }
 };
 
 /// cos and sin for `length` positions of each batch row: (B, length, 2, dims / 2).
@@ -52,6 +55,14 @@ struct RotateRows {
   int64_t angles_stride = 0;
   int half = 0;
   bool traditional = false, inverse = false;
+
+  /// Turns the rows, which lie along heads or positions, by the angles of batch row b from l on.
+  void turn(const Angles& by, int64_t b, int64_t l, Along along, bool traditional) {
+    angles = by.at(b, l);
+    angles_stride = along == Along::heads ? 0 : 2 * by.half();
+    half = by.half();
+    this->traditional = traditional;
+  }
 };
 void rotate_rows(const RotateRows& job);
 

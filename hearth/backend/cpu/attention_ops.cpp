@@ -80,19 +80,17 @@ void rope(const fast::RoPE& op, const Args& args, CpuQueue&) {
       at += rest % x.shape()[axis] * from.strides[axis];
       rest /= x.shape()[axis];
     }
-    rotate_rows({.dtype = x.dtype(),
-                 .count = std::min(kBlock, L - first),
-                 .D = D,
-                 .x = from.data + at + first * row,
-                 .x_stride = row,
-                 .y = y + (matrix * L + first) * D * item(x),
-                 .y_stride = D * item(x),
-                 .wide_y = false,
-                 .angles = angles.at(matrix / heads, first),
-                 .angles_stride = 2 * angles.half(),
-                 .half = angles.half(),
-                 .traditional = op.rotation.traditional,
-                 .inverse = op.inverse});
+    RotateRows rows{.dtype = x.dtype(),
+                    .count = std::min(kBlock, L - first),
+                    .D = D,
+                    .x = from.data + at + first * row,
+                    .x_stride = row,
+                    .y = y + (matrix * L + first) * D * item(x),
+                    .y_stride = D * item(x),
+                    .wide_y = false,
+                    .inverse = op.inverse};
+    rows.turn(angles, matrix / heads, first, Along::positions, op.rotation.traditional);
+    rotate_rows(rows);
   });
 }
 
@@ -153,36 +151,30 @@ void cached_attention(const fast::CachedAttention& op, const Args& args, CpuQueu
 
   // The new rows go to their places in the caches: `count` from (b, h, l) on along heads or
   // positions.
-  const auto store = [&](const Heads& from, const Heads& to, bool rotate, bool along_heads,
-                         int64_t b, int64_t h, int64_t l, int64_t count) {
+  const auto store = [&](const Heads& from, const Heads& to, bool rotate, Along along, int64_t b,
+                         int64_t h, int64_t l, int64_t count) {
     RotateRows rows{.dtype = q.dtype(),
                     .count = count,
                     .D = D,
                     .x = from.at(b, h, l),
-                    .x_stride = along_heads ? from.head : from.position,
+                    .x_stride = from.step(along),
                     .y = to.at(b, h, offsets[b] + l),
-                    .y_stride = along_heads ? to.head : to.position,
+                    .y_stride = to.step(along),
                     .wide_y = false};
-    if (rotate) {
-      rows.angles = angles->at(b, l);
-      rows.angles_stride = along_heads ? 0 : 2 * angles->half();
-      rows.half = angles->half();
-      rows.traditional = op.rotation.traditional;
-    }
+    if (rotate) rows.turn(*angles, b, l, along, op.rotation.traditional);
     rotate_rows(rows);
   };
-  const auto store_both = [&](bool along_heads, int64_t b, int64_t h, int64_t l, int64_t count) {
-    store(from_k.heads(0, 2, 1), to_k.heads(0, 1, 2), angles.has_value(), along_heads, b, h, l,
-          count);
-    store(from_v.heads(0, 2, 1), to_v.heads(0, 1, 2), false, along_heads, b, h, l, count);
+  const auto store_both = [&](Along along, int64_t b, int64_t h, int64_t l, int64_t count) {
+    store(from_k.heads(0, 2, 1), to_k.heads(0, 1, 2), angles.has_value(), along, b, h, l, count);
+    store(from_v.heads(0, 2, 1), to_v.heads(0, 1, 2), false, along, b, h, l, count);
   };
   const int64_t pieces = (L + kBlock - 1) / kBlock;
   if (B * L * Hkv * D <= 16384)  // too little to share
-    for (int64_t i = 0; i < B * L; ++i) store_both(true, i / L, 0, i % L, Hkv);
+    for (int64_t i = 0; i < B * L; ++i) store_both(Along::heads, i / L, 0, i % L, Hkv);
   else
     parallel_for(B * Hkv * pieces, [&](int64_t i) {
       const int64_t l = i % pieces * kBlock;
-      store_both(false, i / pieces / Hkv, i / pieces % Hkv, l, std::min(kBlock, L - l));
+      store_both(Along::positions, i / pieces / Hkv, i / pieces % Hkv, l, std::min(kBlock, L - l));
     });
 
   attend({.dtype = q.dtype(),
