@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
-#include <new>
 
 #include "hearth/backend/cpu/matmul_kernels.h"
 #include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/cpu/rows.h"
 
 namespace hearth::cpu {
 namespace {
@@ -19,27 +18,6 @@ constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 const std::byte* bytes(const void* p) { return static_cast<const std::byte*>(p); }
 std::byte* bytes(void* p) { return static_cast<std::byte*>(p); }
-
-/// Memory that each thread keeps from one product to the next.
-class Scratch {
- public:
-  std::byte* get(size_t size) {
-    if (size > size_) {
-      data_.reset();
-      data_.reset(static_cast<std::byte*>(::operator new(size, kAlign)));
-      size_ = size;
-    }
-    return data_.get();
-  }
-
- private:
-  static constexpr std::align_val_t kAlign{64};
-  struct Free {
-    void operator()(std::byte* p) const { ::operator delete(p, kAlign); }
-  };
-  std::unique_ptr<std::byte, Free> data_;
-  size_t size_ = 0;
-};
 
 /// One b of a product, and what becomes of it; strides in bytes.
 struct Product {
