@@ -15,6 +15,9 @@
 #include <cstdint>
 #include <limits>
 
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wbitwise-instead-of-logical"  // meant: no branches
+#endif
 #define HEARTH_INLINE inline __attribute__((always_inline))
 
 namespace hearth::cpu::math {
@@ -126,11 +129,11 @@ HEARTH_INLINE bool isfinite(Complex x) { return isfinite(x.re) && isfinite(x.im)
 
 template <class T>
 HEARTH_INLINE T max(T a, T b) {  // a NaN wins
-  return (a > b) | isnan(a) ? a : b;
+  return ((a > b) | isnan(a)) ? a : b;
 }
 template <class T>
 HEARTH_INLINE T min(T a, T b) {
-  return (a < b) | isnan(a) ? a : b;
+  return ((a < b) | isnan(a)) ? a : b;
 }
 
 template <class T>
