@@ -32,7 +32,7 @@ install: build
 # One folder that runs on another machine with a driver, build/gpu-bundle: see tools/gpu_check.sh.
 gpu-bundle: packages
 	cmake --preset release -DHEARTH_CUDA_ARCHITECTURES="$(GPU_ARCHITECTURES)" >/dev/null
-	cmake --build $(BUILD) -j $(JOBS) --target hearth hearth_tests libhearth-cuda
+	cmake --build $(BUILD) -j $(JOBS) --target hearth hearth_tests bench_elementwise libhearth-cuda
 	tools/gpu_bundle.sh $(BUILD) build/gpu-bundle
 
 format:
