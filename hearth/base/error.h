@@ -1,5 +1,6 @@
 // The only way to fail: check() for bad arguments, ensure() for what goes wrong while running.
 #pragma once
+#include <charconv>
 #include <concepts>
 #include <stdexcept>
 #include <string>
@@ -15,7 +16,10 @@ requires(std::integral<T> || std::floating_point<T>) void append(std::string& to
     to += v ? "true" : "false";
   else if constexpr (std::same_as<T, char>)
     to += v;
-  else
+  else if constexpr (std::floating_point<T>) {
+    char text[64];  // the shortest that reads back the same: -1, 0.1, 1e+300
+    to.append(text, std::to_chars(text, text + sizeof text, v).ptr);
+  } else
     to += std::to_string(v);
 }
 template <class T>
