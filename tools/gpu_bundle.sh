@@ -16,6 +16,8 @@ ldd "$bundle"/bin/* "$bundle/lib/libhearth.so.0" |
 [ -n "${KEEP_SYMBOLS:-}" ] || strip "$bundle"/bin/* "$bundle"/lib/* 2>/dev/null || true
 cp -r models "$bundle/"
 ln -s ../../models "$bundle/share/hearth/models"
+cp -r hearth/lab/engines "$bundle/share/hearth/engines"
+rm -rf "$bundle/share/hearth/engines/__pycache__"
 cp -r tests/data "$bundle/tests/"
 cp tools/gpu_check.sh tools/gpu_bench.sh tools/gpu_peers.py "$bundle/tools/"
 size=$(du -sm --apparent-size "$bundle" | cut -f1)
