@@ -14,6 +14,8 @@ void add_lab_export(CLI::App& lab);
 void add_lab_import(CLI::App& lab);
 void add_lab_engine(CLI::App& lab);
 void add_lab_telemetry(CLI::App& lab);
+void add_lab_explain(CLI::App& lab);
+void add_lab_report(CLI::App& lab);
 
 /// This program, the adapters beside it, and the Python that has the peers: $HEARTH_PYTHON, else
 /// the environment that tools/peers.sh makes, else python3.

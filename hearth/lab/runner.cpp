@@ -10,6 +10,7 @@
 #include "hearth/lab/compare.h"
 #include "hearth/lab/stats.h"
 #include "hearth/lab/telemetry.h"
+#include "hearth/lab/work.h"
 
 namespace hearth::lab {
 
@@ -127,6 +128,11 @@ class Run {
       }
     tell("measuring the machine");
     describe_machine(result_, o_.limits);
+    if (!o_.model.empty()) {  // from which follows what each engine must do
+      Job from;
+      from.model = o_.model;
+      result_.environment.push_back({"model_config", model_config({}, from)});
+    }
     origin_ = Clock::now();
   }
 

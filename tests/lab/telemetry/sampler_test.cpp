@@ -40,7 +40,7 @@ void wait_for(const std::atomic<int>& calls, int wanted) {
   while (calls < wanted) std::this_thread::yield();
 }
 
-TEST(Sampler, KeepsEverySampleWithItsTimeAndTheReasonOfWhatIsMissing) {
+TEST(TelemetrySampler, KeepsEverySampleWithItsTimeAndTheReasonOfWhatIsMissing) {
   std::atomic<int> calls = 0;
   Sampler sampler(odd(calls), 0.001);
   wait_for(calls, 6);
@@ -61,7 +61,7 @@ TEST(Sampler, KeepsEverySampleWithItsTimeAndTheReasonOfWhatIsMissing) {
   EXPECT_GT(*timeline.sampler_cpu_s.value, 0);
 }
 
-TEST(Sampler, TakesWhatThereIsAndGoesOn) {
+TEST(TelemetrySampler, TakesWhatThereIsAndGoesOn) {
   std::atomic<int> calls = 0;
   Sampler sampler(odd(calls), 0.001);
   wait_for(calls, 3);
@@ -75,7 +75,7 @@ TEST(Sampler, TakesWhatThereIsAndGoesOn) {
   EXPECT_TRUE(sampler.stop().time_s.empty());
 }
 
-TEST(Sampler, RefusesAPeriodThatIsNone) {
+TEST(TelemetrySampler, RefusesAPeriodThatIsNone) {
   for (double period : {0.0, -1.0, 1e-6, 1e9, double(NAN)}) {
     std::atomic<int> calls = 0;
     EXPECT_THAT(error_of<std::invalid_argument>([&] { Sampler(odd(calls), period); }),

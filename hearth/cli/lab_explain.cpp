@@ -1,0 +1,52 @@
+// hearth lab explain: why one engine of a result took longer than another.
+#include "hearth/lab/explain.h"
+
+#include <nlohmann/json.hpp>
+
+#include "hearth/cli/lab.h"
+#include "hearth/cli/model_options.h"
+
+namespace hearth::cli {
+
+namespace {
+
+struct Options {
+  std::string file, a, b;
+  int job = 0;
+  bool json = false;
+};
+
+void explain(const Options& o) {
+  const lab::Result result = lab::read_result(o.file);
+  auto [a, b] = o.b.empty() ? lab::first_two(result, o.job) : std::pair(o.a, o.b);
+  if (o.b.empty() && !o.a.empty()) {  // one engine against the first other
+    if (o.a == b) b = a;
+    a = o.a;
+  }
+  const lab::Explanation why = lab::explain(result, a, b, o.job);
+  print_out(o.json
+                ? to_json(why).dump(2, ' ', true, nlohmann::json::error_handler_t::replace) + "\n"
+                : to_text(why, result));
+}
+
+}  // namespace
+
+void add_lab_explain(CLI::App& lab) {
+  auto* command = lab.add_subcommand("explain", "Say why one engine of a result took longer");
+  auto o = std::make_shared<Options>();
+  command->add_option("result", o->file, "What `hearth lab run` wrote")->required()->type_name("F");
+  command->add_option("a", o->a, "An engine (default: the slower of the first two)")
+      ->type_name("A");
+  command->add_option("b", o->b, "Another (default: the other of the first two)")->type_name("B");
+  command->add_option("--job", o->job, "The number of the job, from 0")->check(CLI::Range(0, 9999));
+  command->add_flag("--json", o->json, "Print JSON (keys: docs/cli.md)");
+  command->callback([o] {
+    try {
+      explain(*o);
+    } catch (const std::invalid_argument& error) {
+      throw CLI::ValidationError(error.what());
+    }
+  });
+}
+
+}  // namespace hearth::cli

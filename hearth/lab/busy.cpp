@@ -1,0 +1,94 @@
+// Telemetry of the time in which an engine worked.
+#include <algorithm>
+#include <span>
+
+#include "hearth/base/error.h"
+#include "hearth/lab/explain.h"
+
+namespace hearth::lab {
+namespace {
+
+// Part of each sample, in seconds, that lies in the engine's measured repetitions of the job. A
+// sample covers the time since the one before, but not longer than a period and a half: between
+// repetitions nothing is sampled.
+std::vector<double> weights(const Result& result, const EngineResult& engine, int job) {
+  const auto& times = engine.telemetry.time_s;
+  std::vector<std::pair<double, double>> windows;
+  for (const Repetition& r : engine.repetitions)
+    if (r.job == job && !r.warmup) windows.emplace_back(r.start_s, r.start_s + r.total_s);
+  const double most = 1.5 * result.plan.telemetry_period_s.value.value_or(1);
+  std::vector<double> weights(times.size());
+  for (size_t i = 0; i < times.size(); ++i) {
+    const double end = times[i];
+    const double length = std::min(i ? end - times[i - 1] : most, most);
+    if (engine.repetitions.empty()) weights[i] = length;  // published: all of it is the job
+    for (const auto& [from, to] : windows)
+      weights[i] += std::max(0.0, std::min(end, to) - std::max(end - length, from));
+  }
+  return weights;
+}
+
+// The mean of a channel, each value weighted by its time and, if given, by another channel.
+Reading<double> mean_of(const Timeline& telemetry, const Channel* channel, std::string_view name,
+                        const std::vector<double>& weights, const Channel* also = nullptr) {
+  if (!channel) return Reading<double>::missing(concat("the result has no telemetry of ", name));
+  double sum = 0, all = 0;
+  for (size_t i = 0; i < telemetry.time_s.size(); ++i) {
+    if (!channel->values[i]) continue;
+    const double weight = weights[i] * (also && also->values[i] ? *also->values[i] : 1);
+    sum += *channel->values[i] * weight;
+    all += weight;
+  }
+  if (all > 0) return sum / all;
+  return Reading<double>::missing(!channel->reason.empty()
+                                      ? channel->reason
+                                      : concat("no sample of ", name, " fell into the job"));
+}
+
+bool has_values(const Channel* channel) {
+  return channel && std::ranges::any_of(channel->values, [](auto& v) { return v.has_value(); });
+}
+
+}  // namespace
+
+Busy busy_of(const Result& result, const EngineResult& engine, int job) {
+  const Timeline& telemetry = engine.telemetry;
+  const auto weight = weights(result, engine, job);
+  Busy busy;
+  for (double w : weight) busy.seconds += w, busy.samples += w > 0;
+  // Of several channels the first that has values, else the first.
+  const auto choose = [&](std::initializer_list<const char*> names) {
+    for (const char* name : names)
+      if (has_values(telemetry.find(name))) return name;
+    return *names.begin();
+  };
+  const auto mean = [&](const char* name, const Channel* also = nullptr) {
+    return mean_of(telemetry, telemetry.find(name), name, weight, also);
+  };
+  const bool gpu = !engine.device.starts_with("cpu");
+  busy.active_from = gpu ? "gpu_active_fraction" : "cpu_active_fraction";
+  busy.clock_from =
+      gpu ? "gpu_clock_mhz" : choose({"process_clock_mhz", "cpu_clock_mhz", "cpu_clock_probe_mhz"});
+  busy.active_fraction = mean(busy.active_from.c_str());
+  busy.clock_mhz = mean(busy.clock_from.c_str(), telemetry.find(busy.active_from));
+  busy.host_cores = mean("process_active_cores");
+  if (gpu) {
+    busy.clock_max_mhz = mean("gpu_clock_max_mhz");
+  } else {
+    busy.clock_max_mhz = Reading<double>::missing("the machine's limits have no clock");
+    for (const Ceiling& ceiling : result.ceilings)
+      if (ceiling.name == "clock") busy.clock_max_mhz = ceiling.value;
+  }
+  for (const Channel& channel : telemetry.channels) {
+    const bool limit = gpu && channel.name.starts_with("gpu_limit_") &&
+                       channel.name != "gpu_limit_idle" &&
+                       channel.name.find('.') == std::string::npos;
+    if (!limit && channel.name != "cpu_steal_fraction") continue;
+    if (const auto share = mean_of(telemetry, &channel, channel.name, weight).value;
+        share && *share > 0.01)
+      busy.held_back.emplace_back(limit ? channel.name.substr(10) : "steal", *share);
+  }
+  return busy;
+}
+
+}  // namespace hearth::lab

@@ -1,0 +1,120 @@
+// Why one engine took longer than another, as far as the samples tell: whether the two can be
+// compared, where the time went, how near each is to what the machine can do, and what would tell
+// one cause from another. What is not known is said to be not known.
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+
+#include "hearth/lab/compare.h"
+#include "hearth/lab/work.h"
+
+namespace hearth::lab {
+
+/// A's time over B's, with a 95 % interval.
+struct TimeRatio {
+  double value = 1, low = 1, high = 1;
+  int n = 0;            // pairs, or published runs of the one with fewer
+  bool paired = false;  // else from published means and spreads
+};
+
+/// What telemetry tells of the time in which an engine worked on a job.
+struct Busy {
+  double seconds = 0;  // that samples cover
+  int samples = 0;
+  Reading<double> active_fraction;  // of the device: GPU, or all cores
+  Reading<double> clock_mhz;        // while active
+  Reading<double> clock_max_mhz;
+  Reading<double> host_cores;           // that the engine's process kept busy
+  std::string active_from, clock_from;  // the channels
+  /// Parts of the time in which something held the clock down, or took the processor away.
+  std::vector<std::pair<std::string, double>> held_back;
+};
+
+/// What binds an engine.
+enum class Regime : uint8_t {
+  unknown,
+  bandwidth,  // near what memory gives
+  compute,    // near what arithmetic gives
+  launch,     // the device waits for work, the host is busy sending it
+  host,       // the device waits, and so does the host's program
+  clock,      // the device is busy and its clock is low
+  kernels,    // the device is busy at its clock, and far from both limits
+};
+std::string_view to_string(Regime regime);
+
+/// A part of a job, held against the machine's limits.
+struct Phase {
+  std::string name;   // "decode" (a token), "prefill" (a prompt), "call"
+  double time_s = 0;  // of one
+  Reading<Work> work;
+  Reading<double> gb_s, gflop_s;                   // reached
+  Reading<double> bandwidth_share, compute_share;  // of the measured limits
+  Regime regime = Regime::unknown;
+  std::string because;
+};
+
+/// One engine of the comparison.
+struct Side {
+  std::string label, device;
+  double per_unit_s = 0;  // per new token of a row, prompt or call
+  double total_s = 0;     // of a repetition
+  Busy busy;
+  std::vector<Phase> phases;  // the one that took most of the time first
+};
+
+/// ln(T_A / T_B) = cycles - clock - utilisation: each term as it adds to the logarithm, so that the
+/// known ones sum up to it exactly. A term that needs an unknown quantity is missing.
+struct Attribution {
+  double log_ratio = 0;
+  Reading<double> cycles, clock, utilisation;
+};
+
+/// A cause, and what a change of one thing would do if it were the cause: said before the change is
+/// looked at. `observed` comes from engines or jobs of the same result that differ in that alone.
+struct Hypothesis {
+  std::string engine, cause, intervention;
+  std::string prediction;               // in words
+  Reading<double> predicted, observed;  // time after over time before
+  std::string verdict;                  // "held", "failed" or "not tested"
+};
+
+struct Explanation {
+  int job = 0;
+  std::string unit;  // "new token", "prompt", "call"
+  Side a, b;
+  Comparability gate;
+  std::optional<PairedRatio> pairs;
+  TimeRatio total, per_unit;
+  Attribution attribution;
+  std::vector<Hypothesis> hypotheses;
+  /// "supported by an intervention", "attributed", "measured" or "not established".
+  std::string certainty;
+  std::string cause;  // a sentence
+};
+
+/// Two engines on one job of the result. Throws std::invalid_argument for labels that the result
+/// has not, or without times of the job.
+Explanation explain(const Result& result, std::string_view a, std::string_view b, int job = 0);
+/// The first two engines that have times of the job, the slower one first; throws
+/// std::invalid_argument if there are not two.
+std::pair<std::string, std::string> first_two(const Result& result, int job = 0);
+
+/// Time per unit of each measured repetition of the job that did not stream (or the published
+/// mean); empty if there are none.
+std::vector<double> unit_times(const EngineResult& engine, int job);
+/// The mean and the standard deviation (n - 1) of a repetition's total.
+struct Total {
+  double mean_s = 0, stddev_s = 0;
+  int n = 0, new_tokens = 0;
+};
+std::optional<Total> total_of(const EngineResult& engine, int job);
+Busy busy_of(const Result& result, const EngineResult& engine, int job);
+std::vector<Phase> phases_of(const Result& result, const EngineResult& engine, int job,
+                             const Busy& busy);
+std::vector<Hypothesis> hypotheses_of(const Result& result, const EngineResult& engine, int job,
+                                      const Phase& main, const Busy& busy);
+
+/// One screen of plain words.
+std::string to_text(const Explanation& explanation, const Result& result);
+nlohmann::json to_json(const Explanation& explanation);
+
+}  // namespace hearth::lab

@@ -1,0 +1,183 @@
+// Interventions: what a change of one thing would do to the time if a cause were the cause. The
+// predictions follow from the samples of the unchanged engine alone; what was observed, from
+// engines and jobs of the same result that differ from it in that one thing.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "hearth/base/error.h"
+#include "hearth/lab/explain.h"
+
+namespace hearth::lab {
+namespace {
+
+// A prediction holds within this factor.
+constexpr double kTolerance = 1.15;
+
+struct Change {
+  const char* option;  // of the engine, or "batch" of the job
+  std::string from, to;
+  const EngineResult* engine;
+  int job;
+  double before_s, after_s;  // a step: of all rows
+};
+
+double step_time(const EngineResult& engine, int job) {
+  const auto times = unit_times(engine, job);
+  return times.empty() ? 0 : mean(times);
+}
+
+std::string option_of(const EngineResult& engine, const char* key) {
+  const auto found = engine.options.find(key);
+  if (found != engine.options.end()) return found->second;
+  if (key == std::string_view("dtype")) return engine.dtype;
+  if (key == std::string_view("threads") && engine.threads.value)
+    return std::to_string(*engine.threads.value);
+  return "";
+}
+
+// Engines of the same program and device that differ in one option, jobs that differ in the batch.
+std::vector<Change> changes_of(const Result& result, const EngineResult& engine, int job) {
+  std::vector<Change> changes;
+  const double before = step_time(engine, job);
+  if (before <= 0) return changes;
+  for (const EngineResult& other : result.engines) {
+    if (&other == &engine || other.name != engine.name || other.program != engine.program ||
+        other.device != engine.device)
+      continue;
+    auto left = engine.options, right = other.options;
+    for (const char* option : {"threads", "dtype", "keepalive", "pause", "compile"}) {
+      auto l = left, r = right;
+      l.erase(option), r.erase(option);
+      const std::string from = option_of(engine, option), to = option_of(other, option);
+      if (const double after = step_time(other, job); l == r && from != to && after > 0)
+        changes.push_back({option, from, to, &other, job, before, after});
+    }
+  }
+  const Job& mine = result.jobs[size_t(job)];
+  for (size_t i = 0; i < result.jobs.size(); ++i) {
+    const Job& other = result.jobs[i];
+    if (int(i) == job || other.batch == mine.batch || other.kind == JobKind::op ||
+        other.new_tokens != mine.new_tokens || other.prompt_tokens != mine.prompt_tokens ||
+        (other.kind == JobKind::prefill) != (mine.kind == JobKind::prefill))
+      continue;
+    if (const double after = step_time(engine, int(i)); after > 0)
+      changes.push_back({"batch", std::to_string(mine.batch), std::to_string(other.batch), &engine,
+                         int(i), before, after});
+  }
+  return changes;
+}
+
+// Time after over time before that `cause` predicts for the change; missing where it says nothing.
+Reading<double> predict(Regime cause, const Change& change, const Result& result,
+                        const EngineResult& engine, int job, const Busy& busy) {
+  using Number = Reading<double>;
+  const std::string_view option = change.option;
+  if (option == "keepalive") {
+    if (cause != Regime::clock) return 1.0;
+    if (!busy.clock_mhz.value || !busy.clock_max_mhz.value)
+      return Number::missing("the clocks are not known");
+    return *busy.clock_mhz.value / *busy.clock_max_mhz.value;
+  }
+  if (option == "pause") return 1.0;
+  if (option == "compile") return Number::missing("how much a compiler saves is not known before");
+  if (option == "batch")
+    return cause == Regime::compute
+               ? double(result.jobs[size_t(change.job)].batch) / result.jobs[size_t(job)].batch
+               : 1.0;
+  if (option == "dtype") {
+    if (cause == Regime::launch || cause == Regime::host) return 1.0;
+    if (cause == Regime::bandwidth && engine.bytes_per_weight.value &&
+        change.engine->bytes_per_weight.value)
+      return *change.engine->bytes_per_weight.value / *engine.bytes_per_weight.value;
+    return Number::missing("the cause does not say what another dtype would do");
+  }
+  // threads
+  if (cause == Regime::bandwidth || cause == Regime::launch || cause == Regime::host) return 1.0;
+  if (cause == Regime::compute || cause == Regime::kernels) {
+    const double from = std::atof(change.from.c_str()), to = std::atof(change.to.c_str());
+    if (from > 0 && to > 0) return from / to;
+  }
+  return Number::missing("the cause does not say what other threads would do");
+}
+
+std::string in_words(double factor) {
+  if (factor > 1 / 1.02 && factor < 1.02) return "the same time";
+  return fmt::format("{:.2f} times the time", factor);
+}
+
+struct Proposal {
+  const char *option, *does, *prediction;
+};
+
+// What to try where nothing of it is in the result, by the cause it would tell from the others.
+std::vector<Proposal> proposals(Regime cause) {
+  switch (cause) {
+    case Regime::bandwidth:
+      return {{"dtype", "halve the bytes of a weight", "half the time"},
+              {"batch", "two rows at once", "the same time a step"}};
+    case Regime::compute:
+      return {{"batch", "two rows at once", "twice the time a step"},
+              {"threads", "half the threads", "twice the time"}};
+    case Regime::launch:
+      return {{"batch", "two rows at once", "the same time a step"},
+              {"compile", "fewer and larger launches", "less time, the device active for more"}};
+    case Regime::host:
+      return {{"batch", "two rows at once", "the same time a step"},
+              {"threads", "half the threads", "the same time"}};
+    case Regime::clock:
+      return {{"keepalive", "a light load beside it keeps the clock up",
+               "time falls as the clock rises"},
+              {"pause", "pauses of 0, 0.2, 1 and 2 s before it", "the same time after each"}};
+    default:
+      return {{"keepalive", "a light load beside it keeps the clock up",
+               "less time if the clock is the cause, the same if it is an effect"},
+              {"pause", "pauses of 0, 0.2, 1 and 2 s before it",
+               "the same time, unless memory or clock fall asleep"},
+              {"dtype", "halve the bytes of a weight", "half the time if memory binds"},
+              {"batch", "two rows at once", "the same time a step unless arithmetic binds"}};
+  }
+}
+
+}  // namespace
+
+std::vector<Hypothesis> hypotheses_of(const Result& result, const EngineResult& engine, int job,
+                                      const Phase& main, const Busy& busy) {
+  std::vector<Hypothesis> all;
+  const std::string cause = main.regime == Regime::unknown
+                                ? "the cause is not known"
+                                : fmt::format("{} is {}", engine.label, to_string(main.regime));
+  std::string tried;
+  for (const Change& change : changes_of(result, engine, job)) {
+    Hypothesis h;
+    h.engine = engine.label;
+    h.cause = cause;
+    h.intervention = fmt::format("{} from {} to {}", change.option,
+                                 change.from.empty() ? "none" : change.from, change.to);
+    h.predicted = main.regime == Regime::unknown
+                      ? Reading<double>::missing("nothing follows from an unknown cause")
+                      : predict(main.regime, change, result, engine, job, busy);
+    h.prediction = h.predicted.value ? in_words(*h.predicted.value) : h.predicted.reason;
+    h.observed = change.after_s / change.before_s;
+    h.verdict = !h.predicted.value ? "not tested"
+                : std::abs(std::log(*h.observed.value / *h.predicted.value)) < std::log(kTolerance)
+                    ? "held"
+                    : "failed";
+    tried += concat(" ", change.option);
+    all.push_back(std::move(h));
+  }
+  for (const Proposal& proposal : proposals(main.regime)) {
+    if (tried.find(proposal.option) != tried.npos) continue;
+    Hypothesis h;
+    h.engine = engine.label;
+    h.cause = cause;
+    h.intervention = fmt::format("{}: {}", proposal.option, proposal.does);
+    h.prediction = proposal.prediction;
+    h.predicted = h.observed = Reading<double>::missing("not run");
+    h.verdict = "not tested";
+    all.push_back(std::move(h));
+  }
+  return all;
+}
+
+}  // namespace hearth::lab

@@ -1,0 +1,52 @@
+// A small writer of SVG: shapes by class, so that the page's style decides the colours of light and
+// dark. The same calls give the same bytes.
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace hearth::lab {
+
+/// Text made fit for XML: &, <, >, quotes; what XML cannot hold becomes a blank or "?".
+std::string escape_xml(std::string_view text);
+
+/// The style of every chart: series 0 to 7 as classes s0 to s7 (lines) and f0 to f7 (areas).
+std::string_view chart_style();
+
+class Svg {
+ public:
+  enum class Anchor { start, middle, end };
+  using Points = std::span<const std::pair<double, double>>;
+
+  /// `title` is what a screen reader says.
+  Svg(double width, double height, std::string_view title);
+
+  void rect(double x, double y, double width, double height, std::string_view style,
+            std::string_view tip = "");
+  void line(double x1, double y1, double x2, double y2, std::string_view style);
+  void polyline(Points points, std::string_view style);
+  void circle(double x, double y, double radius, std::string_view style, std::string_view tip = "");
+  void text(double x, double y, std::string_view content, std::string_view style = "",
+            Anchor anchor = Anchor::start);
+
+  /// The element, to stand within a page that has chart_style().
+  std::string inline_text() const;
+  /// A file of its own.
+  std::string file_text() const;
+
+ private:
+  std::string head(bool alone) const;
+  double width_, height_;
+  std::string title_, body_;
+};
+
+/// Round steps (1, 2, 5, 10, ...) from `low` to `high`, about `count` of them.
+std::vector<double> ticks_between(double low, double high, int count);
+/// 1, 2, 5 and their decimal multiples within low to high; low is positive.
+std::vector<double> log_ticks(double low, double high);
+/// 12345.6 as "12346", 0.01234 as "0.0123": three digits, no exponent for common sizes.
+std::string short_number(double value);
+
+}  // namespace hearth::lab

@@ -1,0 +1,304 @@
+#include "hearth/lab/explain.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tests/lab/results.h"
+
+namespace hearth::lab {
+namespace {
+
+using namespace testing;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Result post() { return read_result(source_path("tests/lab/data/post_2023.json")); }
+EngineResult& torch(Result& r) { return r.engines[0]; }
+EngineResult& mlx(Result& r) { return r.engines[1]; }
+
+Explanation of(const Result& result) { return explain(result, "torch:mps", "mlx:metal"); }
+
+void set(EngineResult& engine, const char* channel, double value) {
+  for (Channel& one : engine.telemetry.channels)
+    if (one.name == channel) one.values.assign(one.values.size(), value);
+}
+void forget(EngineResult& engine, const char* channel) {
+  for (Channel& one : engine.telemetry.channels)
+    if (one.name == channel) {
+      one.values.assign(one.values.size(), std::nullopt);
+      one.reason = "the sensor is broken";
+    }
+}
+
+void expect_exact(const Attribution& t) {
+  EXPECT_NEAR(*t.cycles.value + *t.clock.value + *t.utilisation.value, t.log_ratio, 1e-12);
+}
+
+TEST(Explain, ThePostsNumbers) {
+  const Result result = post();
+  EXPECT_EQ(first_two(result), (std::pair<std::string, std::string>("torch:mps", "mlx:metal")));
+  const Explanation e = of(result);
+  EXPECT_NEAR(e.total.value, 2.64, 0.005);
+  EXPECT_NEAR(e.total.low, 2.61, 0.01);
+  EXPECT_NEAR(e.total.high, 2.66, 0.01);
+  EXPECT_NEAR(e.per_unit.value, 2.75, 0.005);
+  EXPECT_NEAR(*e.attribution.clock.value, 1.124, 0.002);
+  EXPECT_NEAR(*e.attribution.cycles.value, -0.102, 0.002);
+  EXPECT_NEAR(*e.attribution.utilisation.value, -0.011, 0.002);
+  expect_exact(e.attribution);
+  EXPECT_FALSE(e.gate.comparable());
+  EXPECT_EQ(e.certainty, "not established");
+  // research: 5.297 GB of weights a token and the keys and values of 104 to 108 tokens.
+  EXPECT_NEAR(*e.a.phases.at(0).gb_s.value, 59, 0.5);
+  EXPECT_NEAR(*e.b.phases.at(0).gb_s.value, 163, 0.5);
+  EXPECT_FALSE(e.a.phases[0].bandwidth_share.value);
+  const std::string text = to_text(e, result);
+  for (const char* said :
+       {"2.64 times the time", "2.75 times per new token", "clock        +1.124  111 %",
+        "cycles       -0.102  -10 %", "utilisation  -0.011   -1 %", "Comparable: NO",
+        "new tokens: 192 against 200", "sampling: greedy against sampled", "M1 Max", "M1 Pro",
+        "Cause: not established"})
+    EXPECT_THAT(text, HasSubstr(said));
+  EXPECT_THAT(text, Not(HasSubstr("is faster")));
+  EXPECT_LT(std::ranges::count(text, '\n'), 40) << "one screen";
+}
+
+TEST(Explain, TheNotebooksOwnRunTellsAnotherStory) {
+  const Explanation e = explain(post(), "torch:mps:run=notebook", "mlx:metal");
+  EXPECT_NEAR(e.total.value, 3.29, 0.005);
+  EXPECT_NEAR(e.per_unit.value, 3.43, 0.005);
+  EXPECT_GT(*e.attribution.cycles.value, 0);  // by the text's number they were fewer
+}
+
+// Each input in turn: the term that it is of follows, and the sum stays exact.
+
+TEST(Explain, TheClocksTermFollowsTheClock) {
+  Result r = post();
+  set(torch(r), "gpu_clock_mhz", 600);
+  const Explanation e = of(r);
+  EXPECT_NEAR(*e.attribution.clock.value, std::log(2.0), 1e-9);
+  EXPECT_NEAR(*e.attribution.utilisation.value, -0.0112, 1e-3);
+  expect_exact(e.attribution);
+  set(mlx(r), "gpu_clock_mhz", 300);
+  EXPECT_NEAR(*of(r).attribution.clock.value, -std::log(2.0), 1e-9);
+}
+
+TEST(Explain, TheUtilisationsTermFollowsTheUtilisation) {
+  Result r = post();
+  set(torch(r), "gpu_active_fraction", 0.445);
+  const Explanation e = of(r);
+  EXPECT_NEAR(*e.attribution.utilisation.value, std::log(2.0), 1e-9);
+  EXPECT_NEAR(*e.attribution.clock.value, 1.124, 0.002);
+  expect_exact(e.attribution);
+  set(mlx(r), "gpu_active_fraction", 0.2225);
+  EXPECT_NEAR(*of(r).attribution.utilisation.value, -std::log(2.0), 1e-9);
+}
+
+TEST(Explain, TheCyclesTermFollowsTimeAndTokens) {
+  Result r = post();
+  const double before = *of(r).attribution.cycles.value;
+  torch(r).published[0].mean_s *= 2;
+  Explanation e = of(r);
+  EXPECT_NEAR(*e.attribution.cycles.value, before + std::log(2.0), 1e-9);
+  EXPECT_NEAR(e.total.value, 2 * 2.637195, 1e-5);
+  EXPECT_NEAR(*e.attribution.clock.value, 1.124, 0.002);
+  torch(r).published[0].new_tokens = 96;
+  EXPECT_NEAR(*of(r).attribution.cycles.value, before + std::log(4.0), 1e-9);
+  EXPECT_NEAR(of(r).total.value, 2 * 2.637195, 1e-5);
+  mlx(r).published[0].mean_s *= 4;
+  EXPECT_NEAR(*of(r).attribution.cycles.value, before, 1e-9);
+}
+
+TEST(Explain, TheIntervalFollowsTheSpread) {
+  Result r = post();
+  const TimeRatio narrow = of(r).total;
+  torch(r).published[0].stddev_s *= 10;
+  const TimeRatio wide = of(r).total;
+  EXPECT_NEAR((wide.high - wide.low) / (narrow.high - narrow.low), 10, 1.5);
+  torch(r).published[0].n = 1;
+  EXPECT_THAT(to_text(of(r), r), HasSubstr("no interval"));
+}
+
+TEST(Explain, AnUnknownTermStaysUnknown) {
+  Result r = post();
+  forget(mlx(r), "gpu_clock_mhz");
+  const Explanation e = of(r);
+  EXPECT_FALSE(e.attribution.clock.value);
+  EXPECT_FALSE(e.attribution.cycles.value);  // nothing is split by guesswork
+  EXPECT_TRUE(e.attribution.utilisation.value);
+  EXPECT_THAT(e.attribution.clock.reason, HasSubstr("the sensor is broken"));
+  EXPECT_THAT(to_text(e, r), HasSubstr("clock        unknown"));
+  forget(torch(r), "gpu_active_fraction");
+  EXPECT_FALSE(of(r).attribution.utilisation.value);
+  torch(r).telemetry = {};
+  EXPECT_THAT(of(r).attribution.utilisation.reason, HasSubstr("no telemetry"));
+}
+
+TEST(Explain, CyclesOfDifferentKindsOfDevicesAreNotSplit) {
+  Result r = post();
+  mlx(r).device = "cpu";
+  EXPECT_THAT(of(r).attribution.clock.reason, HasSubstr("different kinds of devices"));
+}
+
+TEST(Explain, WhatMakesThePostNotComparableFollowsTheInputs) {
+  Result r = post();
+  torch(r).published[0].new_tokens = 200;
+  mlx(r).sampling = Sampling::greedy;
+  EXPECT_TRUE(of(r).gate.comparable());
+  EXPECT_EQ(of(r).certainty, "attributed");  // and not more: no intervention, no pairs
+  mlx(r).dtype = "f32";
+  EXPECT_THAT(of(r).gate.differences, ElementsAre(HasSubstr("dtype")));
+  const size_t unknown = of(r).gate.unknown.size();
+  r.environment[0].value = std::string("Apple M1 Max");
+  r.plan.order = "ABBA";
+  EXPECT_EQ(of(r).gate.unknown.size(), unknown - 2);
+}
+
+TEST(Explain, SaysWhatIsAskedWrongly) {
+  EXPECT_THAT(error_of<std::invalid_argument>([] { explain(post(), "torch", "mlx:metal"); }),
+              HasSubstr("torch:mps"));
+  EXPECT_THAT(error_of<std::invalid_argument>([] { explain(post(), "torch:mps", "mlx:metal", 3); }),
+              HasSubstr("no job 3"));
+  Result r = post();
+  mlx(r).published.clear();
+  EXPECT_THAT(error_of<std::invalid_argument>([&] { of(r); }), HasSubstr("no times"));
+}
+
+// Regimes, from a made-up GPU.
+
+TEST(Regimes, AGpuThatWaitsAtFullClockIsLaunchBoundAndNotSlow) {
+  const Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
+  const Explanation e = explain(r, "torch:cuda", "hearth:cuda");
+  EXPECT_EQ(e.a.phases.at(0).regime, Regime::launch);
+  const std::string text = to_text(e, r);
+  EXPECT_THAT(text, HasSubstr("launch-bound"));
+  EXPECT_THAT(text, HasSubstr("active 32 % of the time, at 100 % of its highest clock"));
+  EXPECT_THAT(text, HasSubstr("no slow GPU"));
+  EXPECT_THAT(e.cause, HasSubstr("a device that waits more"));
+  EXPECT_THAT(e.cause, HasSubstr("launch-bound"));
+}
+
+TEST(Regimes, FollowTheSamples) {
+  const auto regime = [](const Gpu& gpu) {
+    const Result r = gpu_result(gpu);
+    return explain(r, "torch:cuda", "hearth:cuda").a.phases.at(0).regime;
+  };
+  EXPECT_EQ(regime({.active = 0.95, .clock_mhz = 600}), Regime::clock);
+  EXPECT_EQ(regime({.active = 0.95, .clock_mhz = 1980}), Regime::kernels);
+  EXPECT_EQ(regime({.active = 0.5, .clock_mhz = 1980, .host_cores = 0.1}), Regime::host);
+  EXPECT_EQ(regime({.active = 0.5, .clock_mhz = 1980, .host_cores = 1}), Regime::launch);
+  EXPECT_EQ(regime({.active = 0.95, .clock_mhz = 1980, .gb_s = 300}), Regime::bandwidth);
+  EXPECT_EQ(regime({.active = 0.95, .clock_mhz = 1980, .gflop_s = 300}), Regime::compute);
+  EXPECT_EQ(regime({.active = {}, .clock_mhz = 1980}), Regime::unknown);
+  // More than memory gives comes from the caches.
+  EXPECT_EQ(regime({.active = 0.95, .clock_mhz = 1980, .gb_s = 100}), Regime::kernels);
+}
+
+TEST(Regimes, OnlySamplesWithinTheRepetitionsCount) {
+  Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
+  EngineResult& engine = r.engines[0];
+  const double end = engine.telemetry.time_s.back();
+  for (double t : {0.1, 0.2, 0.3}) {  // idle after the end
+    engine.telemetry.time_s.push_back(end + 100 + t);
+    for (Channel& c : engine.telemetry.channels) c.values.push_back(0);
+  }
+  EXPECT_NEAR(*busy_of(r, engine, 0).active_fraction.value, 0.32, 1e-9);
+}
+
+TEST(Regimes, ShortTelemetryAndALowClocksReasonAreSaid) {
+  Result r = gpu_result({.active = 0.95, .clock_mhz = 600, .power_capped = 0.5});
+  const std::string text = to_text(explain(r, "torch:cuda", "hearth:cuda"), r);
+  EXPECT_THAT(text, HasSubstr("held back by power_cap for 50 % of the time"));
+  EXPECT_THAT(text, HasSubstr("5 s are wanted"));
+}
+
+// Interventions: engines and jobs of the same result that differ in one thing.
+
+TEST(Interventions, ABatchThatCostsNothingSupportsLaunches) {
+  Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
+  add_batch(r, 2, 1.02);
+  const Explanation e = explain(r, "torch:cuda", "hearth:cuda");
+  ASSERT_FALSE(e.hypotheses.empty());
+  EXPECT_EQ(e.hypotheses[0].intervention, "batch from 1 to 2");
+  EXPECT_DOUBLE_EQ(*e.hypotheses[0].predicted.value, 1);
+  EXPECT_NEAR(*e.hypotheses[0].observed.value, 1.02, 1e-9);
+  EXPECT_EQ(e.hypotheses[0].verdict, "held");
+  EXPECT_EQ(e.certainty, "supported by an intervention");
+}
+
+TEST(Interventions, APredictionThatFailsSupportsNothing) {
+  Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
+  add_batch(r, 2, 1.9);
+  const Explanation e = explain(r, "torch:cuda", "hearth:cuda");
+  EXPECT_EQ(e.hypotheses[0].verdict, "failed");
+  EXPECT_EQ(e.certainty, "attributed");
+}
+
+TEST(Interventions, FewerBytesSupportBandwidth) {
+  Result r = gpu_result({.active = 0.95, .clock_mhz = 1980, .gb_s = 300});
+  EngineResult half = r.engines[0];
+  half.label = "torch:cuda:dtype=i8";
+  half.options["dtype"] = half.dtype = "i8";
+  half.bytes_per_weight = 1.0;
+  for (Repetition& rep : half.repetitions) rep.total_s *= 0.52;
+  r.engines.push_back(half);
+  const Explanation e = explain(r, "torch:cuda", "hearth:cuda");
+  EXPECT_DOUBLE_EQ(*e.hypotheses.at(0).predicted.value, 0.5);
+  EXPECT_EQ(e.hypotheses[0].verdict, "held");
+}
+
+TEST(Interventions, AreProposedBeforeTheyAreTried) {
+  const Result r = gpu_result({.active = 0.95, .clock_mhz = 600});
+  const Explanation e = explain(r, "torch:cuda", "hearth:cuda");
+  ASSERT_FALSE(e.hypotheses.empty());
+  for (const Hypothesis& h : e.hypotheses) {
+    EXPECT_EQ(h.verdict, "not tested");
+    EXPECT_FALSE(h.prediction.empty());
+    EXPECT_FALSE(h.observed.value);
+  }
+  EXPECT_THAT(to_text(e, r), HasSubstr("keepalive"));
+  const auto json = to_json(e);
+  EXPECT_TRUE(json["hypotheses"][0]["observed"]["value"].is_null());
+  EXPECT_EQ(json["a"]["phases"][0]["regime"], "clock-limited");
+}
+
+// What a job must do.
+
+TEST(Work, OfPhi2IsWhatItsSizesSay) {
+  const auto config = content_of(source_path("models/configs/phi-2/config.json"));
+  const auto sizes = model_sizes(config);
+  ASSERT_TRUE(sizes.value) << sizes.reason;
+  EXPECT_DOUBLE_EQ(sizes.value->layer_weights + sizes.value->head_weights, 2648611840.0);
+  const Work token = decode_work(*sizes.value, 2, 0, 1);
+  EXPECT_NEAR(token.bytes, 5.297e9, 1e6);
+  EXPECT_DOUBLE_EQ(decode_work(*sizes.value, 2, 1, 1).bytes - token.bytes, 327680);
+  EXPECT_NEAR(token.operations / token.bytes, 1, 1e-3);
+  EXPECT_DOUBLE_EQ(decode_work(*sizes.value, 2, 100, 3).operations,
+                   3 * decode_work(*sizes.value, 2, 100, 1).operations);
+}
+
+TEST(Work, OfALlamaAndOfWhatIsNotKnown) {
+  // Llama-2-7B: 6,738,415,616 parameters, of them 131,072,000 of the embedding.
+  const auto llama = model_sizes(R"({"model_type": "llama", "hidden_size": 4096,
+      "intermediate_size": 11008, "num_attention_heads": 32, "num_hidden_layers": 32,
+      "vocab_size": 32000})");
+  ASSERT_TRUE(llama.value) << llama.reason;
+  EXPECT_DOUBLE_EQ(llama.value->layer_weights + llama.value->head_weights,
+                   6738415616.0 - 131072000.0);
+  EXPECT_THAT(model_sizes(R"({"model_type": "mamba"})").reason, HasSubstr("mamba"));
+  EXPECT_FALSE(model_sizes("garbage").value);
+  EXPECT_FALSE(model_sizes(R"({"model_type": "phi", "hidden_size": -1})").value);
+  Job job;
+  job.kind = JobKind::op;
+  job.op = "matmul", job.dtype = "f32", job.shape = {2, 3, 4};
+  EXPECT_DOUBLE_EQ(op_work(job).value->operations, 48);
+  EXPECT_DOUBLE_EQ(op_work(job).value->bytes, 4 * (6 + 12 + 8));
+  job.shape = {2};
+  EXPECT_FALSE(op_work(job).value);
+}
+
+}  // namespace
+}  // namespace hearth::lab

@@ -1,0 +1,96 @@
+// Results made up for tests: two engines on a GPU whose samples are told.
+#pragma once
+#include "hearth/lab/result.h"
+#include "tests/shared.h"
+#include "tests/temp_folder.h"
+
+namespace hearth::testing {
+
+/// The slower engine. It is limited by reading `gb_s` or computing `gflop_s`, if the device has no
+/// more than that.
+struct Gpu {
+  std::optional<double> active = {}, clock_mhz = {}, host_cores = {};
+  double gb_s = 1e6, gflop_s = 1e9;  // the device's limits
+  double power_capped = 0;
+};
+
+/// Phi-2 in halves for 50 new tokens: "torch:cuda" takes 1 s, "hearth:cuda" half of it, in 8 rounds
+/// that are not quite alike. 5.3 GB a token make 265 GB/s and as many GFLOP/s.
+inline lab::Result gpu_result(const Gpu& gpu) {
+  using namespace lab;
+  Result r;
+  r.created = "2026-01-01T00:00:00Z";
+  r.made_by = "a test";
+  r.source = "made up";
+  r.environment = {{"processor", std::string("a processor")},
+                   {"model_config", content_of(source_path("models/configs/phi-2/config.json"))}};
+  r.ceilings = {{"read_bandwidth", "cuda", "GB/s", "measured", gpu.gb_s},
+                {"flops_f16", "cuda", "GFLOP/s", "measured", gpu.gflop_s}};
+  r.plan.pairs = 8;
+  r.plan.order = "ABBA";
+  r.plan.telemetry_period_s = 0.1;
+  r.plan.finished = true;
+  Job job;
+  job.model = "phi-2";
+  job.prompt_tokens = 8;
+  job.new_tokens = 50;
+  r.jobs = {job};
+  for (const bool slow : {true, false}) {
+    EngineResult e;
+    e.name = slow ? "torch" : "hearth";
+    e.label = e.name + ":cuda";
+    e.device = "cuda";
+    e.dtype = "f16";
+    e.bytes_per_weight = 2.0;
+    e.same_prompt_ids = true;
+    e.sampling = Sampling::greedy;
+    const auto channel = [&](const char* name, const char* unit) -> Channel& {
+      e.telemetry.channels.push_back({name, unit, "nvml", "", {}});
+      return e.telemetry.channels.back();
+    };
+    for (int round = 0; round < 8; ++round) {
+      Repetition rep;
+      rep.round = round;
+      rep.start_s = 2.0 * round + (slow ? 0 : 1.2);
+      rep.total_s = (slow ? 1 : 0.5) * (1 + 0.001 * ((round * 5) % 8));
+      rep.prompt_tokens = 8;
+      rep.new_tokens = 50;
+      rep.ids = {{1, 2, 3}};
+      e.repetitions.push_back(rep);
+      for (int i = 1; 0.1 * i < rep.total_s && i < 5; ++i)
+        e.telemetry.time_s.push_back(rep.start_s + 0.1 * i);
+    }
+    const size_t n = e.telemetry.time_s.size();
+    const auto fill = [&](Channel& c, std::optional<double> value) {
+      c.values.assign(n, value);
+      if (!value) c.reason = "it does not tell";
+    };
+    fill(channel("gpu_active_fraction", "fraction"), slow ? gpu.active : 0.95);
+    fill(channel("gpu_clock_mhz", "MHz"), slow ? gpu.clock_mhz : 1980);
+    fill(channel("gpu_clock_max_mhz", "MHz"), 1980.0);
+    fill(channel("process_active_cores", "cores"), gpu.host_cores);
+    Channel& capped = channel("gpu_limit_power_cap", "0 or 1");
+    fill(capped, 0.0);
+    if (gpu.power_capped > 0)
+      for (size_t i = 0; i < n; ++i) capped.values[i] = double(i % 2);
+    r.engines.push_back(std::move(e));
+  }
+  return r;
+}
+
+/// Another job with `batch` rows, which takes the first engine `factor` times as long.
+inline void add_batch(lab::Result& r, int batch, double factor) {
+  lab::Job job = r.jobs[0];
+  job.batch = batch;
+  r.jobs.push_back(job);
+  auto& all = r.engines[0].repetitions;
+  for (size_t i = 0, n = all.size(); i < n; ++i) {
+    lab::Repetition rep = all[i];
+    rep.job = int(r.jobs.size()) - 1;
+    rep.start_s += 1000;
+    rep.total_s *= factor;
+    all.push_back(rep);
+  }
+}
+
+}  // namespace hearth::testing
