@@ -9,6 +9,8 @@
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/io/hub.h"
+#include "hearth/io/output_file.h"
+#include "hearth/lab/report.h"
 #include "hearth/lab/runner.h"
 
 namespace hearth::cli {
@@ -222,6 +224,12 @@ void run(const Options& o) {
   lab::write_result(result, out);
   print_out(summary(result));
   print_out(fmt::format("{}\n", out));
+  if (const fs::path page = fs::path(out).replace_extension(".html"); page != fs::path(out)) {
+    OutputFile file(page);
+    file.write(std::string_view(lab::report_html(result)));
+    file.commit();
+    print_out(fmt::format("{}\n", page.string()));
+  }
   ensure(result.plan.finished, "interrupted; `hearth lab run --resume ", out, "` goes on");
   bool any = false;
   for (const auto& e : result.engines)

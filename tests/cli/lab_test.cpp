@@ -41,6 +41,7 @@ TEST(Lab, HearthAgainstItself) {
   EXPECT_THAT(ran.out,
               AllOf(HasSubstr("not comparable"), HasSubstr("not the same: dtype: f16 against f32"),
                     HasSubstr(ran.file)));
+  EXPECT_THAT(content_of(ran.folder / "r.html"), HasSubstr("hearth:cpu:threads=1"));
   const auto result = ran.result();
   ASSERT_EQ(result.engines.size(), 2);
   EXPECT_EQ(result.engines[0].dtype, "f16");
