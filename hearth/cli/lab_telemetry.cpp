@@ -48,7 +48,8 @@ std::string text_of(const lab::Capture& capture) {
                         shown(s.gpu_clock_mhz), shown(s.gpu_active_fraction, 100, " %"),
                         shown(s.cpu_power_w), shown(s.gpu_power_w), shown(s.ane_power_w),
                         s.thermal_pressure.value.value_or("-"), clusters);
-    for (const auto& [key, reason] : to_json(s)["reasons"].items())
+    const json as_json = to_json(s);
+    for (const auto& [key, reason] : as_json["reasons"].items())
       reasons.insert(key + ": " + reason.get<std::string>());
   }
   for (const auto& note : capture.notes) reasons.insert(note);

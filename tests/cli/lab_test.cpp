@@ -270,7 +270,8 @@ TEST(Lab, AServerIsAnEngine) {
            "--seconds 0 --warmup 0 --no-limits --tokens 6 --telemetry off -o \"$4\"",
            "sh", script, folder / "port", binary(), folder / "r.json"});
   ASSERT_EQ(ran.exit_code, 0) << ran.out << ran.err;
-  const auto& e = lab::read_result(folder / "r.json").engines[0];
+  const auto result = lab::read_result(folder / "r.json");
+  const auto& e = result.engines[0];
   EXPECT_EQ(e.status, lab::EngineStatus::ok);
   EXPECT_THAT(e.version, HasSubstr("a-model"));
   EXPECT_EQ(e.same_prompt_ids.value, false);
