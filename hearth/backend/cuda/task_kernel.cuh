@@ -4,8 +4,7 @@
 
 namespace hearth::cuda {
 
-constexpr int kWarps = 15, kThreads = kWarps * 32;  // that work
-static_assert(kThreads == kTeamThreads);
+constexpr int kThreads = kTeamThreads, kWarps = kThreads / 32;  // that work
 constexpr int kBlock = kThreads + 32;          // and a warp that meets the other blocks
 constexpr int kChunk = 2048;                   // bytes
 constexpr int kVectors = kChunk / 512;         // 16-byte vectors of a lane

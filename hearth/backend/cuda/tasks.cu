@@ -77,12 +77,12 @@ void Tasks::add(CudaQueue& queue, const LinearTask& l, Dtype dtype, int m, const
 
 void Tasks::add(CudaQueue& queue, const AttentionTask& given, Dtype dtype, const Rates& rates,
                 const Args& args) {
-  const unsigned cards = unsigned(queue.card().multiprocessors);
+  const unsigned most = unsigned(queue.card().multiprocessors);
   AttentionTask a = given;
   const int heads = a.B * a.H;
   // Few heads: each has a block, or shares it among several. Many: a fifth of a block.
-  a.splits = std::clamp(int(cards) / heads, 1, (a.capacity + kKeysPerSplit - 1) / kKeysPerSplit);
-  a.team = heads * a.splits <= int(cards) ? kThreads : kThreads / 5;
+  a.splits = std::clamp(int(most) / heads, 1, (a.capacity + kKeysPerSplit - 1) / kKeysPerSplit);
+  a.team = heads * a.splits <= int(most) ? kThreads : kThreads / 5;
   const size_t bytes = size_t(TeamMemory(a, int(size_of(dtype))).bytes * (kThreads / a.team));
   if (rotates_ && !a.freqs && !std::equal(rates.begin(), rates.end(), list_.rates)) queue.stream();
   Task& task = next(queue, dtype, 0, bytes, {a.cache_k, a.cache_v, a.offsets, a.freqs}, args);
@@ -90,7 +90,7 @@ void Tasks::add(CudaQueue& queue, const AttentionTask& given, Dtype dtype, const
   a.finished = queue.counters(kCounters + heads) + kCounters;
   task.kind = Task::attention_task, task.attention = a;
   if (!a.freqs) std::copy(rates.begin(), rates.end(), list_.rates), rotates_ = true;
-  blocks_ = std::max(blocks_, std::min(cards, unsigned(heads * a.splits * a.team / kThreads + 1)));
+  blocks_ = std::max(blocks_, std::min(most, unsigned(heads * a.splits * a.team / kThreads + 1)));
   const size_t item = size_of(dtype), cache = size_t(a.B * a.Hkv) * size_t(a.capacity) * a.D * item;
   for (const auto& [to, n] :
        {std::pair{a.y, size_t(heads) * a.D * item}, {a.cache_k, cache}, {a.cache_v, cache}}) {
@@ -105,10 +105,18 @@ void Tasks::start(CudaQueue& queue, cudaStream_t stream) {
   const size_t stages = m_ ? (room(queue.card()) - shared_) / kStageBytes : kMinStages;
   list_.stages = int(std::min<size_t>(kMaxStages, stages));
   list_.arrived = queue.counters(kCounters);
-  start_task_kernel(dtype_, list_, m, blocks_, size_t(list_.stages) * kStageBytes + shared_,
-                    stream);
-  list_.count = 0, m_ = 0, shared_ = 0, blocks_ = 0, rotates_ = false;
-  writes_.clear(), held_.clear();
+  const auto clear = [&] {
+    list_.count = 0, m_ = 0, shared_ = 0, blocks_ = 0, rotates_ = false;
+    writes_.clear(), held_.clear();
+  };
+  try {
+    start_task_kernel(dtype_, list_, m, blocks_, size_t(list_.stages) * kStageBytes + shared_,
+                      stream);
+  } catch (...) {  // later work does not try it again
+    clear();
+    throw;
+  }
+  clear();
 }
 
 }  // namespace hearth::cuda
