@@ -5,8 +5,8 @@ set -eu
 
 packages="g++ make cmake ninja-build pkg-config ccache git
   libhwy-dev libopenblas-dev libfmt-dev nlohmann-json3-dev libcli11-dev libpcre2-dev libzip-dev libsqlite3-dev libplist-dev
-  libgtest-dev libgmock-dev libbenchmark-dev"
-[ "${1:-}" != ci ] || packages="$packages clang-14 libclang-rt-14-dev clang-format-14 xz-utils python3 patch"
+  libgtest-dev libgmock-dev libbenchmark-dev python3 xz-utils"
+[ "${1:-}" != ci ] || packages="$packages clang-14 libclang-rt-14-dev clang-format-14 patch"
 
 missing=""
 for package in $packages; do
