@@ -19,6 +19,6 @@ ln -s ../../models "$bundle/share/hearth/models"
 cp -r hearth/lab/engines "$bundle/share/hearth/engines"
 rm -rf "$bundle/share/hearth/engines/__pycache__"
 cp -r tests/data "$bundle/tests/"
-cp tools/gpu_check.sh tools/gpu_bench.sh tools/gpu_peers.py "$bundle/tools/"
+cp tools/gpu_check.sh tools/gpu_bench.sh tools/gpu_lab.sh tools/gpu_peers.py "$bundle/tools/"
 size=$(du -sm --apparent-size "$bundle" | cut -f1)
 echo "$bundle: $size MB"

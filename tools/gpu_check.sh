@@ -14,7 +14,8 @@ tests="$root/bin/hearth_tests"
 # is not the host's.
 host='Pool*:Null*:cli*:probe*:limits*:machine*:Eval*:Memory*:Tokenizer*:Recording.RefusesSeveralStreams'
 host+=':Index.OutOfRangeThrowsWhenEvaluated:Index.HostileIndicesOfEveryTypeAndAmount'
-host+=':Lab*:Engine*:All/DamagedResult*:All/Peers*'
+host+=':Lab*:Engine*:All/DamagedResult*:All/Peers*:Explain*:Interventions*:Regimes*:Work*:Report*'
+host+=':Nvml*:Perf*:Powermetrics*:Telemetry*:Ticks*'
 host+=':Fast.CachedAttentionRefusesPositionsBeyondTheCache:Fast.CachedAttentionWritesInPlace'
 failed=0
 rows=()

@@ -12,6 +12,7 @@
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/io/json.h"
+#include "hearth/lab/limits.h"
 #include "hearth/llm/decoder.h"
 #include "hearth/ops/ops.h"
 
@@ -70,6 +71,29 @@ Operation operation(const std::string& name, Dtype dtype, const std::vector<int>
   return {};
 }
 
+json median_of(std::vector<double> samples, const char* reason) {
+  if (samples.empty()) return {{"value", nullptr}, {"reason", reason}};
+  return {{"value", lab::summarize(std::move(samples)).median}};
+}
+
+/// GFLOP/s of a product of two square matrices on the default device.
+std::vector<double> product_gflop_s(Dtype dtype) {
+  // On a GPU large enough that starting the kernel and waiting for it is 1 or 2 % of the time.
+  const int n = default_device() == Device(Device::cpu) ? 512 : 8192;
+  const array a = astype(random::uniform({n, n}, float32), dtype);
+  const array b = astype(random::uniform({n, n}, float32), dtype);
+  eval(Arrays{a, b});
+  std::vector<double> samples;
+  for (int round = 0; round < 7; ++round) {
+    const array product = matmul(a, b);
+    const auto start = lab::Clock::now();
+    product.eval();
+    const std::chrono::duration<double> took = lab::Clock::now() - start;
+    if (round >= 2) samples.push_back(2e-9 * n * n * n / took.count());  // the first ones warm up
+  }
+  return samples;
+}
+
 class HearthEngine {
  public:
   json answer(const json& request, const std::function<void(const json&)>& send) {
@@ -92,6 +116,7 @@ class HearthEngine {
       return {{"checksum", checksum}};
     }
     if (what == "memory") return memory();
+    if (what == "limits") return limits();
     if (what == "clear_cache") return clear_cache(), json::object();
     ensure(false, "there is no request ", what);
     return {};
@@ -199,6 +224,21 @@ class HearthEngine {
       result_->eval();
     }
     return json::object();
+  }
+
+  static json limits() {
+    const Device device = default_device();
+    const array small = zeros({1}, float32);
+    json all = json::array();
+    const auto add = [&](std::string name, const char* unit, json value) {
+      value["name"] = std::move(name), value["unit"] = unit;
+      all.push_back(std::move(value));
+    };
+    add("read_bandwidth", "GB/s",
+        median_of(backend(device.type)->read_gb_per_s({&small, 1}), "its backend measures none"));
+    for (const Dtype dtype : {float32, float16, bfloat16})
+      add(concat("flops_", to_string(dtype)), "GFLOP/s", median_of(product_gflop_s(dtype), ""));
+    return {{"limits", all}};
   }
 
   static json memory() {

@@ -1,5 +1,6 @@
 // Telemetry of the time in which an engine worked.
 #include <algorithm>
+#include <cmath>
 #include <span>
 
 #include "hearth/base/error.h"
@@ -8,14 +9,28 @@
 namespace hearth::lab {
 namespace {
 
+// NVML's utilisation looks back over as much as a second: the first one of a turn is mostly of what
+// ran before. It is left out of turns that are longer than twice that.
+constexpr double kLookBack = 1;
+constexpr double kSameTurn = 0.1;  // between repetitions
+
 // Part of each sample, in seconds, that lies in the engine's measured repetitions of the job. A
 // sample covers the time since the one before, but not longer than a period and a half: between
 // repetitions nothing is sampled.
-std::vector<double> weights(const Result& result, const EngineResult& engine, int job) {
+std::vector<double> weights(const Result& result, const EngineResult& engine, int job,
+                            bool looks_back) {
   const auto& times = engine.telemetry.time_s;
   std::vector<std::pair<double, double>> windows;
   for (const Repetition& r : engine.repetitions)
-    if (r.job == job && !r.warmup) windows.emplace_back(r.start_s, r.start_s + r.total_s);
+    if (r.job == job && !r.warmup) {
+      const double end = r.start_s + r.total_s;
+      if (!windows.empty() && std::abs(r.start_s - windows.back().second) < kSameTurn)
+        windows.back().second = end;
+      else
+        windows.emplace_back(r.start_s, end);
+    }
+  for (auto& [from, to] : windows)
+    if (looks_back && to - from > 2 * kLookBack) from += kLookBack;
   const double most = 1.5 * result.plan.telemetry_period_s.value.value_or(1);
   std::vector<double> weights(times.size());
   for (size_t i = 0; i < times.size(); ++i) {
@@ -53,7 +68,9 @@ bool has_values(const Channel* channel) {
 
 Busy busy_of(const Result& result, const EngineResult& engine, int job) {
   const Timeline& telemetry = engine.telemetry;
-  const auto weight = weights(result, engine, job);
+  const Channel* active = telemetry.find("gpu_active_fraction");
+  const auto weight = weights(
+      result, engine, job, active && active->source == "nvml" && !engine.device.starts_with("cpu"));
   Busy busy;
   for (double w : weight) busy.seconds += w, busy.samples += w > 0;
   // Of several channels the first that has values, else the first.

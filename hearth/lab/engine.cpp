@@ -226,6 +226,26 @@ double Engine::checksum() {
 
 void Engine::clear_cache() { ask({{"do", "clear_cache"}}, timeouts_.run_s); }
 
+std::vector<Ceiling> Engine::limits() {
+  const json done = ask({{"do", "limits"}}, timeouts_.run_s).done;
+  return understand([&] {
+    std::vector<Ceiling> all;
+    for (const json& one : done.at("limits")) {
+      Ceiling c{text(one, "name"),
+                spec_.device.substr(0, spec_.device.find(':')),
+                text(one, "unit"),
+                concat("measured by ", spec_.name),
+                {}};
+      if (const json& value = one.at("value"); value.is_number())
+        c.value = value.get<double>();
+      else
+        c.value = Reading<double>::missing(sentence(text(one, "reason")));
+      all.push_back(std::move(c));
+    }
+    return all;
+  });
+}
+
 void Engine::bye() noexcept {
   try {
     child_.resume();

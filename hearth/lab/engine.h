@@ -88,6 +88,8 @@ class Engine {
   /// What it counts itself: tensors, their peak, the driver's total.
   Memory memory(std::string_view moment);
   void clear_cache();
+  /// What its device can do at most, as it measures it; one that is asked by hearth alone.
+  std::vector<Ceiling> limits();
   /// Ends it; never throws.
   void bye() noexcept;
 

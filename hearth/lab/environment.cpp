@@ -2,6 +2,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <set>
+
+#include "hearth/base/error.h"
 #include "hearth/lab/probe.h"
 #include "hearth/lab/runner.h"
 
@@ -18,9 +21,55 @@ Reading<std::string> as_text(const Reading<T>& reading) {
     return fmt::format("{}", *reading.value);
 }
 
+std::string kind_of(const std::string& device) { return device.substr(0, device.find(':')); }
+
+/// Kinds of devices other than the CPU that the engines are to run on.
+std::set<std::string> gpus_of(const RunOptions& options, const std::atomic<bool>& interrupted) {
+  std::set<std::string> kinds;
+  for (const EngineSpec& spec : options.engines)
+    if (spec.name != "openai") kinds.insert(kind_of(spec.device));  // its device is an address
+  if (kinds.erase("")) {  // an engine's own choice; hearth's is the GPU that it can measure
+    try {
+      Engine engine(parse_engine("hearth"), options.places, options.timeouts, &interrupted);
+      kinds.insert(kind_of(engine.hello().device));
+      engine.bye();
+    } catch (const Interrupted&) {
+      throw;
+    } catch (const std::exception&) {  // no hearth, no limits
+    }
+  }
+  kinds.erase("cpu");
+  return kinds;
+}
+
+std::vector<Ceiling> limits_of(const std::string& gpu, const RunOptions& options,
+                               const std::atomic<bool>& interrupted) {
+  try {
+    Engine engine(parse_engine("hearth:" + gpu), options.places, options.timeouts, &interrupted);
+    engine.hello();
+    auto limits = engine.limits();
+    engine.bye();
+    return limits;
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const std::exception& error) {
+    return {{"read_bandwidth", gpu, "GB/s", "not measured",
+             Reading<double>::missing(concat("hearth cannot measure ", gpu, ": ", error.what()))}};
+  }
+}
+
 }  // namespace
 
-void describe_machine(Result& result, bool limits) {
+std::vector<Ceiling> limits_of_gpus(const RunOptions& options,
+                                    const std::atomic<bool>& interrupted) {
+  std::vector<Ceiling> all;
+  for (const std::string& gpu : gpus_of(options, interrupted))
+    for (Ceiling& c : limits_of(gpu, options, interrupted)) all.push_back(std::move(c));
+  return all;
+}
+
+void describe_machine(Result& result, const RunOptions& options,
+                      const std::atomic<bool>& interrupted) {
   const Facts facts = read_facts();
   auto& to = result.environment;
   to.push_back({"processor", as_text(facts.processor)});
@@ -37,7 +86,7 @@ void describe_machine(Result& result, bool limits) {
   to.push_back({"hypervisor", as_text(facts.hypervisor)});
   to.push_back({"governor", as_text(facts.governor)});
   to.push_back({"clock_max_mhz", as_text(facts.clock_max_mhz)});
-  if (!limits) return;
+  if (!options.limits) return;
   const Machine machine = probe_machine();
   const auto limit = [&](const char* name, const char* unit, const Reading<Samples>& samples) {
     Ceiling c{name, "cpu", unit, "measured", {}};
@@ -49,6 +98,7 @@ void describe_machine(Result& result, bool limits) {
   limit("flops_f32", "GFLOP/s", machine.fma_f32.all_threads);
   limit("flops_bf16", "GFLOP/s", machine.dot_bf16.all_threads);
   limit("clock", "MHz", machine.clock_mhz);
+  for (Ceiling& c : limits_of_gpus(options, interrupted)) result.ceilings.push_back(std::move(c));
 }
 
 }  // namespace hearth::lab

@@ -127,7 +127,7 @@ class Run {
         result_.engines.push_back(std::move(e));
       }
     tell("measuring the machine");
-    describe_machine(result_, o_.limits);
+    describe_machine(result_, o_, interrupted_);
     if (!o_.model.empty()) {  // from which follows what each engine must do
       Job from;
       from.model = o_.model;

@@ -42,8 +42,13 @@ using OnProgress = std::function<void(const Progress&)>;
 Result run(const RunOptions& options, const std::atomic<bool>& interrupted,
            const OnProgress& progress = {}, std::optional<Result> before = {});
 
-/// The machine and its limits, as facts of a result.
-void describe_machine(Result& result, bool limits);
+/// The machine and, if the options want them, its limits and those of its GPUs.
+void describe_machine(Result& result, const RunOptions& options,
+                      const std::atomic<bool>& interrupted);
+/// Of each kind of GPU that an engine is to run on: measured by hearth, in a process that then
+/// ends.
+std::vector<Ceiling> limits_of_gpus(const RunOptions& options,
+                                    const std::atomic<bool>& interrupted);
 
 /// Ids of no text: the same for a seed.
 std::vector<int> random_ids(int count, int vocabulary, uint32_t seed = 1);

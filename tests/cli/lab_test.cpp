@@ -54,6 +54,20 @@ TEST(Lab, HearthAgainstItself) {
   EXPECT_EQ(alone["ids"], nlohmann::json(result.engines[0].repetitions[0].ids[0]));
 }
 
+TEST(Lab, HearthMeasuresTheLimitsOfItsDevice) {
+  const auto spec = lab::parse_engine("hearth@" + binary() + ":cpu");
+  lab::Engine engine(spec, {});
+  engine.hello();
+  const auto limits = engine.limits();
+  ASSERT_EQ(limits.size(), 4);
+  EXPECT_EQ(limits[0].name, "read_bandwidth");  // of the CPU it is the lab that measures it
+  EXPECT_THAT(limits[0].value.reason, HasSubstr("measures none"));
+  EXPECT_EQ(limits[1].name, "flops_f32");
+  EXPECT_GT(limits[1].value.value.value_or(0), 1);
+  EXPECT_EQ(limits[2].name, "flops_f16");
+  engine.bye();
+}
+
 TEST(Lab, PrefillBatchAndOperations) {
   const Ran prefill({"--engines", "hearth:cpu", "--job", "prefill", "--prompt-tokens", "100"});
   ASSERT_EQ(prefill.exit_code, 0) << prefill.err;
@@ -236,9 +250,9 @@ TEST(Lab, CtrlCKeepsWhatWasMeasured) {
   const std::string file = folder / "r.json";
   const Finished stopped =
       run({"timeout",     "-s",        "INT",
-           "2",           binary(),    "lab",
+           "4",           binary(),    "lab",
            "run",         "--engines", fake("sleep=0.05").text + "," + fake("sleep=0.04").text,
-           "--pairs",     "30",        "--seconds",
+           "--pairs",     "60",        "--seconds",
            "0",           "--warmup",  "0",
            "--no-limits", "--tokens",  "6",
            "--telemetry", "off",       "-o",
@@ -253,7 +267,7 @@ TEST(Lab, CtrlCKeepsWhatWasMeasured) {
   EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
   const auto result = lab::read_result(file);
   EXPECT_TRUE(result.plan.finished);
-  EXPECT_EQ(lab::log_ratios(result.engines[0], result.engines[1], 0).size(), 30);
+  EXPECT_EQ(lab::log_ratios(result.engines[0], result.engines[1], 0).size(), 60);
   EXPECT_THAT(run_hearth({"lab", "run", "--resume", file}).err, HasSubstr("this run is finished"));
 }
 

@@ -112,6 +112,9 @@ for line in sys.stdin:
             send(request, error="the result is inf")
         else:
             send(request, done={"checksum": float(options.get("checksum", 1))})
+    elif what == "limits":
+        send(request, done={"limits": [{"name": "read_bandwidth", "unit": "GB/s", "value": 3000},
+                                       {"name": "flops_f16", "unit": "GFLOP/s", "value": None, "reason": "no halves"}]})
     elif what == "memory":
         send(request, done={"tensors_bytes": 400})
     else:

@@ -232,6 +232,24 @@ TEST_F(LabRun, TelemetryStandsBesideTheRepetitions) {
   EXPECT_EQ(testing::result_violation(to_json(r)), "");
 }
 
+TEST_F(LabRun, HearthMeasuresTheLimitsOfTheGpus) {
+  auto o = options({fake(), parse_engine("torch:cuda:1"), parse_engine("openai:http://x/v1")});
+  o.places.hearth = std::filesystem::absolute(testing::source_path("tests/lab/fake_engine.py"));
+  const auto limits = limits_of_gpus(o, kGoOn);
+  ASSERT_EQ(limits.size(), 2);
+  EXPECT_EQ(limits[0].device, "cuda");
+  EXPECT_EQ(limits[0].name, "read_bandwidth");
+  EXPECT_EQ(limits[0].source, "measured by hearth");
+  EXPECT_DOUBLE_EQ(*limits[0].value.value, 3000);
+  EXPECT_EQ(limits[1].value.reason, "no halves");
+  o.engines = {parse_engine("mlx:metal")};
+  o.places.hearth = "/no/such/program";
+  EXPECT_THAT(limits_of_gpus(o, kGoOn).at(0).value.reason,
+              HasSubstr("hearth cannot measure metal"));
+  o.engines = {fake()};
+  EXPECT_THAT(limits_of_gpus(o, kGoOn), IsEmpty());
+}
+
 TEST(LabRunOptions, AreChecked) {
   const auto error = [](auto change) {
     auto o = options({parse_engine("hearth")});

@@ -17,6 +17,8 @@ class Torch(protocol.Engine):
         if self.device not in devices and f"{self.device}:0" not in devices:
             raise Refusal(f"torch {torch.__version__} has no device {self.device} here; it has {', '.join(devices)}")
         self.gpu = torch.cuda if self.device.startswith("cuda") else torch.mps if self.device == "mps" else None
+        if self.device.startswith("cuda:"):
+            torch.cuda.set_device(self.device)  # memory is asked of the current one
         if "threads" in options:
             torch.set_num_threads(int(options["threads"]))
         version = torch.__version__
@@ -46,9 +48,12 @@ class Torch(protocol.Engine):
         config.pad_token_id = 0
         notes = [f"attention: {self.model.config._attn_implementation}; generate() of transformers"]
         if options.get("compile", "0") != "0":
+            # generate() compiles the steps of decoding itself, by default in this mode, and only them:
+            # a cache that begins its life inside a compiled prefill keeps CUDA graphs away.
             config.cache_implementation = "static"
-            self.model.forward = torch.compile(self.model.forward, mode="reduce-overhead", fullgraph=True)
-            notes.append("torch.compile, mode reduce-overhead, static cache")
+            config.compile_config = transformers.CompileConfig(mode="reduce-overhead")
+            config.compile_config._compile_all_devices = True  # the CPU too
+            notes.append("torch.compile of the decoding steps, mode reduce-overhead, static cache")
         weights = list(self.model.parameters())
         return {
             "dtype": dtype,
