@@ -10,17 +10,20 @@
 #include <mutex>
 #include <tuple>
 
+#include "hearth/base/disk_cache.h"
+
 namespace hearth::cuda {
 namespace {
 
 // clang-format off
 #define HEARTH_CUBLASLT(X)                                                                 \
   X(Create)                                                                                \
+  X(GetVersion)                                                                            \
   X(Matmul)                                                                                \
   X(MatmulDescCreate)                                                                      \
   X(MatmulDescSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutSetAttribute)              \
       X(MatmulPreferenceCreate) X(MatmulPreferenceSetAttribute) X(MatmulPreferenceDestroy) \
-          X(MatmulAlgoGetHeuristic) X(MatmulDescDestroy) X(MatrixLayoutDestroy)
+          X(MatmulAlgoGetHeuristic) X(MatmulAlgoCheck) X(MatmulDescDestroy) X(MatrixLayoutDestroy)
 // clang-format on
 
 struct Library {
@@ -76,7 +79,8 @@ struct Plan {
   cublasLtMatmulDesc_t desc = nullptr;
   cublasLtMatrixLayout_t a = nullptr, b = nullptr, c = nullptr, d = nullptr;
   cublasLtMatmulAlgo_t algo;
-  bool known = false;  // is there an algorithm
+  bool asked = false;  // the library was asked for algorithms
+  bool known = false;  // there is one
   bool tuned = false;  // it was compared with others
 };
 
@@ -103,6 +107,7 @@ bool tf32() {
 
 constexpr size_t kWorkspace = size_t{32} << 20;
 constexpr double kWorthTuning = 2e8;  // multiplications, or bytes of b / 16
+constexpr int kTried = 16;            // algorithms
 
 /// A matrix (rows, cols) as cuBLASLt, whose matrices are column-major, sees its transpose.
 struct Lie {
@@ -129,9 +134,22 @@ class Handles {
     if (library().Create(&handle) != CUBLAS_STATUS_SUCCESS) handle = nullptr;
     return handles_[card] = handle;
   }
+  /// Algorithms that were the fastest here, kept on disk for what their choice depends on.
+  CachedMap& choices(const Card& card) {
+    const auto found = choices_.find(card.index);
+    if (found != choices_.end()) return found->second;
+    int driver = 0;
+    cudaDriverGetVersion(&driver);
+    const std::string key =
+        concat("cuBLASLt ", library().GetVersion(), ", driver ", driver, ", ", card.name, ", ",
+               card.multiprocessors, " multiprocessors, workspace ", kWorkspace, ", ", kTried,
+               " tried", tf32() ? ", tf32" : "");
+    return choices_.emplace(card.index, CachedMap(key, 4096)).first->second;
+  }
 
  private:
   std::map<int, cublasLtHandle_t> handles_;
+  std::map<int, CachedMap> choices_;
 };
 Handles& handles() {  // never destroyed: queues may still be busy when the process ends
   static Handles& h = *new Handles;
@@ -200,16 +218,16 @@ class Product {
     auto& plans = handles().plans;
     if (plans.size() > 4096) clear(plans);
     auto found = plans.find(key_);
-    if (found == plans.end()) {
-      found = plans.emplace(key_, make_plan()).first;
-      set_bias(found->second);
-      choose(handle, found->second, 1, workspace);
-    }
+    if (found == plans.end()) found = plans.emplace(key_, make_plan()).first;
     Plan& plan = found->second;
-    if (!plan.known) return false;
     set_bias(plan);
-    if (!plan.tuned && worth_tuning() && !capturing()) choose(handle, plan, 8, workspace);
-    return start(handle, plan, plan.algo, workspace) == CUBLAS_STATUS_SUCCESS;
+    const bool tune = !plan.tuned && worth_tuning();
+    if (tune && !plan.known) recall(handle, plan);
+    if (tune && !plan.tuned && !capturing())
+      choose(handle, plan, kTried, workspace);
+    else if (!plan.known && !plan.asked)
+      choose(handle, plan, 1, workspace);
+    return plan.known && start(handle, plan, plan.algo, workspace) == CUBLAS_STATUS_SUCCESS;
   }
 
  private:
@@ -267,6 +285,29 @@ class Product {
                             kWorkspace, queue_.stream());
   }
 
+  /// The name of the choice: what the key says, but for the card and for small differences of m,
+  /// so that prompts of about the same length share it.
+  std::string choice_name() const {
+    Key key = key_;
+    int64_t step = 1;  // a quarter of m at most
+    while (key.m >= 8 * step) step *= 2;
+    key.card = 0, key.m = (key.m + step - 1) / step * step;
+    return {reinterpret_cast<const char*>(&key), sizeof key};
+  }
+  /// Takes the algorithm of an earlier run, if the library says that it can do this.
+  void recall(cublasLtHandle_t handle, Plan& plan) const {
+    const auto choice = handles().choices(queue_.card()).find(choice_name());
+    if (!choice || choice->size() != sizeof plan.algo) return;
+    cublasLtMatmulAlgo_t algo;
+    std::memcpy(&algo, choice->data(), sizeof algo);
+    cublasLtMatmulHeuristicResult_t result;
+    if (library().MatmulAlgoCheck(handle, plan.desc, plan.a, plan.b, plan.c, plan.d, &algo,
+                                  &result) != CUBLAS_STATUS_SUCCESS ||
+        result.workspaceSize > kWorkspace)
+      return;
+    plan.algo = algo, plan.known = plan.tuned = true;
+  }
+
   /// Asks for up to `count` algorithms; of several, the fastest by the clock.
   void choose(cublasLtHandle_t handle, Plan& plan, int count, void* workspace) const {
     cublasLtMatmulPreference_t preference;
@@ -283,22 +324,22 @@ class Product {
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, uint32_t(key_.align_a));
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, uint32_t(key_.align_c));
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, uint32_t(key_.align_d));
-    cublasLtMatmulHeuristicResult_t found[8];
+    cublasLtMatmulHeuristicResult_t found[kTried];
     int got = 0;
     const cublasStatus_t status = library().MatmulAlgoGetHeuristic(
         handle, plan.desc, plan.a, plan.b, plan.c, plan.d, preference, count, found, &got);
     library().MatmulPreferenceDestroy(preference);
-    plan.tuned = count > 1;
+    plan.asked = true, plan.tuned = count > 1;
     if (status != CUBLAS_STATUS_SUCCESS || got == 0) return;
     if (!plan.known) plan.algo = found[0].algo, plan.known = true;
-    if (got == 1 || count == 1) return;
+    if (count == 1) return;
     cudaEvent_t from, to;
     check_cuda(cudaEventCreate(&from), "event");
     check_cuda(cudaEventCreate(&to), "event");
     float best = 0;
     for (int i = 0; i < got; ++i) {
       if (found[i].state != CUBLAS_STATUS_SUCCESS) continue;
-      constexpr int kRuns = 4;
+      constexpr int kRuns = 8;
       if (start(handle, plan, found[i].algo, workspace) != CUBLAS_STATUS_SUCCESS) continue;
       check_cuda(cudaEventRecord(from, queue_.stream()), "event");
       for (int r = 0; r < kRuns; ++r) start(handle, plan, found[i].algo, workspace);
@@ -310,6 +351,9 @@ class Product {
     }
     check_cuda(cudaEventDestroy(from), "event");
     check_cuda(cudaEventDestroy(to), "event");
+    handles()
+        .choices(queue_.card())
+        .put(choice_name(), {reinterpret_cast<const char*>(&plan.algo), sizeof plan.algo});
   }
 
   CudaQueue& queue_;

@@ -2,19 +2,14 @@
 
 #include <dlfcn.h>
 #include <nvrtc.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
+
+#include "hearth/base/disk_cache.h"
 
 namespace hearth::cuda::nvrtc {
 
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr char kMath[] =
 #include "math_text.h"
@@ -95,52 +90,6 @@ std::string compile(const std::string& text, const std::string& architecture) {
   return result;
 }
 
-// FNV-1a.
-uint64_t hash(std::string_view text, uint64_t h = 0xcbf29ce484222325u) {
-  for (char c : text) h = (h ^ uint8_t(c)) * 0x100000001b3u;
-  return h;
-}
-std::string hex(uint64_t v) {
-  std::string text(16, '0');
-  for (size_t i = 16; i-- > 0; v >>= 4) text[i] = "0123456789abcdef"[v & 15];
-  return text;
-}
-
-// Where compiled code is kept; empty: nowhere.
-fs::path cache_folder() {
-  if (const char* base = std::getenv("XDG_CACHE_HOME"); base && *base == '/')
-    return fs::path(base) / "hearth";
-  if (const char* home = std::getenv("HOME"); home && *home == '/')
-    return fs::path(home) / ".cache" / "hearth";
-  return {};
-}
-
-// A file is the hash of the code, 16 digits, and the code. Nothing: none, or damaged.
-std::string read_code(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string all{std::istreambuf_iterator<char>(in), {}};
-  if (all.size() <= 16) return {};
-  std::string code = all.substr(16);
-  return all.compare(0, 16, hex(hash(code))) == 0 ? code : std::string();
-}
-// A cache that cannot be written is no cache: no error.
-void write_code(const fs::path& file, const std::string& code) {
-  static std::atomic<int> count{0};
-  std::error_code failed;
-  fs::create_directories(file.parent_path(), failed);
-  if (failed) return;
-  const fs::path part = concat(file.string(), ".", getpid(), ".", count++);
-  bool written = false;
-  {
-    std::ofstream out(part, std::ios::binary);
-    out << hex(hash(code)) << code;
-    out.close();
-    written = bool(out);
-  }
-  if (written) fs::rename(part, file, failed);
-  if (!written || failed) fs::remove(part, failed);
-}
-
 cudaError_t open(const std::string& code, const char* name, cudaKernel_t& kernel) {
   cudaLibrary_t opened;
   const cudaError_t status =
@@ -155,17 +104,14 @@ bool available() { return library().found; }
 cudaKernel_t load(const std::string& text, const char* name, int capability) {
   const std::string target = architecture(capability);
   const std::string key = concat(target, " ", library().version, "\n", text, kMath);
-  const fs::path folder = cache_folder();
-  const fs::path file = folder / (hex(hash(key)) + hex(hash(key, 0x9e3779b97f4a7c15u)) + ".cubin");
   cudaKernel_t kernel;
-  if (!folder.empty()) {
-    const std::string code = read_code(file);
-    if (!code.empty() && open(code, name, kernel) == cudaSuccess) return kernel;
-    cudaGetLastError();  // of a damaged file: compiled again
+  if (const auto code = read_cache(key, ".cubin")) {
+    if (open(*code, name, kernel) == cudaSuccess) return kernel;
+    cudaGetLastError();  // of code that is not for this driver: compiled again
   }
   const std::string code = compile(text, target);
   check_cuda(open(code, name, kernel), "load a compiled program");
-  if (!folder.empty()) write_code(file, code);
+  write_cache(key, ".cubin", code);
   return kernel;
 }
 
