@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 
+#include "hearth/core/allocate.h"
 #include "hearth/core/backend.h"
 
 namespace hearth {
@@ -350,6 +351,54 @@ void place(std::span<const array> arrays, Device device) {
     Storage& storage = *a.node().storage;
     storage.owner ? storage.move_to(queue->allocator()) : storage.on(queue->allocator());
   }
+}
+
+array uninitialized(const Shape& shape, Dtype dtype, Stream stream) {
+  Allocator* memory;
+  {
+    std::lock_guard lock(scheduler().mutex);
+    memory = &scheduler().queue(stream).allocator();
+  }
+  Ref<Storage> storage(new Storage);
+  storage->settle(memory->allocate(element_count(shape) * size_of(dtype)), *memory);
+  Ref<Node> node(new Node);
+  node->shape = shape, node->strides = row_major(shape), node->dtype = dtype;
+  node->stream = stream, node->storage = std::move(storage);
+  node->status.store(Status::scheduled, std::memory_order_release);
+  return array(std::move(node));
+}
+
+array place_joined(std::span<array* const> parts, Device device) {
+  check(!parts.empty(), "place_joined: no parts");
+  Shape shape = parts[0]->shape();
+  shape[0] = 0;
+  for (const array* part : parts) {
+    Shape rest = part->shape();
+    check(rest.size() == shape.size() && part->dtype() == parts[0]->dtype(),
+          "place_joined: ", part->dtype(), " ", rest, " does not go with ", parts[0]->dtype(), " ",
+          parts[0]->shape());
+    shape[0] += rest[0];
+    rest[0] = shape[0];
+    check(rest == shape, "place_joined: ", part->shape(), " does not go with ", parts[0]->shape());
+    check(row_contiguous(part->shape(), part->strides()),
+          "place_joined: wanted parts that are row-major in memory; contiguous() makes them so");
+  }
+  const array whole = uninitialized(shape, parts[0]->dtype(), default_stream(device));
+  const Storage& storage = *whole.node().storage;
+  int64_t at = 0;  // bytes
+  for (array* part : parts) {
+    const array rows = *part;
+    const Buffer to{static_cast<std::byte*>(storage.buffer.data) + at, rows.nbytes()};
+    storage.owner->write(rows.host_bytes(), to, rows.nbytes());
+    Ref<Node> view(new Node);
+    view->shape = rows.shape(), view->strides = row_major(rows.shape());
+    view->dtype = rows.dtype(), view->stream = whole.node().stream;
+    view->storage = whole.node().storage, view->offset = at / int64_t(rows.itemsize());
+    view->status.store(Status::scheduled, std::memory_order_release);
+    at += int64_t(rows.nbytes());
+    *part = array(std::move(view));
+  }
+  return whole;
 }
 
 void synchronize() { synchronize(ambient_stream()); }

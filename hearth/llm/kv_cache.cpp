@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hearth/core/allocate.h"
 #include "hearth/ops/ops.h"
 
 namespace hearth::llm {
@@ -34,6 +35,10 @@ void KvCache::reserve(int more) {
   const Shape shape{batch(), shape_.kv_heads, capacity_, shape_.head_dim};
   for (Layer& layer : layers_)
     for (array* x : {&layer.k, &layer.v}) {
+      if (longest == 0) {  // what no token has written is never read: no zeros
+        *x = uninitialized(shape, shape_.dtype, ambient_stream());
+        continue;
+      }
       const array old =
           slice(*x, {0, 0, 0, 0}, {batch(), shape_.kv_heads, longest, shape_.head_dim});
       const array room = zeros({shape[0], shape[1], capacity_ - longest, shape[3]}, shape_.dtype);

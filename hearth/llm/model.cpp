@@ -1,8 +1,10 @@
 #include "hearth/llm/model.h"
 
 #include <map>
+#include <set>
 
 #include "hearth/backend/cpu/pool.h"
+#include "hearth/core/allocate.h"
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/io/checkpoint.h"
@@ -106,6 +108,28 @@ void check_memory(size_t weights) {
          "; use a smaller --dtype or a smaller model");
 }
 
+// The weights and biases of all parts.
+std::set<const array*> parts_of(std::span<const LanguageModel::Joined> joined) {
+  std::set<const array*> all;
+  for (const auto& j : joined)
+    for (nn::Linear* part : j.parts) {
+      all.insert(&part->weight.dense);
+      if (part->bias) all.insert(&*part->bias);
+    }
+  return all;
+}
+
+void join(const LanguageModel::Joined& j, Device device) {
+  std::vector<array*> weights, biases;
+  for (nn::Linear* part : j.parts) {
+    weights.push_back(&part->weight.dense);
+    if (part->bias) biases.push_back(&*part->bias);
+  }
+  nn::Linear& whole = j.whole->emplace(*j.parts[0]);
+  whole.weight.dense = place_joined(weights, device);
+  if (!biases.empty()) whole.bias = place_joined(biases, device);
+}
+
 }  // namespace
 
 std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
@@ -120,8 +144,16 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
   size_t elements = 0;
   for (auto& [name, p] : parameters) elements += p->size();
   check_memory(elements * size_of(facts.dtype));
+  const Device device = default_device();
+  const auto joined = options.join.value_or(device != Device(Device::cpu))
+                          ? model->joined()
+                          : std::vector<LanguageModel::Joined>();
+  const std::set<const array*> parts = parts_of(joined);
+  const auto place_whole = [&](array& p) {
+    if (device != Device(Device::cpu) && !parts.contains(&p)) place(std::span(&p, 1), device);
+  };
   if (options.random_weights) {
-    fill_random(parameters, facts.dtype, options.seed);
+    fill_random(parameters, facts.dtype, options.seed, place_whole);
   } else {
     nn::load(parameters, load_checkpoint(folder),
              [&](const std::string& key) { return model->rename(key); });
@@ -130,11 +162,8 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
       if (p->dtype() != facts.dtype) changed.push_back(*p = astype(*p, facts.dtype));
     eval(changed);
   }
-  if (const Device device = default_device(); device != Device(Device::cpu)) {
-    Arrays all;
-    for (auto& [name, p] : parameters) all.push_back(*p);
-    place(all, device);
-  }
+  for (auto& [name, p] : parameters) place_whole(*p);
+  for (const auto& j : joined) join(j, device);
   for (auto& [name, p] : parameters) {
     facts.weights_bytes += p->nbytes();
     const bool looked_up =
@@ -155,7 +184,8 @@ uint64_t splitmix64(uint64_t x) {  // Steele, Lea, Flood 2014: a full-period mix
 
 }  // namespace
 
-void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed) {
+void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed,
+                 const std::function<void(array&)>& made) {
   constexpr int64_t kChunk = 1 << 20;  // elements: one seed each
   constexpr float kSpread = 0.02f;     // initializer_range of Phi and most others
   uint64_t tensor = 0;
@@ -169,8 +199,8 @@ void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed) {
       std::vector<T> table(4096);
       for (size_t i = 0; i < table.size(); ++i)
         table[i] = T((norm ? 1.0f : 0.0f) + kSpread * 1.7320508f * (float(i) - 2047.5f) / 2048.0f);
-      array made = uninitialized(parameter.shape(), dtype);
-      T* out = reinterpret_cast<T*>(made.node().data());
+      parameter = uninitialized(parameter.shape(), dtype);
+      T* out = reinterpret_cast<T*>(parameter.node().data());
       cpu::parallel_for((n + kChunk - 1) / kChunk, [&](int64_t chunk) {
         uint64_t state = splitmix64(seed * 0x100000001b3u + (tensor << 32) + uint64_t(chunk));
         const int64_t end = std::min(n, (chunk + 1) * kChunk);
@@ -179,9 +209,8 @@ void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed) {
           for (int k = 0; k < 5 && i < end; ++k, bits >>= 12) out[i++] = table[bits & 4095];
         }
       });
-      if (default_device() != Device(Device::cpu)) place(std::span(&made, 1), default_device());
-      parameter = made;
     });
+    if (made) made(parameter);
   }
 }
 

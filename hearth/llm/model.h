@@ -1,6 +1,7 @@
 // What every language model offers, and how one is made from a checkpoint folder.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,7 +9,7 @@
 
 #include "hearth/io/json.h"
 #include "hearth/llm/kv_cache.h"
-#include "hearth/nn/module.h"
+#include "hearth/nn/layers.h"
 #include "hearth/ops/fast.h"
 
 namespace hearth::llm {
@@ -30,6 +31,13 @@ class LanguageModel {
   /// A checkpoint's key as a parameter's name; the same unless a model says otherwise.
   virtual std::string rename(const std::string& key) const { return key; }
   KvCache make_cache(int batch = 1) const;
+  /// Layers on the same input that can be one product: `whole` is made of the parts' weights, which
+  /// become views of it. The pointers are good while the model stays where it is.
+  struct Joined {
+    std::optional<nn::Linear>* whole;
+    std::vector<nn::Linear*> parts;
+  };
+  virtual std::vector<Joined> joined() { return {}; }
 
   /// Set by load_model.
   struct Facts {
@@ -52,6 +60,10 @@ struct LoadOptions {
   std::optional<Dtype> dtype;   // default: the checkpoint's
   bool random_weights = false;  // only config.json is read
   uint64_t seed = 0;            // of the random weights
+  /// LanguageModel::joined() in one memory; default: on devices other than the CPU, where weights
+  /// are copied anyway. For a model that stays as it is: what is put in place of a part later, or a
+  /// gradient that a part is asked for, does not reach the whole.
+  std::optional<bool> join = {};
 };
 
 /// The model in `folder` (config.json's model_type chooses the class), its weights mapped without a
@@ -61,8 +73,10 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
                                           const LoadOptions& options = {});
 
 /// Fills every parameter with values of the spread that training starts from, each in its own
-/// memory: fast, in parallel, the same for a seed on any number of threads.
-void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed);
+/// memory: fast, in parallel, the same for a seed on any number of threads. Calls `made` after
+/// each.
+void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed,
+                 const std::function<void(array&)>& made = {});
 
 /// The known values of model_type.
 std::vector<std::string> known_models();

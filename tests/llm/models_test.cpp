@@ -161,6 +161,26 @@ TEST_P(Models, SameBitsForAnyNumberOfThreads) {
   cpu::set_threads(before);
 }
 
+TEST(LanguageModel, JoinedLayersGiveTheSameWithoutMoreKernels) {
+  const std::vector<int> ids{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  std::vector<float> logits[2];
+  uint64_t kernels[2];
+  size_t bytes[2];
+  for (bool join : {false, true}) {
+    const auto model = load_model(kRoot / "models/tiny-phi", {.dtype = float32, .join = join});
+    bytes[join] = model->facts.weights_bytes;
+    auto cache = model->make_cache();
+    prefill(*model, cache, std::span(ids).first(11)).eval();
+    const auto before = eval_counters().kernels;
+    logits[join] = model->forward({array({12}, {1, 1}, int32), {}, true}, cache).to_vector<float>();
+    kernels[join] = eval_counters().kernels - before;
+    EXPECT_EQ(model->joined()[0].whole->has_value(), join);
+  }
+  EXPECT_LE(error(logits[true], logits[false]), 1e-5f);
+  EXPECT_EQ(kernels[true], kernels[false]);
+  EXPECT_EQ(bytes[true], bytes[false]);
+}
+
 TEST(LanguageModel, DecodeDonatesAllItCanAndFallsBackNowhere) {
   const auto model = load_model(kRoot / "models/tiny-phi");
   auto cache = model->make_cache();

@@ -2,6 +2,7 @@
 // written first, then flash attention reads the cache.
 #include <cmath>
 
+#include "hearth/backend/cuda/block.cuh"
 #include "hearth/backend/cuda/flash.h"
 #include "hearth/backend/cuda/rotation.cuh"
 #include "hearth/backend/cuda/tasks.h"
@@ -23,20 +24,21 @@ struct Job {
   float rates[kMaxHeadDim / 2];
 };
 
-// Grid (L, B): rotates q into `rotated`, k into the cache, and copies v there.
-template <class T>
+// Grid (L, B): rotates q into `rotated`, k into the cache, and copies v there; V elements at a
+// time, of which all or none are rotated, with those of the other half if V > 1.
+template <class T, int V>
 __global__ void __launch_bounds__(kThreads) write_rows(const __grid_constant__ Job job) {
+  using P = Piece<T, V>;
   __shared__ float2 turns[kMaxHeadDim / 2];
   Rotation rotation = job.rotation;
   rotation.rates = job.rates;
-  const int l = blockIdx.x, b = blockIdx.y, D = job.D;
+  const int l = blockIdx.x, b = blockIdx.y, D = job.D, half = rotation.dims / 2;
   const int position = job.offsets[b] + l;
-  for (int i = threadIdx.x; i < rotation.dims / 2; i += kThreads)
-    turns[i] = rotation.turn(i, position);
+  for (int i = threadIdx.x; i < half; i += kThreads) turns[i] = rotation.turn(i, position);
   __syncthreads();
   const bool fits = position >= 0 && position < job.capacity;
-  for (int i = threadIdx.x; i < (job.H + 2 * job.Hkv) * D; i += kThreads) {
-    const int head = i / D, d = i % D;
+  for (int i = threadIdx.x; i < (job.H + 2 * job.Hkv) * D / V; i += kThreads) {
+    const int head = i * V / D, d = i * V % D;
     const bool is_q = head < job.H, is_k = !is_q && head < job.H + job.Hkv;
     const int h = is_q ? head : head - job.H - (is_k ? 0 : job.Hkv);
     const int64_t* stride = is_q ? job.q_stride : is_k ? job.k_stride : job.v_stride;
@@ -44,19 +46,43 @@ __global__ void __launch_bounds__(kThreads) write_rows(const __grid_constant__ J
                                          : is_k ? job.k
                                                 : job.v) +
                    b * stride[0] + l * stride[1] + h * stride[2];
-    const T y = is_q || is_k ? narrow<T>(rotation(row, d, turns)) : row[d];
+    P y = *reinterpret_cast<const P*>(row + d);
+    if ((is_q || is_k) && d < rotation.dims) {
+      if constexpr (V == 1) {
+        y.x[0] = narrow<T>(rotation(row, d, turns));
+      } else {
+        const bool second = d >= half;
+        const int pair = second ? d - half : d;
+        const P other = *reinterpret_cast<const P*>(row + (second ? pair : d + half));
+#pragma unroll
+        for (int e = 0; e < V; ++e) {
+          const float x = widen(y.x[e]), z = widen(other.x[e]);
+          const float2 t = turns[pair + e];
+          y.x[e] = narrow<T>(second ? z * t.y + x * t.x : x * t.x - z * t.y);
+        }
+      }
+    }
+    T* to = nullptr;
     if (is_q)
-      static_cast<T*>(job.rotated)[((int64_t(b) * job.L + l) * job.H + h) * D + d] = y;
+      to = static_cast<T*>(job.rotated) + ((int64_t(b) * job.L + l) * job.H + h) * D + d;
     else if (fits)
-      static_cast<T*>(
-          is_k ? job.cache_k
-               : job.cache_v)[((int64_t(b) * job.Hkv + h) * job.capacity + position) * D + d] = y;
+      to = static_cast<T*>(is_k ? job.cache_k : job.cache_v) +
+           ((int64_t(b) * job.Hkv + h) * job.capacity + position) * D + d;
+    if (to) *reinterpret_cast<P*>(to) = y;
   }
 }
 
 template <class T>
 void write_all(const Job& job, int batch, CudaQueue& queue) {
-  launch(queue, write_rows<T>, dim3(unsigned(job.L), unsigned(batch)), kThreads, 0, job);
+  constexpr int V = 16 / sizeof(T);
+  bool whole = !job.rotation.traditional && job.rotation.dims % (2 * V) == 0 && job.D % V == 0;
+  for (const void* p : {job.q, job.k, job.v, static_cast<const void*>(job.cache_k),
+                        static_cast<const void*>(job.cache_v)})
+    whole = whole && reinterpret_cast<uintptr_t>(p) % 16 == 0;
+  for (const auto& strides : {job.q_stride, job.k_stride, job.v_stride})
+    for (int i = 0; i < 3; ++i) whole = whole && strides[i] % V == 0;
+  launch(queue, whole ? write_rows<T, V> : write_rows<T, 1>, dim3(unsigned(job.L), unsigned(batch)),
+         kThreads, 0, job);
 }
 
 }  // namespace

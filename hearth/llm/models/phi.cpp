@@ -2,6 +2,7 @@
 // embedding. Field names are the checkpoint's keys.
 #include <cmath>
 
+#include "hearth/core/eval.h"
 #include "hearth/llm/registry.h"
 #include "hearth/nn/layers.h"
 #include "hearth/ops/ops.h"
@@ -48,6 +49,7 @@ struct Attention {
       q_layernorm.emplace(c.head_dim, c.eps), k_layernorm.emplace(c.head_dim, c.eps);
   }
   nn::Linear q_proj, k_proj, v_proj, dense;
+  std::optional<nn::Linear> qkv;  // the three in one, where they were joined
   std::optional<nn::LayerNorm> q_layernorm, k_layernorm;
   HEARTH_FIELDS(q_proj, k_proj, v_proj, dense, q_layernorm, k_layernorm)
 };
@@ -66,9 +68,17 @@ struct Block {
     const int B = x.shape(0), L = x.shape(1);
     const Attention& a = self_attn;
     // One pass over the normed x for everything that reads it.
-    const fast::Projection read[] = {a.q_proj.projection(), a.k_proj.projection(),
-                                     a.v_proj.projection(), mlp.fc1.projection(c.activation)};
-    const Arrays y = fast::linears(x, read, input_layernorm.norm());
+    std::vector<fast::Projection> read;
+    if (a.qkv)
+      read = {a.qkv->projection()};
+    else
+      for (const nn::Linear* part : {&a.q_proj, &a.k_proj, &a.v_proj})
+        read.push_back(part->projection());
+    read.push_back(mlp.fc1.projection(c.activation));
+    Arrays y = fast::linears(x, read, input_layernorm.norm());
+    const array inner = y.back();
+    const int queries = c.heads * c.head_dim, keys = c.kv_heads * c.head_dim;
+    if (a.qkv) y = split(y[0], {queries, queries + keys}, -1);
     array q = reshape(y[0], {B, L, c.heads, c.head_dim});
     array k = reshape(y[1], {B, L, c.kv_heads, c.head_dim});
     const array v = reshape(y[2], {B, L, c.kv_heads, c.head_dim});
@@ -79,7 +89,7 @@ struct Block {
                                              .rope_base = c.rope.base});
     cache = {out.cache_k, out.cache_v};
     const array attended = reshape(out.y, {B, L, c.heads * c.head_dim});
-    const fast::Term sum[] = {a.dense.term(attended), mlp.fc2.term(y[3])};
+    const fast::Term sum[] = {a.dense.term(attended), mlp.fc2.term(inner)};
     return fast::linear_sum(sum, x);
   }
 
@@ -106,6 +116,14 @@ class Phi : public LanguageModel {
     facts.vocab_size = c.vocab, facts.context_length = c.context, facts.layers = c.layers;
     facts.kv_heads = c.kv_heads, facts.head_dim = c.head_dim;
   }
+  std::vector<Joined> joined() override {
+    std::vector<Joined> all;
+    for (Block& block : model.layers) {
+      Attention& a = block.self_attn;
+      all.push_back({&a.qkv, {&a.q_proj, &a.k_proj, &a.v_proj}});
+    }
+    return all;
+  }
   nn::Parameters parameters() override {
     auto all = nn::parameters(*this);
     if (config_.tied) all.erase("lm_head.weight");
@@ -115,8 +133,12 @@ class Phi : public LanguageModel {
  protected:
   array hidden(const array& tokens, KvCache& cache) override {
     array x = model.embed_tokens(tokens);  // (B, L, hidden)
-    for (int i = 0; i < config_.layers; ++i)
+    // A device begins with a prompt's first layers while the others are built, each time as many.
+    const bool early = tokens.shape(1) > 1 && ambient_stream().device != Device(Device::cpu);
+    for (int i = 0; i < config_.layers; ++i) {
       x = model.layers[i](config_, x, cache.offsets(), cache.layer(i));
+      if (early && (i & (i + 1)) == 0) async_eval(x);
+    }
     return x;
   }
   array logits(const array& hidden) override {
