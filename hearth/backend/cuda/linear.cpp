@@ -51,24 +51,20 @@ LinearTask linear_task(const fast::LinearSum& op, std::span<const array> in, Add
 const void* offset_address(const array& a) {
   return reinterpret_cast<const void*>((size_t{1} << 20) + size_t(a.node().offset) * a.itemsize());
 }
-bool streams(const Primitive& op, std::span<const array> in) {
-  const Card& c = card(0);
-  LinearTask task;
-  if (op.id == primitive_id::Linear) {
-    const auto& linear = static_cast<const fast::Linear&>(op);
-    if (linear.parts.size() > LinearTask::kMaxParts) return false;
-    task = linear_task(linear, in, offset_address);
-  } else {
-    const auto& sum = static_cast<const fast::LinearSum&>(op);
-    if (sum.biases.size() > LinearTask::kMaxTerms) return false;
-    task = linear_task(sum, in, offset_address);
-  }
-  return complete(task, in[0].dtype(), rows_of(in[0]), c);
+bool few_enough(const fast::Linear& op) { return op.parts.size() <= LinearTask::kMaxParts; }
+bool few_enough(const fast::LinearSum& op) { return op.biases.size() <= LinearTask::kMaxTerms; }
+
+template <class Op>
+bool streams(const Op& op, std::span<const array> in) {
+  if (!few_enough(op)) return false;
+  LinearTask task = linear_task(op, in, offset_address);
+  return complete(task, in[0].dtype(), rows_of(in[0]), card(0));  // which one is not known yet
 }
 
-// Adds the operation to the queue's tasks; false when the weights' addresses are odd.
+// Adds the operation to the queue's tasks; false when they do not take it.
 template <class Op>
 bool stream(const Op& op, const Args& args, CudaQueue& queue) {
+  if (!few_enough(op)) return false;
   const auto address = [&](const array& a) { return queue.ptr<void>(a); };
   LinearTask task = linear_task(op, args.in, address);
   for (int i = 0; i < task.parts; ++i) task.part[i].y = address(args.out[size_t(i)]);
@@ -85,13 +81,15 @@ bool stream(const Op& op, const Args& args, CudaQueue& queue) {
 bool linear_fits(const Primitive& op, std::span<const array> in) {
   for (const array& a : in)
     if (!row_major(a)) return false;
-  if (op.id == primitive_id::Linear && !static_cast<const fast::Linear&>(op).norm) return true;
-  return streams(op, in);
+  if (op.id == primitive_id::LinearSum) return streams(static_cast<const fast::LinearSum&>(op), in);
+  const auto& linear = static_cast<const fast::Linear&>(op);
+  return !linear.norm || streams(linear, in);
 }
 
 void linear(const fast::Linear& op, const Args& args, CudaQueue& queue) {
   const auto address = [&](const array& a) { return queue.ptr<void>(a); };
-  if (streams(op, args.in) && stream(op, args, queue)) return;
+  if (stream(op, args, queue)) return;
+  ensure(!op.norm, "linear: a norm, and weights at an odd address");
   const array& x = args.in[0];
   const int64_t k = x.shape(-1);
   size_t next = 1;
