@@ -1,5 +1,6 @@
 #include "hearth/backend/cuda/cuda.h"
 
+#include "hearth/backend/cuda/architectures.h"
 #include "hearth/backend/cuda/tasks.h"
 #include "hearth/backend/plugin.h"
 
@@ -17,30 +18,42 @@ std::vector<Card>& cards() {
   return all;
 }
 
-// Fills cards(); says why when there is none that the kernels were built for.
+std::string why_none(cudaError_t status) {
+  int driver = 0;
+  cudaDriverGetVersion(&driver);
+  if (status == cudaErrorInsufficientDriver && driver > 0)
+    return concat("the NVIDIA driver is too old: it supports CUDA ", driver / 1000, ".",
+                  driver % 1000 / 10, ", wanted ", CUDART_VERSION / 1000, ".0 or newer");
+  if (status == cudaErrorInsufficientDriver) return "there is no NVIDIA driver";
+  if (status == cudaSuccess || status == cudaErrorNoDevice)
+    return concat("no GPU is visible (", cudaGetErrorString(cudaErrorNoDevice),
+                  "); CUDA_VISIBLE_DEVICES may hide it");
+  return concat("the NVIDIA driver does not start: ", cudaGetErrorString(status), " (",
+                cudaGetErrorName(status), ")");
+}
+
+// Fills cards() up to the first that this build has no code for; says why when that is none.
 bool find_cards(std::string& why) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || count == 0) {
-    int driver = 0;
-    cudaDriverGetVersion(&driver);
-    if (status == cudaErrorInsufficientDriver && driver > 0)
-      why = concat("the NVIDIA driver is too old: it supports CUDA ", driver / 1000, ".",
-                   driver % 1000 / 10, ", wanted ", CUDART_VERSION / 1000, ".0 or newer");
-    else if (status == cudaErrorInsufficientDriver)
-      why = "there is no NVIDIA driver";
-    else
-      why = concat("no GPU is visible (", cudaGetErrorString(cudaErrorNoDevice),
-                   "); CUDA_VISIBLE_DEVICES may hide it");
+    why = why_none(status);
     return false;
   }
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp p;
     check_cuda(cudaGetDeviceProperties(&p, i), "device properties");
+    if (const int capability = p.major * 10 + p.minor; !runs_on(HEARTH_CUDA_BUILT, capability)) {
+      why = concat("GPU ", i, ", ", p.name, ", has compute capability ", p.major, ".", p.minor,
+                   "; this build has code for ", HEARTH_CUDA_BUILT,
+                   "; build with -DHEARTH_CUDA_ARCHITECTURES=", capability,
+                   ", or leave the card out by CUDA_VISIBLE_DEVICES");
+      break;
+    }
     cards().push_back({i, p.multiProcessorCount, p.major * 10 + p.minor, p.sharedMemPerBlockOptin,
                        p.totalGlobalMem, p.name});
   }
-  return true;
+  return !cards().empty();
 }
 
 }  // namespace
@@ -250,7 +263,12 @@ class Cuda : public Backend {
 extern "C" {
 int hearth_plugin_abi() { return hearth::kAbi; }
 hearth::Backend* hearth_plugin_open(std::string& why) {
-  if (!hearth::cuda::find_cards(why)) return nullptr;
+  try {
+    if (!hearth::cuda::find_cards(why)) return nullptr;
+  } catch (const std::exception& e) {
+    why = e.what();
+    return nullptr;
+  }
   return new hearth::cuda::Cuda;
 }
 }

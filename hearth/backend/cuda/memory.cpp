@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "hearth/backend/cpu/pool.h"
 #include "hearth/backend/cuda/cuda.h"
@@ -103,9 +104,18 @@ void* Memory::get(size_t bytes) {
   check_cuda(cudaSetDevice(card_), "allocate");
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, bytes);
+  // The cache gives up what it holds and asks again: refused twice, there is no more.
+  thread_local size_t refused = 0;
+  const bool again = std::exchange(refused, status == cudaSuccess ? 0 : bytes) == bytes;
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // this error is not sticky: cleared
-    return nullptr;
+    if (!again) return nullptr;
+    refused = 0;
+    size_t free = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&free, &total), "allocate");
+    ensure(false, "allocate: ", bytes >> 20, " MiB asked on ", Device(Device::cuda, card_), ", ",
+           (total - free) >> 20, " of ", total >> 20, " MiB in use by all programs, ", free >> 20,
+           " free; use a smaller batch, context or dtype, or end another program on the card");
   }
   check_cuda(status, "allocate");
   return data;
