@@ -3,6 +3,7 @@
 #   tools/gpu_bench.sh [LOG_FOLDER]      from a bundle (make gpu-bundle) or its copy
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
+"$root/tools/gpu_unpack.sh" "$root" || exit 1
 logs=${1:-$root/logs}
 mkdir -p "$logs"
 export LD_LIBRARY_PATH="$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Puts what a GPU machine needs into one folder: programs, their libraries (not NVIDIA's), the tests
-# with their data, the models.  tools/gpu_bundle.sh BUILD_FOLDER BUNDLE
+# with their data, the models; packed, since it travels, but for the tools that unpack it. At most
+# 36 MB.  tools/gpu_bundle.sh BUILD_FOLDER BUNDLE
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$1 bundle=$2
@@ -19,6 +20,16 @@ ln -s ../../models "$bundle/share/hearth/models"
 cp -r hearth/lab/engines "$bundle/share/hearth/engines"
 rm -rf "$bundle/share/hearth/engines/__pycache__"
 cp -r tests/data "$bundle/tests/"
-cp tools/gpu_check.sh tools/gpu_bench.sh tools/gpu_lab.sh tools/gpu_peers.py "$bundle/tools/"
-size=$(du -sm --apparent-size "$bundle" | cut -f1)
-echo "$bundle: $size MB"
+cp tools/gpu_*.sh tools/gpu_peers.py "$bundle/tools/"
+rm "$bundle/tools/gpu_bundle.sh"
+kilobytes() { du -s --block-size=1000 --apparent-size "$bundle" | cut -f1; }
+unpacked=$(kilobytes)
+tar -C "$bundle" --sort=name --owner=0 --group=0 -c bin lib models share tests |
+  xz -9e >"$bundle/packed.tar.xz"
+rm -r "$bundle"/{bin,lib,models,share,tests}
+packed=$(kilobytes)
+echo "$bundle: $((packed / 1000)).$((packed % 1000 / 100)) MB, unpacked $((unpacked / 1000)) MB"
+[ "$packed" -lt 36000 ] || {
+  echo "$bundle: wanted less than 36 MB" >&2
+  exit 1
+}

@@ -5,6 +5,7 @@
 # ENGINES, MODEL, TOKENS, PAIRS, SECONDS_EACH, LIMIT (of the whole run, in seconds) can be set.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
+"$root/tools/gpu_unpack.sh" "$root" || exit 1
 out=${1:-$root/lab}
 mkdir -p "$out"
 export LD_LIBRARY_PATH="$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
