@@ -3,10 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
+
 #include "hearth/core/allocate.h"
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/ops/ops.h"
+#include "tests/process.h"
 
 namespace hearth {
 namespace {
@@ -115,6 +119,28 @@ TEST(Devices, AGpuWithoutMemorySaysWhoHasIt) {
   EXPECT_THAT(error, HasSubstr(" MiB in use by all programs, "));
   EXPECT_THAT(error, HasSubstr(" free; use a smaller batch, context or dtype"));
   EXPECT_EQ(add(array(1.0f), array(2.0f), kFirst).item<float>(), 3.0f);
+}
+
+// An error of a kernel ends the work of a whole process on the GPU: this runs in one of its own.
+TEST(Devices, DISABLED_LosesTheGpu) {
+  const array x = uninitialized({1 << 20}, float32, default_stream(kFirst));
+  x.node().storage->buffer.data = reinterpret_cast<void*>(uintptr_t{1} << 12);  // nobody's
+  const std::string first = error_of([&] { sum(x, false, kFirst).eval(); });
+  EXPECT_THAT(first, HasSubstr("the GPU stopped: "));
+  EXPECT_THAT(first, HasSubstr("the CPU works on"));
+  const std::string next = error_of([&] { add(array(1.0f), array(2.0f), kFirst).eval(); });
+  EXPECT_NE(next, "no error");
+  EXPECT_EQ(add(array(1.0f), array(2.0f), Device::cpu).item<float>(), 3.0f);
+  std::fflush(nullptr);
+  std::_Exit(::testing::Test::HasFailure() ? 1 : 0);  // nothing of the GPU can be freed
+}
+TEST(Devices, ALostGpuIsAnErrorForWhoeverWaits) {
+  NEEDS_GPUS(1);
+  const auto f = testing::run({std::filesystem::read_symlink("/proc/self/exe").string(),
+                               "--gtest_also_run_disabled_tests",
+                               "--gtest_filter=Devices.DISABLED_LosesTheGpu"});
+  EXPECT_EQ(f.exit_code, 0) << f.out << f.err;
+  EXPECT_THAT(f.out, HasSubstr("DISABLED_LosesTheGpu"));  // it did run
 }
 
 TEST(Devices, AnIndexThatIsNotThereIsRefusedWithTheCount) {

@@ -102,6 +102,17 @@ cudaEvent_t CudaQueue::new_event() {
   return e;
 }
 
+namespace {
+// What those get who wait for a device that stopped: an error of one kernel ends all work of the
+// process on it.
+std::exception_ptr lost(cudaError_t status) {
+  return std::make_exception_ptr(std::runtime_error(
+      concat("the GPU stopped: ", cudaGetErrorString(status), " (", cudaGetErrorName(status),
+             "); what was started on it is lost, the CPU works on; a new process may use it "
+             "again")));
+}
+}  // namespace
+
 void CudaQueue::execute(Batch& batch) {
   try {
     check_cuda(cudaSetDevice(card_.index), "set device");
@@ -155,8 +166,10 @@ void CudaQueue::finish(const Event& event) {
       if (event->done.load(std::memory_order_acquire)) return;
       first = running_.front().event, end = running_.front().end;
     }
-    check_cuda(cudaEventSynchronize(end), "wait for the device");
+    const cudaError_t status = cudaEventSynchronize(end);
     std::lock_guard lock(running_mutex_);
+    if (status != cudaSuccess && !lost_) lost_ = lost(status);
+    if (lost_) std::rethrow_exception(lost_);
     if (!running_.empty() && running_.front().event == first) retire_front();
   }
 }
