@@ -1,5 +1,5 @@
 // Reading and writing at computed places. Indices are integers; negative ones count from the end.
-// An index out of range throws when the array is evaluated; a GPU clamps it instead (docs/design.md).
+// An index out of range throws when the array is evaluated; a GPU clamps it (docs/design.md).
 #pragma once
 #include "hearth/core/array.h"
 
