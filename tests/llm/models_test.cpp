@@ -170,8 +170,8 @@ TEST(LanguageModel, JoinedLayersGiveTheSameWithoutMoreKernels) {
     const auto model = load_model(kRoot / "models/tiny-phi", {.dtype = float32, .join = join});
     bytes[join] = model->facts.weights_bytes;
     auto cache = model->make_cache();
-    prefill(*model, cache, std::span(ids).first(11)).eval();
     const auto before = eval_counters().kernels;
+    prefill(*model, cache, std::span(ids).first(11)).eval();
     logits[join] = model->forward({array({12}, {1, 1}, int32), {}, true}, cache).to_vector<float>();
     kernels[join] = eval_counters().kernels - before;
     EXPECT_EQ(model->joined()[0].whole->has_value(), join);
