@@ -21,9 +21,9 @@ void add_schema(CLI::App& lab) {
 void add_lab(CLI::App& app) {
   auto* lab = app.add_subcommand("lab", "Compare engines on the same job, and say why");
   lab->require_subcommand(1);
-  for (auto add : {add_lab_run, add_lab_compare, add_lab_explain, add_lab_report, add_lab_engines,
-                   add_lab_selftest, add_lab_export, add_lab_import, add_lab_telemetry,
-                   add_lab_engine, add_schema})
+  for (auto add : {add_lab_run, add_lab_compare, add_lab_explain, add_lab_intervene, add_lab_report,
+                   add_lab_engines, add_lab_selftest, add_lab_export, add_lab_import,
+                   add_lab_telemetry, add_lab_engine, add_schema})
     add(*lab);
 }
 

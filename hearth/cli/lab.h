@@ -15,6 +15,7 @@ void add_lab_import(CLI::App& lab);
 void add_lab_engine(CLI::App& lab);
 void add_lab_telemetry(CLI::App& lab);
 void add_lab_explain(CLI::App& lab);
+void add_lab_intervene(CLI::App& lab);
 void add_lab_report(CLI::App& lab);
 
 /// This program, the adapters beside it, and the Python that has the peers: $HEARTH_PYTHON, else

@@ -1,17 +1,16 @@
 // hearth lab run: measures engines on one job, and keeps every sample.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "hearth/cli/lab.h"
+#include "hearth/cli/lab_runs.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/io/hub.h"
 #include "hearth/io/output_file.h"
 #include "hearth/lab/report.h"
-#include "hearth/lab/runner.h"
 
 namespace hearth::cli {
 
@@ -29,20 +28,6 @@ struct Options {
   double seconds = 5, warmup = 10, timeout = 600;
   bool prompt_given = false, random_weights = false, against_itself = false, take_turns = false,
        no_limits = false;
-};
-
-/// Gone, with all in it, when the run is over.
-struct TemporaryFolder {
-  fs::path path;
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "hearth_lab_XXXXXX").string();
-    ensure(mkdtemp(name.data()) != nullptr, name, ": no temporary folder: ", std::strerror(errno));
-    path = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code none;
-    fs::remove_all(path, none);
-  }
 };
 
 std::vector<std::string> words(const std::string& list, char at) {
@@ -133,30 +118,6 @@ std::vector<lab::EngineSpec> available_engines(std::string_view what) {
   return specs;
 }
 
-/// One line that is rewritten on a terminal; elsewhere a line every ten seconds.
-class ProgressLine {
- public:
-  void operator()(const lab::Progress& p) {
-    std::string line = p.of > 0 ? fmt::format("[{}/{}] {}", p.done, p.of, p.doing) : p.doing;
-    if (p.seconds_left >= 1) line += fmt::format(", about {:.0f} s left", p.seconds_left);
-    if (terminal_) {
-      fmt::print(stderr, "\r\033[K{}", line.substr(0, 100));
-      written_ = true;
-    } else if (const auto now = lab::Clock::now(); now - last_ >= std::chrono::seconds(10)) {
-      fmt::print(stderr, "{}\n", line);
-      last_ = now;
-    }
-    std::fflush(stderr);
-  }
-  ~ProgressLine() {
-    if (written_) fmt::print(stderr, "\r\033[K");
-  }
-
- private:
-  bool terminal_ = isatty(STDERR_FILENO), written_ = false;
-  lab::Clock::time_point last_{};
-};
-
 std::string default_name() {
   return fmt::format("hearth-lab-{:%Y%m%d-%H%M%S}.json", fmt::gmtime(std::time(nullptr)));
 }
@@ -190,20 +151,13 @@ void run(const Options& o) {
     options.jobs = before->jobs;
   }
   const bool op = before ? before->jobs[0].kind == lab::JobKind::op : o.job == "op";
-  const bool random = before ? before->jobs[0].random_weights : o.random_weights;
-  std::optional<TemporaryFolder> weights;
-  fs::path folder;
+  std::optional<JobModel> model;
   if (!op) {
-    folder = before            ? fs::path(before->jobs[0].model)
-             : o.model.empty() ? shipped_model()
-                               : find_model(o.model);
+    const fs::path folder = before            ? fs::path(before->jobs[0].model)
+                            : o.model.empty() ? shipped_model()
+                                              : find_model(o.model);
     if (!before) options.jobs = {generation(o, folder)};
-    if (random) {
-      weights.emplace();
-      write_random_checkpoint(folder, weights->path, o.dtype, 0);
-      folder = weights->path;
-    }
-    options.model = folder;
+    options.model = model.emplace(options.jobs[0], o.dtype).folder();
   } else if (!before) {
     options.jobs = operations(o);
   }

@@ -15,6 +15,13 @@
 
 namespace hearth::lab {
 
+/// What the lab changes of an engine's executions, whatever the engine: see intervene.h.
+struct Alteration {
+  int batch = 0;           // rows at once, instead of the job's
+  double pause_s = 0;      // before each execution
+  bool keepalive = false;  // a light load on its device meanwhile
+};
+
 /// `name[@program][:device[:key=value,...]]`, as the user writes it.
 struct EngineSpec {
   std::string text;  // as written
@@ -22,6 +29,7 @@ struct EngineSpec {
   std::string program;  // empty: the one that ships, or the Python that has it
   std::string device;   // empty: the engine's own choice
   std::map<std::string, std::string> options;
+  Alteration altered = {};
 };
 
 /// Throws std::invalid_argument with what is wrong.

@@ -99,9 +99,11 @@ std::optional<std::string> largest(const Attribution& t) {
 }
 
 void conclude(Explanation& e) {
-  const Hypothesis* held = nullptr;
-  for (const auto& h : e.hypotheses)
-    if (h.verdict == "held" && !held) held = &h;
+  const Hypothesis *held = nullptr, *failed = nullptr;
+  for (const auto& h : e.hypotheses) {
+    if (h.verdict == "held" && h.tells && !held) held = &h;
+    if (h.verdict == "failed" && !failed) failed = &h;
+  }
   const auto main = largest(e.attribution);
   const Regime regime = e.a.phases.empty() ? Regime::unknown : e.a.phases[0].regime;
   const std::string bound =
@@ -114,6 +116,11 @@ void conclude(Explanation& e) {
                          "the work was sent as well as a cause",
                          *main, *main)
                    : "not established: the two did not do the same work";
+  } else if (failed) {
+    e.certainty = "refuted";
+    e.cause =
+        fmt::format("not that {}: {} took {:.2f} times the time, predicted was {}", failed->cause,
+                    failed->intervention, *failed->observed.value, failed->prediction);
   } else if (held) {
     e.certainty = "supported by an intervention";
     e.cause = fmt::format("{}: {} as predicted", held->cause, held->intervention);

@@ -68,14 +68,33 @@ struct Attribution {
   Reading<double> cycles, clock, utilisation;
 };
 
-/// A cause, and what a change of one thing would do if it were the cause: said before the change is
-/// looked at. `observed` comes from engines or jobs of the same result that differ in that alone.
+/// A cause, and what a change of one thing would do if it were the cause. `observed` comes from an
+/// intervention of the result, whose prediction was written down before; or from engines or jobs of
+/// it that differ in that alone, which are predicted now, from the unchanged one.
 struct Hypothesis {
   std::string engine, cause, intervention;
   std::string prediction;               // in words
   Reading<double> predicted, observed;  // time after over time before
-  std::string verdict;                  // "held", "failed" or "not tested"
+  std::optional<PairedRatio> interval;  // of what was observed, where pairs were measured
+  std::string predicted_at;             // a time before the measurement; empty: predicted now
+  bool tells = false;   // another cause predicts something else: if it holds, it supports this one
+  std::string verdict;  // "held", "failed", "undecided" or "not tested"
 };
+
+/// A prediction holds within this factor.
+constexpr double kTolerance = 1.15;
+/// Time after over time before that `cause` predicts for a change of "threads", "dtype", "batch",
+/// "keepalive", "pause" or "compile" of an engine; missing where it says nothing. `bytes`: of a
+/// weight, after over before.
+Reading<double> predicted_factor(Regime cause, std::string_view change, const std::string& from,
+                                 const std::string& to, const Reading<double>& bytes,
+                                 const Busy& busy);
+/// Other causes that predict something else than what lies between `least` and `most`.
+std::vector<std::string> causes_unlike(double least, double most, std::string_view change,
+                                       const std::string& from, const std::string& to,
+                                       const Reading<double>& bytes, const Busy& busy);
+/// "the same time", "0.5 times the time".
+std::string in_words(double factor);
 
 struct Explanation {
   int job = 0;
@@ -86,7 +105,7 @@ struct Explanation {
   TimeRatio total, per_unit;
   Attribution attribution;
   std::vector<Hypothesis> hypotheses;
-  /// "supported by an intervention", "attributed", "measured" or "not established".
+  /// "supported by an intervention", "refuted", "attributed", "measured" or "not established".
   std::string certainty;
   std::string cause;  // a sentence
 };

@@ -101,15 +101,24 @@ std::string limits(const Side& side) {
 }
 
 std::string interventions(const Explanation& e) {
-  std::string text, tested, open;
+  std::string text, tested, open, cause;
   for (const Hypothesis& h : e.hypotheses) {
-    if (h.observed.value)
-      tested += fmt::format("  {}: predicted {}; observed {:.2f}: {}\n", h.intervention,
-                            h.prediction, *h.observed.value, h.verdict);
-    else
-      open += fmt::format("  {}. Predicted: {}\n", h.intervention, h.prediction);
+    if (h.observed.value) {
+      if (h.cause != cause) tested += fmt::format("Interventions, if {}:\n", cause = h.cause);
+      tested += fmt::format(
+          "  {}: predicted{} {}; observed {:.2f}{}: {}{}\n", h.intervention,
+          h.predicted_at.empty() ? "" : " " + h.predicted_at, h.prediction, *h.observed.value,
+          h.interval ? fmt::format(" (95 % interval {:.2f} to {:.2f}, {} pairs)", h.interval->low,
+                                   h.interval->high, h.interval->pairs)
+                     : "",
+          h.verdict, h.verdict == "held" && !h.tells ? ", as any cause would have it" : "");
+    } else {
+      open += fmt::format("  {}. Predicted{}: {}{}\n", h.intervention,
+                          h.predicted_at.empty() ? "" : " " + h.predicted_at, h.prediction,
+                          h.predicted.value ? "; " + h.observed.reason : "");
+    }
   }
-  if (!tested.empty()) text += "Interventions, if " + e.hypotheses[0].cause + ":\n" + tested;
+  text += tested;
   if (!open.empty()) text += "What would tell, tried on " + e.a.label + ":\n" + open;
   return text;
 }
@@ -184,14 +193,19 @@ json to_json(const Explanation& e) {
     return out;
   };
   json hypotheses = json::array();
-  for (const Hypothesis& h : e.hypotheses)
+  for (const Hypothesis& h : e.hypotheses) {
     hypotheses.push_back({{"engine", h.engine},
                           {"cause", h.cause},
                           {"intervention", h.intervention},
                           {"prediction", h.prediction},
                           {"predicted", value_of(h.predicted)},
                           {"observed", value_of(h.observed)},
+                          {"tells", h.tells},
                           {"verdict", h.verdict}});
+    json& last = hypotheses.back();
+    if (h.interval) last["interval"] = {h.interval->low, h.interval->high};
+    if (!h.predicted_at.empty()) last["predicted_at"] = h.predicted_at;
+  }
   return {
       {"job", e.job},
       {"unit", e.unit},

@@ -1,24 +1,25 @@
-// Interventions: what a change of one thing would do to the time if a cause were the cause. The
+// Hypotheses: what a change of one thing would do to the time if a cause were the cause. The
 // predictions follow from the samples of the unchanged engine alone; what was observed, from
-// engines and jobs of the same result that differ from it in that one thing.
+// interventions, and from engines and jobs of the same result that differ in that one thing.
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 
 #include "hearth/base/error.h"
 #include "hearth/lab/explain.h"
+#include "hearth/lab/intervene.h"
 
 namespace hearth::lab {
 namespace {
 
-// A prediction holds within this factor.
-constexpr double kTolerance = 1.15;
+constexpr std::array kCauses{Regime::bandwidth, Regime::compute, Regime::launch,
+                             Regime::host,      Regime::clock,   Regime::kernels};
 
 struct Change {
   const char* option;  // of the engine, or "batch" of the job
   std::string from, to;
-  const EngineResult* engine;
-  int job;
+  Reading<double> bytes;     // of a weight, after over before
   double before_s, after_s;  // a step: of all rows
 };
 
@@ -36,6 +37,12 @@ std::string option_of(const EngineResult& engine, const char* key) {
   return "";
 }
 
+Reading<double> bytes_factor(const EngineResult& before, const EngineResult& after) {
+  if (!before.bytes_per_weight.value || !after.bytes_per_weight.value)
+    return Reading<double>::missing("the bytes of a weight are not known");
+  return *after.bytes_per_weight.value / *before.bytes_per_weight.value;
+}
+
 // Engines of the same program and device that differ in one option, jobs that differ in the batch.
 std::vector<Change> changes_of(const Result& result, const EngineResult& engine, int job) {
   std::vector<Change> changes;
@@ -46,12 +53,12 @@ std::vector<Change> changes_of(const Result& result, const EngineResult& engine,
         other.device != engine.device)
       continue;
     auto left = engine.options, right = other.options;
-    for (const char* option : {"threads", "dtype", "keepalive", "pause", "compile"}) {
+    for (const char* option : {"threads", "dtype", "compile"}) {
       auto l = left, r = right;
       l.erase(option), r.erase(option);
       const std::string from = option_of(engine, option), to = option_of(other, option);
       if (const double after = step_time(other, job); l == r && from != to && after > 0)
-        changes.push_back({option, from, to, &other, job, before, after});
+        changes.push_back({option, from, to, bytes_factor(engine, other), before, after});
     }
   }
   const Job& mine = result.jobs[size_t(job)];
@@ -62,48 +69,10 @@ std::vector<Change> changes_of(const Result& result, const EngineResult& engine,
         (other.kind == JobKind::prefill) != (mine.kind == JobKind::prefill))
       continue;
     if (const double after = step_time(engine, int(i)); after > 0)
-      changes.push_back({"batch", std::to_string(mine.batch), std::to_string(other.batch), &engine,
-                         int(i), before, after});
+      changes.push_back(
+          {"batch", std::to_string(mine.batch), std::to_string(other.batch), 1.0, before, after});
   }
   return changes;
-}
-
-// Time after over time before that `cause` predicts for the change; missing where it says nothing.
-Reading<double> predict(Regime cause, const Change& change, const Result& result,
-                        const EngineResult& engine, int job, const Busy& busy) {
-  using Number = Reading<double>;
-  const std::string_view option = change.option;
-  if (option == "keepalive") {
-    if (cause != Regime::clock) return 1.0;
-    if (!busy.clock_mhz.value || !busy.clock_max_mhz.value)
-      return Number::missing("the clocks are not known");
-    return *busy.clock_mhz.value / *busy.clock_max_mhz.value;
-  }
-  if (option == "pause") return 1.0;
-  if (option == "compile") return Number::missing("how much a compiler saves is not known before");
-  if (option == "batch")
-    return cause == Regime::compute
-               ? double(result.jobs[size_t(change.job)].batch) / result.jobs[size_t(job)].batch
-               : 1.0;
-  if (option == "dtype") {
-    if (cause == Regime::launch || cause == Regime::host) return 1.0;
-    if (cause == Regime::bandwidth && engine.bytes_per_weight.value &&
-        change.engine->bytes_per_weight.value)
-      return *change.engine->bytes_per_weight.value / *engine.bytes_per_weight.value;
-    return Number::missing("the cause does not say what another dtype would do");
-  }
-  // threads
-  if (cause == Regime::bandwidth || cause == Regime::launch || cause == Regime::host) return 1.0;
-  if (cause == Regime::compute || cause == Regime::kernels) {
-    const double from = std::atof(change.from.c_str()), to = std::atof(change.to.c_str());
-    if (from > 0 && to > 0) return from / to;
-  }
-  return Number::missing("the cause does not say what other threads would do");
-}
-
-std::string in_words(double factor) {
-  if (factor > 1 / 1.02 && factor < 1.02) return "the same time";
-  return fmt::format("{:.2f} times the time", factor);
 }
 
 struct Proposal {
@@ -139,7 +108,75 @@ std::vector<Proposal> proposals(Regime cause) {
   }
 }
 
+// What was written down before, and what was seen then.
+Hypothesis hypothesis_of(const Intervention& i) {
+  const Observed seen = judge(i);
+  Hypothesis h;
+  h.engine = i.engine;
+  h.cause = fmt::format("{} is {}", i.engine, i.cause);
+  h.intervention = i.change;
+  h.prediction = i.prediction;
+  h.predicted = i.predicted;
+  h.predicted_at = i.predicted_at;
+  h.interval = seen.ratio;
+  h.observed = seen.ratio ? Reading<double>(seen.ratio->ratio)
+               : i.measured_at.empty()
+                   ? Reading<double>::missing("not run")
+                   : Reading<double>::missing(i.fault.empty() ? "no pairs were measured" : i.fault);
+  h.tells = !i.unlike.empty();
+  h.verdict = seen.verdict;
+  return h;
+}
+
 }  // namespace
+
+std::string in_words(double factor) {
+  if (factor > 1 / 1.02 && factor < 1.02) return "the same time";
+  return fmt::format("{:.2f} times the time", factor);
+}
+
+Reading<double> predicted_factor(Regime cause, std::string_view change, const std::string& from,
+                                 const std::string& to, const Reading<double>& bytes,
+                                 const Busy& busy) {
+  using Number = Reading<double>;
+  const double before = std::atof(from.c_str()), after = std::atof(to.c_str());
+  if (change == "keepalive") {
+    if (cause != Regime::clock) return 1.0;
+    if (!busy.clock_mhz.value || !busy.clock_max_mhz.value)
+      return Number::missing("the clocks are not known");
+    return *busy.clock_mhz.value / *busy.clock_max_mhz.value;
+  }
+  if (change == "pause") return 1.0;
+  if (change == "compile") return Number::missing("how much a compiler saves is not known before");
+  if (change == "batch") {
+    if (cause == Regime::compute) return after / before;
+    if (cause == Regime::clock || cause == Regime::kernels)
+      return Number::missing("the cause does not say what more rows would do");
+    return 1.0;
+  }
+  if (change == "dtype") {
+    if (cause == Regime::launch || cause == Regime::host) return 1.0;
+    if (cause == Regime::bandwidth) return bytes;
+    return Number::missing("the cause does not say what another dtype would do");
+  }
+  // threads
+  if (cause == Regime::bandwidth || cause == Regime::launch || cause == Regime::host) return 1.0;
+  if ((cause == Regime::compute || cause == Regime::kernels) && before > 0 && after > 0)
+    return before / after;
+  return Number::missing("the cause does not say what other threads would do");
+}
+
+std::vector<std::string> causes_unlike(double least, double most, std::string_view change,
+                                       const std::string& from, const std::string& to,
+                                       const Reading<double>& bytes, const Busy& busy) {
+  std::vector<std::string> unlike;
+  for (const Regime cause : kCauses) {
+    const auto factor = predicted_factor(cause, change, from, to, bytes, busy);
+    if (factor.value && (*factor.value < least || *factor.value > most))
+      unlike.emplace_back(to_string(cause));
+  }
+  return unlike;
+}
 
 std::vector<Hypothesis> hypotheses_of(const Result& result, const EngineResult& engine, int job,
                                       const Phase& main, const Busy& busy) {
@@ -148,6 +185,11 @@ std::vector<Hypothesis> hypotheses_of(const Result& result, const EngineResult& 
                                 ? "the cause is not known"
                                 : fmt::format("{} is {}", engine.label, to_string(main.regime));
   std::string tried;
+  for (const Intervention& i : result.interventions) {
+    if (i.engine != engine.label || i.job != job) continue;
+    all.push_back(hypothesis_of(i));
+    tried += concat(" ", i.change);
+  }
   for (const Change& change : changes_of(result, engine, job)) {
     Hypothesis h;
     h.engine = engine.label;
@@ -156,13 +198,18 @@ std::vector<Hypothesis> hypotheses_of(const Result& result, const EngineResult& 
                                  change.from.empty() ? "none" : change.from, change.to);
     h.predicted = main.regime == Regime::unknown
                       ? Reading<double>::missing("nothing follows from an unknown cause")
-                      : predict(main.regime, change, result, engine, job, busy);
+                      : predicted_factor(main.regime, change.option, change.from, change.to,
+                                         change.bytes, busy);
     h.prediction = h.predicted.value ? in_words(*h.predicted.value) : h.predicted.reason;
     h.observed = change.after_s / change.before_s;
     h.verdict = !h.predicted.value ? "not tested"
                 : std::abs(std::log(*h.observed.value / *h.predicted.value)) < std::log(kTolerance)
                     ? "held"
                     : "failed";
+    if (h.predicted.value)
+      h.tells = !causes_unlike(*h.predicted.value / kTolerance, *h.predicted.value * kTolerance,
+                               change.option, change.from, change.to, change.bytes, busy)
+                     .empty();
     tried += concat(" ", change.option);
     all.push_back(std::move(h));
   }

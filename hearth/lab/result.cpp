@@ -1,6 +1,7 @@
 // What the values of a result must satisfy beyond their types.
 #include "hearth/lab/result.h"
 
+#include <ctime>
 #include <set>
 
 #include "hearth/base/error.h"
@@ -22,6 +23,15 @@ const Channel* Timeline::find(std::string_view name) const {
     if (!first) first = &c;
   }
   return first;
+}
+
+std::string now_utc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
 }
 
 namespace {
@@ -107,6 +117,17 @@ void check_result(const Result& result, std::string_view name) {
     check_engine(result.engines[i], result, at);
     agree(labels.insert(result.engines[i].label).second, at, "the label ", result.engines[i].label,
           " stands twice");
+  }
+  for (size_t i = 0; i < result.interventions.size(); ++i) {
+    const Intervention& one = result.interventions[i];
+    const Where at = top.in("interventions", i);
+    check_job(one.job, result, at);
+    agree(result.engine(one.engine), at, "there is no engine ", one.engine);
+    agree(0 < one.least && one.least <= one.predicted && one.predicted <= one.most, at,
+          "predicted is ", one.predicted, ", not between ", one.least, " and ", one.most);
+    agree(!one.predicted_at.empty(), at, "predicted_at is empty");
+    for (size_t e = 0; e < one.executions.size(); ++e)
+      check_engine(one.executions[e], result, at.in("executions", e));
   }
 }
 

@@ -141,6 +141,29 @@ struct EngineResult {
                 load_s, first_s, repetitions, published, memory, telemetry)
 };
 
+/// A change of one thing of an engine's execution, and what a supposed cause predicts for it:
+/// written down before it is tried.
+struct Intervention {
+  std::string engine;  // its label
+  int job = 0;
+  std::string cause;                     // what is put to the test: "bandwidth-bound"
+  std::string change;                    // "threads", "dtype", "batch", "keepalive" or "pause"
+  std::string from;                      // "2"
+  std::vector<std::string> to;           // "1"; of pauses several
+  std::string prediction;                // in words
+  double predicted = 1;                  // time after over time before
+  double least = 1, most = 1;            // the range that the prediction allows
+  std::string refuted_by;                // in words
+  std::vector<std::string> unlike;       // causes that predict something outside of that range
+  std::string predicted_at;              // "2026-11-23T10:45:00Z"
+  std::string measured_at;               // the end; empty: not tried, or interrupted
+  std::string fault;                     // why it could not be tried
+  std::vector<EngineResult> executions;  // the engine as it is, then as it was changed, in turns
+  static constexpr std::string_view kName = "Intervention";
+  HEARTH_FIELDS(engine, job, cause, change, from, to, prediction, predicted, least, most,
+                refuted_by, unlike, predicted_at, measured_at, fault, executions)
+};
+
 /// How the run went about it.
 struct Plan {
   int pairs = 0;                    // rounds asked for
@@ -183,10 +206,11 @@ struct Result {
   Plan plan;
   std::vector<Job> jobs;
   std::vector<EngineResult> engines;
+  std::vector<Intervention> interventions;
   std::vector<std::string> notes;
   static constexpr std::string_view kName = "Result";
   HEARTH_FIELDS(schema_version, created, made_by, source, environment, ceilings, plan, jobs,
-                engines, notes)
+                engines, interventions, notes)
 
   /// The engine of that label, or null.
   const EngineResult* engine(std::string_view label) const;
@@ -195,6 +219,9 @@ struct Result {
 std::string_view to_string(JobKind kind);
 std::string_view to_string(EngineStatus status);
 std::string_view to_string(Sampling sampling);
+
+/// "2026-11-23T10:45:00Z"
+std::string now_utc();
 
 /// Throws std::runtime_error, naming the field, unless the values agree with each other: indexes in
 /// range, times that ascend, lengths that match, labels that are unique.

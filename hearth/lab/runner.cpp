@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <set>
+#include <thread>
 
 #include "hearth/base/error.h"
 #include "hearth/base/system.h"
 #include "hearth/lab/compare.h"
+#include "hearth/lab/keep_alive.h"
 #include "hearth/lab/stats.h"
 #include "hearth/lab/telemetry.h"
 #include "hearth/lab/work.h"
@@ -24,15 +25,6 @@ constexpr size_t kMostRepeats = 1000;     // in one turn
 constexpr double kLoadedSize = 1.5;       // memory of a loaded engine, in sizes of the checkpoint
 constexpr double kLeak = 0.10;            // growth of the resident memory that is worth a note
 constexpr int64_t kLeakBytes = 64 << 20;  // and at least this
-
-std::string now_utc() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text;
-}
 
 double seconds_since(Clock::time_point from) {
   return std::chrono::duration<double>(Clock::now() - from).count();
@@ -67,6 +59,7 @@ struct Participant {
   EngineSpec spec;
   size_t index;  // into Result::engines
   std::unique_ptr<Engine> engine;
+  std::unique_ptr<KeepAlive> load = nullptr;
   bool out = false;     // failed, or not here
   bool passes = false;  // the current job
   int calls = 1;
@@ -260,6 +253,8 @@ class Run {
       e.sampling = facts.sampling;
       for (const std::string& note : facts.notes) note_once(e, note);
       e.memory.push_back(p.engine->memory("loaded"));
+      if (p.spec.altered.keepalive)
+        p.load = std::make_unique<KeepAlive>(e.device, o_.places, o_.timeouts);
     });
     if (!loaded) {
       p.out = true;
@@ -272,10 +267,22 @@ class Run {
     if (std::ranges::find(e.notes, note) == e.notes.end()) e.notes.push_back(note);
   }
 
+  void rest(double s) const {
+    const auto end = Clock::now() + std::chrono::duration<double>(s);
+    while (Clock::now() < end) {
+      if (interrupted_) throw Interrupted();
+      std::this_thread::sleep_for(std::min(std::chrono::duration<double>(0.05),
+                                           std::chrono::duration<double>(end - Clock::now())));
+    }
+  }
+
   /// One execution, kept whatever it is worth.
   const Repetition& execute(Participant& p, int job, int round, bool streamed, bool warmup) {
     EngineResult& e = of(p);
-    Repetition r = p.engine->run(result_.jobs[size_t(job)], streamed, p.calls, origin_);
+    Job what = result_.jobs[size_t(job)];
+    if (p.spec.altered.batch > 0) what.batch = p.spec.altered.batch;
+    if (!warmup) rest(p.spec.altered.pause_s);
+    Repetition r = p.engine->run(what, streamed, p.calls, origin_);
     r.job = job;
     r.round = round;
     r.warmup = warmup;
@@ -349,6 +356,8 @@ class Run {
     tell(concat("round ", round + 1, ", ", e.label));
     attempt(p, concat("round ", round), [&] {
       p.engine->resume();
+      if (o_.warm_turns) execute(p, job, round, false, true);
+      if (p.load) p.load->start();
       std::optional<Sampler> sampler;
       if (o_.telemetry_period_s > 0)
         sampler.emplace(find_telemetry("/", p.engine->pid()), o_.telemetry_period_s, origin_);
@@ -360,7 +369,11 @@ class Run {
       } while (++repeats < kMostRepeats && sampled_s(e, job) < share);
       if (streams(round)) execute(p, job, round, true, false);
       if (sampler) append(e.telemetry, sampler->stop());
+      if (p.load)
+        if (const std::string why = p.load->stop(); !why.empty())
+          throw EngineRefusal("the load beside it: " + why);
     });
+    if (p.load) p.load->stop();
     if (p.engine) p.engine->pause();
   }
 

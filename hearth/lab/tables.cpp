@@ -38,13 +38,40 @@ std::string joined(const std::vector<T>& list, std::string_view between) {
   return all;
 }
 
-Table engines_of(const Result& r) {
+/// The engines, and those of the interventions under names of their own.
+std::vector<EngineResult> all_engines(const Result& r) {
+  std::vector<EngineResult> all = r.engines;
+  for (size_t i = 0; i < r.interventions.size(); ++i)
+    for (EngineResult e : r.interventions[i].executions) {
+      e.label = fmt::format("intervention {}: {}", i, e.label);
+      all.push_back(std::move(e));
+    }
+  return all;
+}
+
+Table interventions_of(const Result& r) {
+  Table t{"interventions",
+          {"intervention", "engine", "job", "cause", "change", "changed_from", "changed_to",
+           "prediction", "predicted", "least", "most", "refuted_by", "unlike", "predicted_at",
+           "measured_at", "fault"},
+          {}};
+  for (size_t n = 0; n < r.interventions.size(); ++n) {
+    const Intervention& i = r.interventions[n];
+    t.rows.push_back({cell(n), cell(i.engine), cell(i.job), cell(i.cause), cell(i.change),
+                      cell(i.from), cell(joined(i.to, "; ")), cell(i.prediction), cell(i.predicted),
+                      cell(i.least), cell(i.most), cell(i.refuted_by), cell(joined(i.unlike, "; ")),
+                      cell(i.predicted_at), cell(i.measured_at), cell(i.fault)});
+  }
+  return t;
+}
+
+Table engines_of(const std::vector<EngineResult>& engines) {
   Table t{"engines",
           {"engine", "name", "program", "device", "version", "status", "faults", "notes", "dtype",
            "bytes_per_weight", "weights_bytes", "threads", "sampling", "start_s", "load_s",
            "first_s", "sampler_cpu_s"},
           {}};
-  for (const EngineResult& e : r.engines)
+  for (const EngineResult& e : engines)
     t.rows.push_back({cell(e.label), cell(e.name), cell(e.program), cell(e.device), cell(e.version),
                       cell(to_string(e.status)), cell(joined(e.faults, "; ")),
                       cell(joined(e.notes, "; ")), cell(e.dtype), cell(e.bytes_per_weight),
@@ -69,9 +96,9 @@ Table jobs_of(const Result& r) {
   return t;
 }
 
-Table memory_of(const Result& r) {
+Table memory_of(const std::vector<EngineResult>& engines) {
   Table t{"memory", {"engine", "moment", "gauge", "bytes", "reason"}, {}};
-  for (const EngineResult& e : r.engines)
+  for (const EngineResult& e : engines)
     for (const Memory& m : e.memory)
       m.fields([&](const char* name, const auto& gauge) {
         if constexpr (!std::is_same_v<std::decay_t<decltype(gauge)>, std::string>)
@@ -81,9 +108,9 @@ Table memory_of(const Result& r) {
   return t;
 }
 
-Table telemetry_of(const Result& r) {
+Table telemetry_of(const std::vector<EngineResult>& engines) {
   Table t{"telemetry", {"engine", "time_s", "name", "unit", "source", "value", "reason"}, {}};
-  for (const EngineResult& e : r.engines)
+  for (const EngineResult& e : engines)
     for (const Channel& c : e.telemetry.channels)
       for (size_t i = 0; i < c.values.size(); ++i)
         t.rows.push_back({cell(e.label), cell(e.telemetry.time_s[i]), cell(c.name), cell(c.unit),
@@ -95,6 +122,7 @@ Table telemetry_of(const Result& r) {
 }  // namespace
 
 std::vector<Table> tables_of(const Result& r) {
+  const std::vector<EngineResult> engines = all_engines(r);
   Table environment{"environment", {"name", "value", "reason"}, {}};
   for (const Fact& f : r.environment)
     environment.rows.push_back(
@@ -110,7 +138,7 @@ std::vector<Table> tables_of(const Result& r) {
   Table tokens{"tokens", {"engine", "repetition", "row", "token", "id", "time_s"}, {}};
   Table published{
       "published", {"engine", "job", "mean_s", "stddev_s", "n", "prompt_tokens", "new_tokens"}, {}};
-  for (const EngineResult& e : r.engines) {
+  for (const EngineResult& e : engines) {
     for (size_t i = 0; i < e.repetitions.size(); ++i) {
       const Repetition& x = e.repetitions[i];
       repetitions.rows.push_back(
@@ -130,8 +158,8 @@ std::vector<Table> tables_of(const Result& r) {
       published.rows.push_back({cell(e.label), cell(p.job), cell(p.mean_s), cell(p.stddev_s),
                                 cell(p.n), cell(p.prompt_tokens), cell(p.new_tokens)});
   }
-  return {environment, ceilings,  jobs_of(r),   engines_of(r),  repetitions,
-          tokens,      published, memory_of(r), telemetry_of(r)};
+  return {environment, ceilings,  jobs_of(r),         engines_of(engines),   repetitions,
+          tokens,      published, memory_of(engines), telemetry_of(engines), interventions_of(r)};
 }
 
 std::string to_csv(const Table& table) {

@@ -266,12 +266,12 @@ TEST(Interventions, ABatchThatCostsNothingSupportsLaunches) {
   EXPECT_EQ(e.certainty, "supported by an intervention");
 }
 
-TEST(Interventions, APredictionThatFailsSupportsNothing) {
+TEST(Interventions, APredictionThatFailsRefutes) {
   Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
   add_batch(r, 2, 1.9);
   const Explanation e = explain(r, "torch:cuda", "hearth:cuda");
   EXPECT_EQ(e.hypotheses[0].verdict, "failed");
-  EXPECT_EQ(e.certainty, "attributed");
+  EXPECT_EQ(e.certainty, "refuted");
 }
 
 TEST(Interventions, FewerBytesSupportBandwidth) {

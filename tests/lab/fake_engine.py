@@ -67,17 +67,21 @@ def fail(request, fault):
     return False
 
 
-runs = 0
+runs, answered = 0, time.monotonic()
 leaked = []
 
 
 def run(request):
-    global runs
+    global runs, answered
     runs += 1
     fault = options.get("fault") if runs > int(options.get("after", 0)) else None
     if fail(request, fault):
         return
-    time.sleep(float(options.get("sleep", 0)))
+    if device == "gone":
+        sys.exit(4)
+    if "nap" in options and time.monotonic() - answered > 0.1:
+        time.sleep(float(options["nap"]))  # it fell asleep meanwhile
+    time.sleep(float(options.get("sleep", 0)) + float(options.get("per_row", 0)) * len(request.get("prompts", [])))
     if request["kind"] == "op":
         return send(request, done={})
     new = request["new_tokens"] - (fault == "early")
@@ -85,6 +89,7 @@ def run(request):
     rows = [[row[-1] + 1 + i + shift for i in range(new)] for row in request["prompts"]]
     for i in range(new if request["stream"] else 0):
         send(request, token=[row[i] + (fault == "streams_other_ids") for row in rows])
+    answered = time.monotonic()
     send(request, done={"ids": rows, "prompt_tokens": len(request["prompts"][0]), "own": {"x": 1.5, "y": "text"}})
 
 

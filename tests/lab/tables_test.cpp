@@ -38,6 +38,12 @@ Result sample() {
   e.telemetry.time_s = {0, 0.1, 0.2};
   e.telemetry.channels = {{"power_w", "W", "rapl", "denied", {1.5, std::nullopt, 2.5}}};
   r.engines = {e};
+  Intervention i;
+  i.engine = e.label;
+  i.change = "pause";
+  i.to = {"0.2", "1"};
+  i.executions = {e, e};
+  r.interventions = {i};
   return r;
 }
 
@@ -49,10 +55,13 @@ Table table(std::string_view name) {
 }
 
 TEST(LabTables, HoldEverySample) {
-  EXPECT_EQ(table("repetitions").rows.size(), 3);
-  EXPECT_EQ(table("tokens").rows.size(), 12);
-  EXPECT_EQ(table("telemetry").rows.size(), 3);
-  EXPECT_EQ(table("memory").rows.size(), 9);
+  // The engine's, and those of the two executions of the intervention.
+  EXPECT_EQ(table("repetitions").rows.size(), 3 * 3);
+  EXPECT_EQ(table("tokens").rows.size(), 3 * 12);
+  EXPECT_EQ(table("telemetry").rows.size(), 3 * 3);
+  EXPECT_EQ(table("memory").rows.size(), 3 * 9);
+  EXPECT_EQ(table("interventions").rows.size(), 1);
+  EXPECT_EQ(std::get<std::string>(table("engines").rows[1][0]), "intervention 0: x:cpu");
 }
 
 TEST(LabTables, CsvQuotesAndKeepsTheDigits) {
@@ -68,7 +77,7 @@ TEST(LabTables, JsonLinesAreObjects) {
   EXPECT_EQ(first["table"], "tokens");
   EXPECT_EQ(first["id"], 1);
   EXPECT_TRUE(first["time_s"].is_null());
-  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 12);
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 36);
 }
 
 TEST(LabTables, SqliteHoldsTheSame) {
@@ -88,12 +97,12 @@ TEST(LabTables, SqliteHoldsTheSame) {
     return cells;
   };
   EXPECT_THAT(ask("select count(*), sum(streamed), max(start_s) from repetitions"),
-              ElementsAre("3", "1", "2.33333333333333"));
-  EXPECT_THAT(ask("select bytes from memory where gauge = 'resident_bytes'"),
+              ElementsAre("9", "3", "2.33333333333333"));
+  EXPECT_THAT(ask("select bytes from memory where gauge = 'resident_bytes' and engine = 'x:cpu'"),
               ElementsAre("1099511627776"));
-  EXPECT_THAT(ask("select value, reason from telemetry where time_s = 0.1"),
+  EXPECT_THAT(ask("select value, reason from telemetry where time_s = 0.1 and engine = 'x:cpu'"),
               ElementsAre("null", "denied"));
-  EXPECT_THAT(ask("select faults from engines"), ElementsAre("one; two"));
+  EXPECT_THAT(ask("select faults from engines where engine = 'x:cpu'"), ElementsAre("one; two"));
   sqlite3_close(db);
   EXPECT_THAT(testing::error_of([&] { write_sqlite(tables_of(sample()), path); }),
               HasSubstr("is there already"));

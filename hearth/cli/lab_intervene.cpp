@@ -1,0 +1,111 @@
+// hearth lab intervene: puts the supposed cause of a result to the test.
+#include "hearth/lab/intervene.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "hearth/cli/lab.h"
+#include "hearth/cli/lab_runs.h"
+#include "hearth/cli/model_options.h"
+#include "hearth/lab/explain.h"
+
+namespace hearth::cli {
+
+namespace {
+
+struct Options {
+  std::string file, engine;
+  std::vector<std::string> changes;
+  int job = 0, pairs = 12;
+  double seconds = 3, warmup = 5, timeout = 600;
+};
+
+void intervene(const Options& o) {
+  lab::Result result = lab::read_result(o.file);
+  const std::string engine = o.engine.empty() ? lab::first_two(result, o.job).first : o.engine;
+  // Written down before anything is tried.
+  const auto predicted = lab::predict(result, engine, o.job, o.changes);
+  const size_t first = result.interventions.size();
+  for (const lab::Intervention& i : predicted) {
+    result.interventions.push_back(i);
+    print_out(fmt::format("{} {}, if {} is {}: {}\n", i.predicted_at, i.change, i.engine, i.cause,
+                          i.prediction));
+  }
+  lab::write_result(result, o.file);
+
+  lab::RunOptions options;
+  options.places = engine_places();
+  options.made_by = "hearth " HEARTH_VERSION;
+  options.timeouts.run_s = o.timeout;
+  options.pairs = o.pairs;
+  options.least_seconds = o.seconds;
+  options.warmup_s = o.warmup;
+  options.telemetry_period_s = result.plan.telemetry_period_s.value.value_or(0);
+  const lab::Job& job = result.jobs[size_t(o.job)];
+  const JobModel model(job, result.engine(engine)->dtype);
+  options.model = model.folder();
+  {
+    CatchInterrupt ctrl_c;
+    ProgressLine line;
+    for (size_t i = first; i < result.interventions.size(); ++i) {
+      lab::try_out(result.interventions[i], result, options, CatchInterrupt::flag(),
+                   std::ref(line));
+      lab::write_result(result, o.file);
+      if (CatchInterrupt::flag()) break;
+    }
+  }
+  for (size_t i = first; i < result.interventions.size(); ++i) {
+    const lab::Intervention& one = result.interventions[i];
+    const auto seen = lab::judge(one);
+    print_out(fmt::format(
+        "{}: {}{}{}\n", one.change,
+        seen.ratio ? fmt::format("{:.3f} times the time (95 % interval {:.3f} to {:.3f}): ",
+                                 seen.ratio->ratio, seen.ratio->low, seen.ratio->high)
+                   : "",
+        seen.verdict, one.fault.empty() ? "" : ": " + one.fault));
+  }
+  ensure(!CatchInterrupt::flag(), "interrupted; what was measured is in ", o.file);
+}
+
+}  // namespace
+
+void add_lab_intervene(CLI::App& lab) {
+  auto* command = lab.add_subcommand(
+      "intervene", "Change one thing of an engine at a time: does its time do as predicted?");
+  auto o = std::make_shared<Options>();
+  command->add_option("result", o->file, "What `hearth lab run` wrote; it is added to")
+      ->required()
+      ->type_name("F");
+  command->add_option("engine", o->engine, "Default: the slower of the first two")->type_name("E");
+  const auto all = lab::interventions();
+  command
+      ->add_option("--try", o->changes,
+                   "threads, dtype, batch, keepalive, pause (default: all of which something "
+                   "follows)")
+      ->delimiter(',')
+      ->check(CLI::IsMember(std::vector<std::string>(all.begin(), all.end())))
+      ->type_name("LIST");
+  command->add_option("--job", o->job, "The number of the job, from 0")->check(CLI::Range(0, 9999));
+  command->add_option("--pairs", o->pairs, "Rounds of each")
+      ->check(CLI::Range(lab::kFewestPairs, 10000))
+      ->capture_default_str();
+  command->add_option("--seconds", o->seconds, "Samples of each side, at least")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  command->add_option("--warmup", o->warmup, "Seconds to wait for steady times, at most")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  command->add_option("--timeout", o->timeout, "Seconds that one execution may take")
+      ->check(CLI::Range(0.1, 86400.0))
+      ->capture_default_str();
+  command->callback([o] {
+    try {
+      intervene(*o);
+    } catch (const std::invalid_argument& error) {
+      throw CLI::ValidationError(error.what());
+    }
+  });
+}
+
+}  // namespace hearth::cli

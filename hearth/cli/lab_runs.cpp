@@ -1,0 +1,51 @@
+#include "hearth/cli/lab_runs.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "hearth/base/error.h"
+#include "hearth/cli/model_options.h"
+
+namespace hearth::cli {
+
+namespace fs = std::filesystem;
+
+TemporaryFolder::TemporaryFolder() {
+  std::string name = (fs::temp_directory_path() / "hearth_lab_XXXXXX").string();
+  ensure(mkdtemp(name.data()) != nullptr, name, ": no temporary folder: ", std::strerror(errno));
+  path = name;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code none;
+  fs::remove_all(path, none);
+}
+
+JobModel::JobModel(const lab::Job& job, const std::string& dtype) : folder_(job.model) {
+  if (!job.random_weights) return;
+  write_random_checkpoint(folder_, weights_.emplace().path, dtype, 0);
+  folder_ = weights_->path;
+}
+
+void ProgressLine::operator()(const lab::Progress& p) {
+  std::string line = p.of > 0 ? fmt::format("[{}/{}] {}", p.done, p.of, p.doing) : p.doing;
+  if (p.seconds_left >= 1) line += fmt::format(", about {:.0f} s left", p.seconds_left);
+  if (terminal_) {
+    fmt::print(stderr, "\r\033[K{}", line.substr(0, 100));
+    written_ = true;
+  } else if (const auto now = lab::Clock::now(); now - last_ >= std::chrono::seconds(10)) {
+    fmt::print(stderr, "{}\n", line);
+    last_ = now;
+  }
+  std::fflush(stderr);
+}
+
+ProgressLine::~ProgressLine() {
+  if (written_) fmt::print(stderr, "\r\033[K");
+}
+
+}  // namespace hearth::cli

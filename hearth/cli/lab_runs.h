@@ -1,0 +1,43 @@
+// What the subcommands of hearth lab that run engines share.
+#pragma once
+#include <unistd.h>
+
+#include <filesystem>
+#include <optional>
+
+#include "hearth/lab/runner.h"
+
+namespace hearth::cli {
+
+/// Gone, with all in it, at its end.
+struct TemporaryFolder {
+  std::filesystem::path path;
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+};
+
+/// The checkpoint that all engines load for a job: its model's folder, or, of random weights, one
+/// that is written and lives as long as this. Empty for an operation.
+class JobModel {
+ public:
+  JobModel(const lab::Job& job, const std::string& dtype);
+  const std::filesystem::path& folder() const { return folder_; }
+
+ private:
+  std::optional<TemporaryFolder> weights_;
+  std::filesystem::path folder_;
+};
+
+/// One line that is rewritten on a terminal; elsewhere a line every ten seconds.
+class ProgressLine {
+ public:
+  void operator()(const lab::Progress& p);
+  ~ProgressLine();
+
+ private:
+  bool terminal_ = isatty(STDERR_FILENO), written_ = false;
+  lab::Clock::time_point last_{};
+};
+
+}  // namespace hearth::cli
