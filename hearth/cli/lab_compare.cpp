@@ -230,12 +230,15 @@ void list_engines(bool as_json) {
                             {"runs", found.known->runs},
                             {"available", hello.value.has_value()}};
     if (hello.value) {
-      entry.update({{"version", hello.value->version}, {"devices", hello.value->devices}});
+      entry.update({{"version", hello.value->version},
+                    {"devices", hello.value->devices},
+                    {"lacks", hello.value->lacks}});
       entry["reason"] = entry["install"] = nullptr;
     } else {
       entry.update({{"reason", hello.reason}, {"install", found.known->install}});
       entry["version"] = nullptr;
       entry["devices"] = nlohmann::json::array();
+      entry["lacks"] = nlohmann::json::object();
     }
     all.push_back(entry);
     if (as_json) continue;
@@ -246,6 +249,9 @@ void list_engines(bool as_json) {
                                         hello.value->version, devices, found.known->runs)
                           : fmt::format("{:12} unavailable: {}; {}\n", found.known->name,
                                         hello.reason, found.known->install));
+    if (hello.value)
+      for (const auto& [what, why] : hello.value->lacks)
+        print_out(fmt::format("{:12}   {} unavailable: {}\n", "", what, why));
   }
   if (as_json) print_out(all.dump(2) + "\n");
 }

@@ -139,7 +139,8 @@ class HearthEngine {
     return {{"name", "hearth"},
             {"version", HEARTH_VERSION},
             {"device", to_string(default_device())},
-            {"devices", devices}};
+            {"devices", devices},
+            {"lacks", {{"conv2d", "hearth has no conv2d yet"}}}};
   }
 
   json load(const std::string& folder) {

@@ -112,7 +112,8 @@ lab::Job generation(const Options& o, const fs::path& folder) {
 std::vector<lab::EngineSpec> available_engines(std::string_view what) {
   std::vector<lab::EngineSpec> specs;
   for (const EngineFound& found : find_engines(what))
-    if (found.hello.value && found.known->name != "openai")
+    if (found.hello.value && !found.hello.value->lacks.contains(std::string(what)) &&
+        found.known->name != "openai")
       specs.push_back(
           lab::parse_engine(fmt::format("{}:{}", found.known->name, found.hello.value->device)));
   return specs;

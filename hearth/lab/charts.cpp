@@ -95,7 +95,7 @@ Chart time_bars(const Result& result, int job) {
     const std::string rate =
         fmt::format("{} {}/s", short_number(units * std::max(1, what.batch) / total.mean_s),
                     what.kind == JobKind::op ? "calls" : "tokens");
-    const bool inside = end - 8 > 6.2 * double(rate.size());
+    const bool inside = end - 8 > 6.9 * double(rate.size());
     chart.svg.text(inside ? 14 : end + 14, y + 31, rate, inside ? "in" : "");
     if (total.stddev_s > 0) {
       const double low = axis(total.mean_s - total.stddev_s),
@@ -127,12 +127,12 @@ Chart time_strips(const Result& result, int job) {
                                                      : "ms a new token";
   const double height = 46.0 * double(strips.size()) + 36;
   Chart chart{"samples", "Every repetition",
-              "Each dot is a repetition, later ones lower; the line is the median. The axis does "
-              "not start at 0.",
+              "Each dot is a repetition, later ones lower; the line is the median.",
               Svg(kWidth, height, "Every repetition")};
   if (strips.empty()) return chart;
   const double margin = std::max((high - low) * 0.05, high * 0.005);
   low = std::max(0.0, low - margin), high += margin;
+  if (low > 0) chart.caption += " The axis does not start at 0.";
   const auto x = [&](double ms) {
     return 8 + (kWidth - 16) * (high > low ? (ms - low) / (high - low) : 0.5);
   };

@@ -163,9 +163,22 @@ EngineHello Engine::hello() {
   request["device"] = spec_.device.empty() ? json() : json(spec_.device);
   const json done = ask(request, timeouts_.hello_s).done;
   return understand([&] {
-    return EngineHello{text(done, "name"), text(done, "version"), text(done, "device"),
-                       texts(done, "devices")};
+    EngineHello hello{text(done, "name"),
+                      text(done, "version"),
+                      text(done, "device"),
+                      texts(done, "devices"),
+                      {}};
+    const json lacks = done.value("lacks", json::object());
+    for (const auto& [what, why] : lacks.items())
+      hello.lacks[what] = sentence(why.get<std::string>());
+    return hello;
   });
+}
+
+std::optional<std::string> EngineHello::lack(const Job& job) const {
+  const auto found = lacks.find(job.kind == JobKind::op ? job.op : "generate");
+  if (found == lacks.end()) return std::nullopt;
+  return found->second;
 }
 
 EngineLoad Engine::load(const std::filesystem::path& model) {

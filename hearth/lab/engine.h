@@ -64,6 +64,12 @@ struct Timeouts {
 struct EngineHello {
   std::string name, version, device;
   std::vector<std::string> devices;
+  /// Of "generate" and the operations those that it cannot do here, each with the reason and what
+  /// would help.
+  std::map<std::string, std::string> lacks;
+
+  /// Why it cannot do the job; nothing if it can.
+  std::optional<std::string> lack(const Job& job) const;
 };
 /// What `load` answers.
 struct EngineLoad {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <set>
 #include <thread>
 
@@ -11,6 +12,7 @@
 #include "hearth/lab/keep_alive.h"
 #include "hearth/lab/stats.h"
 #include "hearth/lab/telemetry.h"
+#include "hearth/lab/telemetry/sources.h"
 #include "hearth/lab/work.h"
 
 namespace hearth::lab {
@@ -165,15 +167,24 @@ class Run {
     return std::max(done, 0);
   }
 
+  /// In the host's memory, and those on NVIDIA's GPUs in that of each.
   bool fit_together() const {
     if (o_.model.empty()) return true;
     uintmax_t bytes = 0;
     std::error_code none;
     for (const auto& entry : fs::directory_iterator(o_.model, none))
       if (entry.path().extension() == ".safetensors") bytes += fs::file_size(entry.path(), none);
+    const double each = double(bytes) * kLoadedSize * (o_.against_itself ? 2 : 1);
     const auto available = available_memory_bytes();
-    const double engines = double(o_.engines.size()) * (o_.against_itself ? 2 : 1);
-    return !available || double(bytes) * kLoadedSize * engines < double(*available);
+    if (available && each * double(o_.engines.size()) >= double(*available)) return false;
+    std::map<int, double> wanted;  // by the number of the GPU
+    for (const EngineSpec& spec : o_.engines)
+      if (spec.device.starts_with("cuda"))
+        wanted[spec.device.size() > 5 ? std::atoi(spec.device.c_str() + 5) : 0] += each;
+    for (const auto& [gpu, memory] : wanted)
+      if (const auto left = nvml_free_bytes(gpu, o_.nvml); left.value && memory >= *left.value)
+        return false;
+    return true;
   }
 
   // --- what may go wrong
@@ -231,6 +242,7 @@ class Run {
       for (const std::string& word : command_of(p.spec, o_.places))
         program += concat(program.empty() ? "" : " ", word);
       e.program = program;
+      if (const auto lack = hello.lack(result_.jobs[0])) throw EngineRefusal(*lack);
     });
     if (!here) {
       e.status = EngineStatus::unavailable;

@@ -103,7 +103,8 @@ for line in sys.stdin:
         if options.get("fault") == "hello":
             send(request, error="not installed")
         else:
-            send(request, done={"name": "fake", "version": "1", "device": device, "devices": ["cpu"]})
+            lacks = {options["lacks"]: "it has none: pip install more"} if "lacks" in options else {}
+            send(request, done={"name": "fake", "version": "1", "device": device, "devices": ["cpu"], "lacks": lacks})
     elif what == "load":
         if options.get("fault") == "load":
             send(request, error="no such model")

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -174,6 +175,31 @@ TEST_F(LabRun, EnginesThatDoNotFitTakeTurns) {
     if (blocks.empty() || blocks.back() != engine) blocks.push_back(engine);
   EXPECT_THAT(blocks, ElementsAre(0, 1, 0));  // A B, B A
   EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 6);
+}
+
+TEST_F(LabRun, WhatAnEngineLacksMakesItUnavailable) {
+  auto o = options({fake("lacks=generate"), fake("lacks=conv2d"), fake()});
+  const Result r = run(o, kGoOn);
+  EXPECT_EQ(r.engines[0].status, EngineStatus::unavailable);
+  EXPECT_THAT(r.engines[0].faults, ElementsAre("start: it has none: pip install more"));
+  EXPECT_EQ(r.engines[1].status, EngineStatus::ok);
+  o.jobs[0].kind = JobKind::op;
+  o.jobs[0].op = "conv2d";
+  o.model.clear();
+  EXPECT_EQ(run(o, kGoOn).engines[1].status, EngineStatus::unavailable);
+}
+
+TEST_F(LabRun, ModelsThatFillAGpuTakeTurns) {
+  testing::TempFolder folder;
+  std::ofstream(folder / "model.safetensors") << std::string(20'000, 'x');
+  auto o = options({fake(), fake("shift=0")});
+  o.model = folder / ".";
+  o.nvml = HEARTH_FAKE_NVML;  // 50,000 bytes are free on each of two
+  EXPECT_TRUE(run(o, kGoOn).plan.side_by_side);
+  for (EngineSpec& spec : o.engines) spec.device = "cuda";
+  EXPECT_FALSE(run(o, kGoOn).plan.side_by_side);
+  o.engines[1].device = "cuda:1";
+  EXPECT_TRUE(run(o, kGoOn).plan.side_by_side);
 }
 
 TEST_F(LabRun, AgainstItselfEveryEngineHasATwin) {

@@ -20,12 +20,12 @@ class Mlx(protocol.Engine):
         if self.device not in devices:
             raise Refusal(f"mlx has no device {device} here; it has {', '.join(devices)}")
         mx.set_default_device(mx.cpu if self.device == "cpu" else mx.gpu)
-        version = importlib.metadata.version("mlx")
+        version, lacks = importlib.metadata.version("mlx"), {}
         try:
             version += f", mlx-lm {importlib.metadata.version('mlx-lm')}"
         except importlib.metadata.PackageNotFoundError:
-            pass  # operations need it not; load says so
-        return {"name": "mlx", "version": version, "device": self.device, "devices": devices}
+            lacks = {"generate": "mlx-lm is not installed: pip install mlx-lm"}
+        return {"name": "mlx", "version": version, "device": self.device, "devices": devices, "lacks": lacks}
 
     def load(self, model):
         from mlx.utils import tree_flatten

@@ -21,14 +21,14 @@ class Torch(protocol.Engine):
             torch.cuda.set_device(self.device)  # memory is asked of the current one
         if "threads" in options:
             torch.set_num_threads(int(options["threads"]))
-        version = torch.__version__
+        version, lacks = torch.__version__, {}
         try:
             import transformers
 
             version += f", transformers {transformers.__version__}"
         except ImportError:
-            pass  # operations need it not; load says so
-        return {"name": "torch", "version": version, "device": self.device, "devices": devices}
+            lacks = {"generate": "transformers is not installed: pip install transformers"}
+        return {"name": "torch", "version": version, "device": self.device, "devices": devices, "lacks": lacks}
 
     def load(self, model):
         import transformers

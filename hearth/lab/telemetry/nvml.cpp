@@ -85,6 +85,13 @@ class Nvml : public Telemetry {
     return out;
   }
 
+  Reading<double> free_bytes(int gpu) const {
+    if (gpu < 0 || size_t(gpu) >= devices_.size())
+      return Reading<double>::missing(none_.empty() ? concat("NVML finds no GPU ", gpu) : none_);
+    return as(ask<MemoryInfo>("nvmlDeviceGetMemoryInfo", devices_[size_t(gpu)].device),
+              [](const MemoryInfo& m) { return m.free; });
+  }
+
  private:
   struct Gpu {
     Device device;
@@ -184,6 +191,10 @@ const std::vector<Field> Nvml::kFields = {{"gpu_active_fraction", "fraction"},
 
 std::unique_ptr<Telemetry> nvml_telemetry(const std::string& library) {
   return std::make_unique<Nvml>(library);
+}
+
+Reading<double> nvml_free_bytes(int gpu, const std::string& library) {
+  return Nvml(library).free_bytes(gpu);
 }
 
 }  // namespace hearth::lab

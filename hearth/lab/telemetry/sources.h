@@ -53,6 +53,9 @@ std::unique_ptr<Telemetry> perf_telemetry(pid_t process, const Path& root = "/",
 /// held down by NAME.
 std::unique_ptr<Telemetry> nvml_telemetry(const std::string& library = "libnvidia-ml.so.1");
 
+/// Memory of the GPU that nobody uses, in bytes.
+Reading<double> nvml_free_bytes(int gpu, const std::string& library = "libnvidia-ml.so.1");
+
 /// macOS's powermetrics, run as a child for as long as this lives (it wants root):
 /// cpu_power_w, gpu_power_w, ane_power_w, gpu_clock_mhz, gpu_active_fraction, and
 /// thermal_pressure_level (0 nominal, 1 moderate, 2 heavy, 3 trapping, 4 sleeping).
