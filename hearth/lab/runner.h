@@ -22,11 +22,11 @@ struct RunOptions {
   bool against_itself = false;  // each engine gets a twin: the noise floor
   double least_seconds = 5;     // of samples, for each engine
   double warmup_s = 10;         // at most, for each engine and job, beyond the first two
-  double telemetry_period_s = 0.1;  // 0: none
-  bool take_turns = false;          // load one engine at a time, even where all would fit
-  bool limits = true;               // measure the machine's before
+  double telemetry_period_s = 0.1;         // 0: none
+  bool take_turns = false;                 // load one engine at a time, even where all would fit
+  bool limits = true;                      // measure the machine's before
   std::string nvml = "libnvidia-ml.so.1";  // which tells the memory that is left on a GPU
-  bool warm_turns = false;          // each turn begins with an execution that does not count
+  bool warm_turns = false;                 // each turn begins with an execution that does not count
 };
 
 /// Where a run stands.
