@@ -4,15 +4,13 @@
 #include <cmath>
 #include <cstdlib>
 #include <set>
-#include <thread>
 
 #include "hearth/base/error.h"
 #include "hearth/base/system.h"
 #include "hearth/lab/compare.h"
-#include "hearth/lab/keep_alive.h"
 #include "hearth/lab/stats.h"
-#include "hearth/lab/telemetry.h"
 #include "hearth/lab/telemetry/sources.h"
+#include "hearth/lab/turns.h"
 #include "hearth/lab/work.h"
 
 namespace hearth::lab {
@@ -21,51 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int kStreamedEvery = 3;         // rounds in which tokens are also timed one by one
-constexpr double kShortestOp = 0.1;       // seconds that one timing of an operation should last
-constexpr size_t kMostRepeats = 1000;     // in one turn
-constexpr double kLoadedSize = 1.5;       // memory of a loaded engine, in sizes of the checkpoint
-constexpr double kLeak = 0.10;            // growth of the resident memory that is worth a note
-constexpr int64_t kLeakBytes = 64 << 20;  // and at least this
-
-double seconds_since(Clock::time_point from) {
-  return std::chrono::duration<double>(Clock::now() - from).count();
-}
-
-/// Adds what was sampled to what there is; a channel that is new, or gone, has nulls elsewhere.
-void append(Timeline& to, const Timeline& more) {
-  const size_t before = to.time_s.size();
-  for (const Channel& channel : more.channels) {
-    auto it = std::ranges::find_if(to.channels, [&](const Channel& c) {
-      return c.name == channel.name && c.source == channel.source;
-    });
-    if (it == to.channels.end()) {
-      it = to.channels.insert(it, channel);
-      it->values.clear();
-    }
-    it->values.resize(before);
-    it->values.insert(it->values.end(), channel.values.begin(), channel.values.end());
-    if (!channel.reason.empty()) it->reason = channel.reason;
-  }
-  to.time_s.insert(to.time_s.end(), more.time_s.begin(), more.time_s.end());
-  for (Channel& c : to.channels) {
-    c.values.resize(to.time_s.size());
-    const bool whole = std::ranges::all_of(c.values, [](const auto& v) { return v.has_value(); });
-    if ((!whole || c.values.empty()) && c.reason.empty()) c.reason = "not sampled all the time";
-  }
-  to.sampler_cpu_s = to.sampler_cpu_s.value.value_or(0) + more.sampler_cpu_s.value.value_or(0);
-}
-
-/// One engine of the run: its process, as long as it lives, and its results.
-struct Participant {
-  EngineSpec spec;
-  size_t index;  // into Result::engines
-  std::unique_ptr<Engine> engine;
-  std::unique_ptr<KeepAlive> load = nullptr;
-  bool out = false;     // failed, or not here
-  bool passes = false;  // the current job
-  int calls = 1;
-};
+constexpr double kLoadedSize = 1.5;  // memory of a loaded engine, in sizes of the checkpoint
 
 class Run {
  public:
@@ -86,7 +40,7 @@ class Run {
     }
     for (Participant& p : everyone_)
       if (p.engine) p.engine->bye();
-    for (Participant& p : everyone_) settle(p);
+    for (Participant& p : everyone_) turns_.settle(p);
     return std::move(result_);
   }
 
@@ -161,7 +115,7 @@ class Run {
       int mine = 0;
       for (const Repetition& r : result_.engines[p.index].repetitions)
         if (r.job == job && !r.warmup)
-          mine = std::max(mine, r.round + (streams(r.round) ? r.streamed : 1));
+          mine = std::max(mine, r.round + (turns_.streams(r.round) ? r.streamed : 1));
       done = done < 0 ? mine : std::min(done, mine);
     }
     return std::max(done, 0);
@@ -187,35 +141,7 @@ class Run {
     return true;
   }
 
-  // --- what may go wrong
-
-  EngineResult& of(const Participant& p) { return result_.engines[p.index]; }
-
-  /// f(), or a fault that is written down; false then.
-  template <class F>
-  bool attempt(Participant& p, const std::string& doing, F&& f) {
-    try {
-      f();
-      return true;
-    } catch (const EngineFault& fault) {  // it is dead
-      of(p).faults.push_back(concat(doing, ": ", fault.what()));
-      p.engine.reset();
-      p.out = true;
-    } catch (const EngineRefusal& refusal) {
-      of(p).faults.push_back(concat(doing, ": ", refusal.what()));
-      p.passes = true;
-    }
-    return false;
-  }
-
-  void settle(Participant& p) {
-    EngineResult& e = of(p);
-    if (e.status == EngineStatus::unavailable) return;
-    const bool any = std::ranges::any_of(e.repetitions, [](const auto& r) { return !r.warmup; });
-    if (any) e.status = e.faults.empty() ? EngineStatus::ok : EngineStatus::partial;
-    if (!any && !e.faults.empty()) e.status = EngineStatus::failed;
-    if (!any && e.faults.empty()) e.status = EngineStatus::partial;
-  }
+  // --- the run
 
   void tell(std::string doing) {
     if (interrupted_) throw Interrupted();
@@ -226,194 +152,6 @@ class Run {
     progress_(at);
   }
 
-  // --- one engine
-
-  bool start(Participant& p) {
-    EngineResult& e = of(p);
-    tell(concat("starting ", e.label));
-    const auto from = Clock::now();
-    const bool here = attempt(p, "start", [&] {
-      p.engine = std::make_unique<Engine>(p.spec, o_.places, o_.timeouts, &interrupted_);
-      const EngineHello hello = p.engine->hello();
-      e.start_s = seconds_since(from);
-      e.version = hello.version;
-      if (!hello.device.empty()) e.device = hello.device;
-      std::string program;
-      for (const std::string& word : command_of(p.spec, o_.places))
-        program += concat(program.empty() ? "" : " ", word);
-      e.program = program;
-      if (const auto lack = hello.lack(result_.jobs[0])) throw EngineRefusal(*lack);
-    });
-    if (!here) {
-      e.status = EngineStatus::unavailable;
-      p.out = true;
-      if (p.engine) p.engine->bye(), p.engine.reset();
-      return false;
-    }
-    const bool loaded = attempt(p, "load", [&] {
-      e.memory.push_back(p.engine->memory("started"));
-      if (o_.model.empty()) return;
-      tell(concat("loading ", e.label));
-      const auto begin = Clock::now();
-      const EngineLoad facts = p.engine->load(o_.model);
-      e.load_s = seconds_since(begin);
-      e.dtype = facts.dtype;
-      e.bytes_per_weight = facts.bytes_per_weight;
-      e.weights_bytes = facts.weights_bytes;
-      e.threads = facts.threads;
-      e.same_prompt_ids = facts.same_prompt_ids;
-      e.sampling = facts.sampling;
-      for (const std::string& note : facts.notes) note_once(e, note);
-      e.memory.push_back(p.engine->memory("loaded"));
-      if (p.spec.altered.keepalive)
-        p.load = std::make_unique<KeepAlive>(e.device, o_.places, o_.timeouts);
-    });
-    if (!loaded) {
-      p.out = true;
-      if (p.engine) p.engine->bye(), p.engine.reset();
-    }
-    return loaded;
-  }
-
-  static void note_once(EngineResult& e, const std::string& note) {
-    if (std::ranges::find(e.notes, note) == e.notes.end()) e.notes.push_back(note);
-  }
-
-  void rest(double s) const {
-    const auto end = Clock::now() + std::chrono::duration<double>(s);
-    while (Clock::now() < end) {
-      if (interrupted_) throw Interrupted();
-      std::this_thread::sleep_for(std::min(std::chrono::duration<double>(0.05),
-                                           std::chrono::duration<double>(end - Clock::now())));
-    }
-  }
-
-  /// One execution, kept whatever it is worth.
-  const Repetition& execute(Participant& p, int job, int round, bool streamed, bool warmup) {
-    EngineResult& e = of(p);
-    Job what = result_.jobs[size_t(job)];
-    if (p.spec.altered.batch > 0) what.batch = p.spec.altered.batch;
-    if (!warmup) rest(p.spec.altered.pause_s);
-    Repetition r = p.engine->run(what, streamed, p.calls, origin_);
-    r.job = job;
-    r.round = round;
-    r.warmup = warmup;
-    const int wanted = result_.jobs[size_t(job)].new_tokens;
-    if (!r.ids.empty())
-      for (const Repetition& other : e.repetitions)
-        if (other.job == job && !other.ids.empty()) {
-          if (other.ids != r.ids)
-            note_once(e, concat("job ", job, ": its ids changed from one repetition to another"));
-          break;
-        }
-    e.repetitions.push_back(std::move(r));
-    const Repetition& kept = e.repetitions.back();
-    bool all = kept.new_tokens == wanted;
-    for (const auto& row : kept.ids) all &= int(row.size()) == wanted;
-    if (!all)
-      throw EngineRefusal(concat("stopped early: ", kept.new_tokens, " of ", wanted, " tokens"));
-    return kept;
-  }
-
-  bool streams(int round) const {
-    return result_.jobs[0].kind != JobKind::op && round % kStreamedEvery == 0;
-  }
-
-  /// Until its times go neither up nor down.
-  void warm_up(Participant& p, int job) {
-    EngineResult& e = of(p);
-    const Job& what = result_.jobs[size_t(job)];
-    tell(concat("warming up ", e.label));
-    p.passes = false;
-    p.calls = 1;
-    attempt(p, "warm-up", [&] {
-      const bool cold = std::ranges::none_of(e.repetitions, [](const auto&) { return true; });
-      const double first = execute(p, job, 0, false, true).total_s;
-      if (cold) e.first_s = first;
-      if (what.kind == JobKind::op) {
-        double last = execute(p, job, 0, false, true).total_s;
-        while (last < kShortestOp && p.calls < (1 << 20)) {
-          p.calls *= std::clamp(int(kShortestOp / last), 2, 100);
-          last = execute(p, job, 0, false, true).total_s;
-        }
-        try {
-          e.repetitions.back().own["checksum"] = p.engine->checksum();
-        } catch (const EngineRefusal& refusal) {  // infinite, say: not a reason to leave it out
-          note_once(e, concat("job ", job, ": its result was not checked: ", refusal.what()));
-        }
-      } else {
-        execute(p, job, 0, true, true);
-      }
-      const auto begin = Clock::now();
-      std::vector<double> times;
-      do {
-        times.push_back(execute(p, job, 0, false, true).total_s);
-      } while (times.size() < 2 || (drifting(times) && seconds_since(begin) < o_.warmup_s));
-      if (times.size() >= 6 && drifting(times))
-        note_once(e, concat("job ", job, ": still drifting when the warm-up ended"));
-    });
-    if (p.engine) p.engine->pause();
-  }
-
-  static double sampled_s(const EngineResult& e, int job) {
-    double sum = 0;
-    for (const Repetition& r : e.repetitions)
-      if (r.job == job && !r.warmup && !r.streamed) sum += r.total_s;
-    return sum;
-  }
-
-  /// Its part of a round.
-  void turn(Participant& p, int job, int round) {
-    EngineResult& e = of(p);
-    tell(concat("round ", round + 1, ", ", e.label));
-    attempt(p, concat("round ", round), [&] {
-      p.engine->resume();
-      if (o_.warm_turns) execute(p, job, round, false, true);
-      if (p.load) p.load->start();
-      std::optional<Sampler> sampler;
-      if (o_.telemetry_period_s > 0)
-        sampler.emplace(find_telemetry("/", p.engine->pid()), o_.telemetry_period_s, origin_);
-      // As many as bring it to its share of the seconds, at least one.
-      const double share = o_.least_seconds * std::min(1.0, double(round + 1) / o_.pairs);
-      size_t repeats = 0;
-      do {
-        execute(p, job, round, false, false);
-      } while (++repeats < kMostRepeats && sampled_s(e, job) < share);
-      if (streams(round)) execute(p, job, round, true, false);
-      if (sampler) append(e.telemetry, sampler->stop());
-      if (p.load)
-        if (const std::string why = p.load->stop(); !why.empty())
-          throw EngineRefusal("the load beside it: " + why);
-    });
-    if (p.load) p.load->stop();
-    if (p.engine) p.engine->pause();
-  }
-
-  void gauges(Participant& p, const char* moment) {
-    if (p.out || !p.engine) return;
-    attempt(p, concat("memory ", moment), [&] {
-      if (std::string_view(moment) == "cleared") p.engine->clear_cache();
-      of(p).memory.push_back(p.engine->memory(moment));
-    });
-    if (p.engine) p.engine->pause();
-  }
-
-  void look_for_leak(EngineResult& e) {
-    const Memory *before = nullptr, *after = nullptr;
-    for (const Memory& m : e.memory) {
-      if (m.moment == "before" && !before) before = &m;
-      if (m.moment == "after") after = &m;
-    }
-    if (!before || !after) return;
-    const auto from = before->resident_anonymous_bytes.value,
-               to = after->resident_anonymous_bytes.value;
-    if (from && to && *to - *from > kLeakBytes && double(*to - *from) > kLeak * double(*from))
-      note_once(e, concat("its memory grew from ", *from >> 20, " to ", *to >> 20,
-                          " MiB from the first round to the last"));
-  }
-
-  // --- the run
-
   bool takes_part(const Participant& p) const { return !p.out && !p.passes && p.engine; }
 
   /// Rounds [from, to) of the job, the order turned at each.
@@ -423,10 +161,10 @@ class Run {
       auto order = who;
       if (round % 2 == 1) std::reverse(order.begin(), order.end());
       for (Participant* p : order)
-        if (takes_part(*p)) turn(*p, job, round);
+        if (takes_part(*p)) turns_.turn(*p, job, round);
       ++rounds_;
       ++rounds_timed_;
-      round_seconds_ += seconds_since(begin);
+      round_seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
     }
   }
 
@@ -453,14 +191,14 @@ class Run {
       side_by_side();
     else
       take_turns();
-    for (EngineResult& e : result_.engines) look_for_leak(e);
+    for (EngineResult& e : result_.engines) turns_.look_for_leak(e);
   }
 
   void side_by_side() {
     std::vector<Participant*> who;
     for (Participant& p : everyone_) {
       if (p.out) continue;
-      if (start(p)) who.push_back(&p);
+      if (turns_.start(p)) who.push_back(&p);
       if (p.engine) p.engine->pause();
     }
     for (int job = 0; job < int(result_.jobs.size()); ++job) {
@@ -468,9 +206,9 @@ class Run {
       rounds_ = job * o_.pairs + std::min(done, o_.pairs);
       if (done >= o_.pairs && !o_.target_ci) continue;
       for (Participant* p : who)
-        if (!p->out) warm_up(*p, job);
+        if (!p->out) turns_.warm_up(*p, job);
       if (job == 0)
-        for (Participant* p : who) gauges(*p, "before");
+        for (Participant* p : who) turns_.gauges(*p, "before");
       rounds(job, done, o_.pairs, who);
       for (int round = std::max(done, o_.pairs); o_.target_ci && round < 10 * o_.pairs; ++round) {
         if (narrow(job)) break;
@@ -479,7 +217,7 @@ class Run {
       }
     }
     for (const char* moment : {"after", "cleared"})
-      for (Participant* p : who) gauges(*p, moment);
+      for (Participant* p : who) turns_.gauges(*p, moment);
   }
 
   /// A loads, does the first half of the rounds, and goes; so do the others; then back.
@@ -491,17 +229,18 @@ class Run {
       for (Participant& p : everyone_) who.push_back(&p);
       if (pass == 1) std::reverse(who.begin(), who.end());
       for (Participant* p : who) {
-        if (p->out || !start(*p)) continue;
+        if (p->out || !turns_.start(*p)) continue;
         for (int job = 0; job < int(result_.jobs.size()) && !p->out; ++job) {
-          std::erase_if(of(*p).repetitions, [&](const Repetition& r) {  // of a run that is resumed
-            return r.job == job && !r.warmup && (r.round >= half) == (pass == 1);
-          });
-          warm_up(*p, job);
-          if (job == 0) gauges(*p, "before");
+          std::erase_if(result_.engines[p->index].repetitions,
+                        [&](const Repetition& r) {  // of a run that is resumed
+                          return r.job == job && !r.warmup && (r.round >= half) == (pass == 1);
+                        });
+          turns_.warm_up(*p, job);
+          if (job == 0) turns_.gauges(*p, "before");
           rounds(job, pass ? half : 0, pass ? o_.pairs : half, {p});
         }
-        gauges(*p, "after");
-        gauges(*p, "cleared");
+        turns_.gauges(*p, "after");
+        turns_.gauges(*p, "cleared");
         if (p->engine) p->engine->bye(), p->engine.reset();
       }
     }
@@ -513,6 +252,8 @@ class Run {
   Result result_;
   std::vector<Participant> everyone_;
   Clock::time_point origin_;
+  Turns turns_{o_, interrupted_, result_, origin_,
+               [this](std::string doing) { tell(std::move(doing)); }};
   int rounds_ = 0, rounds_of_ = 0, rounds_timed_ = 0;
   double round_seconds_ = 0;
 };
