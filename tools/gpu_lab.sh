@@ -16,11 +16,11 @@ engines=${ENGINES:-hearth:cuda,torch:cuda,torch:cuda:compile=1}
 result="$out/post.json"
 
 # Interrupted at its limit a run keeps what it has; it is killed only if it does not end then.
-timeout --signal INT --kill-after 20 "${LIMIT:-210}" "$hearth" lab run \
+timeout --signal INT --kill-after 20 "${LIMIT:-230}" "$hearth" lab run \
   --model "${MODEL:-$root/models/configs/phi-2}" --random-weights --dtype "${DTYPE:-f16}" \
   --engines "$engines" \
   --job generate --prompt-tokens 10 --tokens "${TOKENS:-190}" --telemetry 100ms \
-  --pairs "${PAIRS:-6}" --seconds "${SECONDS_EACH:-15}" --warmup 2 -o "$result" 2>&1 |
+  --pairs "${PAIRS:-6}" --seconds "${SECONDS_EACH:-12}" --warmup 2 -o "$result" 2>&1 |
   tee "$out/run.log"
 
 if [ ! -s "$result" ]; then
