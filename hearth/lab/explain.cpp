@@ -119,8 +119,9 @@ void conclude(Explanation& e) {
   } else if (failed) {
     e.certainty = "refuted";
     e.cause =
-        fmt::format("not that {}: {} took {:.2f} times the time, predicted was {}", failed->cause,
-                    failed->intervention, *failed->observed.value, failed->prediction);
+        fmt::format("not that {}: predicted was {}{}; it took {:.2f} times the time", failed->cause,
+                    failed->predicted_at.empty() ? failed->intervention + ": " : "",
+                    failed->prediction, *failed->observed.value);
   } else if (held) {
     e.certainty = "supported by an intervention";
     e.cause = fmt::format("{}: {} as predicted", held->cause, held->intervention);

@@ -7,10 +7,9 @@ namespace {
 
 constexpr const char* kCpus = "/sys/devices/system/cpu";
 
-class Cpufreq : public Telemetry {
+class Cpufreq : public FileTelemetry {
  public:
-  explicit Cpufreq(const Path& root) : root_(root) {
-    fields_ = {{"cpu_clock_mhz", "MHz"}};
+  explicit Cpufreq(const Path& root) : FileTelemetry("cpufreq", root, {{"cpu_clock_mhz", "MHz"}}) {
     const auto names = list_names(root, kCpus, "cpu");
     if (!names.value) {
       none_ = names.reason;
@@ -27,9 +26,6 @@ class Cpufreq : public Telemetry {
         "no processor under /sys/devices/system/cpu has a cpufreq folder (usual in a virtual "
         "machine)";
   }
-
-  std::string_view source() const override { return "cpufreq"; }
-  const std::vector<Field>& fields() const override { return fields_; }
 
   std::vector<Reading<double>> sample(double) override {
     std::vector<Reading<double>> out = {Reading<double>::missing(none_)};
@@ -53,10 +49,8 @@ class Cpufreq : public Telemetry {
   }
 
  private:
-  Path root_;
   std::string none_;
   std::vector<std::string> files_;
-  std::vector<Field> fields_;
 };
 
 }  // namespace

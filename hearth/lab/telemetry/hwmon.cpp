@@ -10,9 +10,9 @@ namespace {
 
 constexpr const char* kHwmon = "/sys/class/hwmon";
 
-class Hwmon : public Telemetry {
+class Hwmon : public FileTelemetry {
  public:
-  explicit Hwmon(const Path& root) : root_(root) {
+  explicit Hwmon(const Path& root) : FileTelemetry("hwmon", root) {
     const auto chips = list_names(root, kHwmon, "hwmon");
     std::string none = chips.value ? concat(kHwmon, " has no temperature") : chips.reason;
     std::set<std::string> used;
@@ -40,9 +40,6 @@ class Hwmon : public Telemetry {
     }
   }
 
-  std::string_view source() const override { return "hwmon"; }
-  const std::vector<Field>& fields() const override { return fields_; }
-
   std::vector<Reading<double>> sample(double) override {
     if (files_.empty()) return {Reading<double>::missing(none_)};
     std::vector<Reading<double>> out;
@@ -54,10 +51,8 @@ class Hwmon : public Telemetry {
   }
 
  private:
-  Path root_;
   std::string none_;
   std::vector<std::string> files_;
-  std::vector<Field> fields_;
 };
 
 }  // namespace

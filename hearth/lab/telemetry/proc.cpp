@@ -33,10 +33,11 @@ std::optional<Ticks> ticks_of(std::span<const std::string_view> words) {
   return t;
 }
 
-class Proc : public Telemetry {
+class Proc : public FileTelemetry {
  public:
-  explicit Proc(const Path& root) : root_(root) {
-    fields_ = {{"cpu_active_fraction", "fraction"}, {"cpu_steal_fraction", "fraction"}};
+  explicit Proc(const Path& root)
+      : FileTelemetry("proc", root,
+                      {{"cpu_active_fraction", "fraction"}, {"cpu_steal_fraction", "fraction"}}) {
     for (const char* what : kPressures)
       fields_.push_back({concat("pressure_", what, "_fraction"), "fraction"});
     for (const auto& [name, ticks] : read().first)
@@ -45,9 +46,6 @@ class Proc : public Telemetry {
         fields_.push_back({"cpu_active_fraction." + name.substr(3), "fraction"});
       }
   }
-
-  std::string_view source() const override { return "proc"; }
-  const std::vector<Field>& fields() const override { return fields_; }
 
   std::vector<Reading<double>> sample(double now) override {
     auto [ticks, reason] = read();
@@ -105,8 +103,6 @@ class Proc : public Telemetry {
     return Reading<double>::missing(path + " has no total of some");
   }
 
-  Path root_;
-  std::vector<Field> fields_;
   std::vector<std::string> cores_;  // "cpu0", ... as there were at the start
   PerCore before_;
   std::array<Rate, kPressures.size()> pressure_;

@@ -8,12 +8,12 @@
 namespace hearth::lab {
 namespace {
 
-class Process : public Telemetry {
+class Process : public FileTelemetry {
  public:
-  Process(pid_t process, const Path& root) : root_(root), folder_(concat("/proc/", process)) {}
-
-  std::string_view source() const override { return "proc"; }
-  const std::vector<Field>& fields() const override { return fields_; }
+  Process(pid_t process, const Path& root)
+      : FileTelemetry("proc", root,
+                      {{"process_active_cores", "cores"}, {"process_resident_bytes", "bytes"}}),
+        folder_(concat("/proc/", process)) {}
 
   std::vector<Reading<double>> sample(double now) override {
     return {cpu_.per_second(cpu_seconds(), now), resident()};
@@ -44,10 +44,7 @@ class Process : public Telemetry {
     return Reading<double>::missing(folder_ + "/statm has no pages");
   }
 
-  Path root_;
   std::string folder_;
-  std::vector<Field> fields_ = {{"process_active_cores", "cores"},
-                                {"process_resident_bytes", "bytes"}};
   Rate cpu_;
 };
 

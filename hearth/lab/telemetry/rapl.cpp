@@ -19,9 +19,14 @@ struct Zone {
   std::optional<double> seconds;  // and when
 };
 
-class Rapl : public Telemetry {
+class Rapl : public FileTelemetry {
  public:
-  explicit Rapl(const Path& root) : root_(root) {
+  explicit Rapl(const Path& root)
+      : FileTelemetry("rapl", root,
+                      {{"cpu_power_w", "W"},
+                       {"cpu_core_power_w", "W"},
+                       {"memory_power_w", "W"},
+                       {"system_power_w", "W"}}) {
     const auto names = list_names(root, kPowercap, "intel-rapl:");
     if (!names.value) {
       reasons_.fill(names.reason);
@@ -41,9 +46,6 @@ class Rapl : public Telemetry {
       }
     }
   }
-
-  std::string_view source() const override { return "rapl"; }
-  const std::vector<Field>& fields() const override { return fields_; }
 
   std::vector<Reading<double>> sample(double now) override {
     std::vector<Reading<double>> out;
@@ -84,13 +86,8 @@ class Rapl : public Telemetry {
   }
 
   static constexpr std::array kNames = {"package-", "core", "dram", "psys"};
-  Path root_;
   std::array<std::string, kNames.size()> reasons_;
   std::vector<Zone> zones_;
-  std::vector<Field> fields_ = {{"cpu_power_w", "W"},
-                                {"cpu_core_power_w", "W"},
-                                {"memory_power_w", "W"},
-                                {"system_power_w", "W"}};
 };
 
 }  // namespace

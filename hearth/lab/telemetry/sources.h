@@ -12,6 +12,22 @@ namespace hearth::lab {
 
 using Path = std::filesystem::path;
 
+/// What sources that read files share.
+class FileTelemetry : public Telemetry {
+ public:
+  FileTelemetry(std::string_view source, Path root, std::vector<Field> fields = {})
+      : root_(std::move(root)), fields_(std::move(fields)), source_(source) {}
+  std::string_view source() const final { return source_; }
+  const std::vector<Field>& fields() const final { return fields_; }
+
+ protected:
+  const Path root_;
+  std::vector<Field> fields_;
+
+ private:
+  const std::string_view source_;
+};
+
 /// /proc/stat and /proc/pressure: cpu_active_fraction (also of each core: .0, .1, ...),
 /// cpu_steal_fraction, and pressure_{cpu,memory,io}_fraction, the part of the time in which some
 /// task waited for it.
