@@ -1,13 +1,13 @@
 // Attention of one new row, as a task: a team of warps shares a head's keys, rotates, writes the
-// new row into the cache; the last team of a head to finish joins what they found.
+// new row into the cache; the first team of a head joins what they found.
 #pragma once
 #include "hearth/backend/cuda/rotation.cuh"
 #include "hearth/backend/cuda/tasks.h"
 
 namespace hearth::cuda {
 
-constexpr int kTeamThreads = 480;   // of a block; a multiple of 32 and of all teams
-constexpr int kKeysPerSplit = 256;  // the least that another team is worth
+constexpr int kTeamThreads = 128;  // of a block, that attend; a multiple of 32 and of all teams
+constexpr int kKeysPerSplit = 64;  // the least that another team is worth
 
 template <class T>
 struct alignas(16) Eight {  // elements of a row
@@ -26,21 +26,59 @@ struct alignas(16) Eight {  // elements of a row
   }
 };
 
+/// A value that another block waits for, in one word with its tag: no fence, no counter. A fence
+/// would wait for all weights that are on their way to the multiprocessor.
+__device__ inline void tell(uint64_t* to, float value, unsigned tag) {
+  asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(to),
+               "l"(uint64_t(tag) << 32 | __float_as_uint(value))
+               : "memory");
+}
+/// N values, `step` words from each other.
+template <int N>
+__device__ inline void hear(float (&to)[N], const uint64_t* from, int step, unsigned tag) {
+  uint64_t word[N];
+  bool all;
+  do {
+    all = true;
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+      asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];"
+                   : "=l"(word[i])
+                   : "l"(from + int64_t(i) * step)
+                   : "memory");
+#pragma unroll
+    for (int i = 0; i < N; ++i) all = all && unsigned(word[i] >> 32) == tag;
+  } while (!all);
+#pragma unroll
+  for (int i = 0; i < N; ++i) to[i] = __uint_as_float(unsigned(word[i]));
+}
+
+/// Of one task.
+struct Tagged {
+  const uint64_t* rows;     // (B, early): q, k and v; null: they are in memory
+  int early;                // of a row
+  uint64_t *found, *given;  // (B, H, splits, D + 2), (B, H, D)
+  unsigned tag;
+};
+
 /// Where a team keeps what it shares; bytes are multiples of 16.
 struct TeamMemory {
   int lanes, groups;  // of a row; of the team: each takes its own keys
-  int q, new_k, new_v, turns, most, sums, acc, bytes;
+  int row, q, new_k, new_v, turns, most, sums, acc, found, bytes;
+  TeamMemory() = default;
   __host__ __device__ TeamMemory(const AttentionTask& a, int item)
       : lanes(a.D / 8), groups(32 / lanes * (a.team / 32)) {
-    int at = 16;  // a flag
+    int at = 0;
     const auto take = [&](int n) {
       const int here = at;
       at += (n + 15) / 16 * 16;
       return here;
     };
+    row = take(3 * a.D * 4);  // of q, k and v, as they come
     q = take(a.D * 4), new_k = take(a.D * item), new_v = take(a.D * item);
     turns = take(a.rope_dims * 4);
     most = take(groups * 4), sums = take(groups * 4), acc = take(groups * a.D * 4);
+    found = take((a.splits - 1) * (a.D + 2) * 4);
     bytes = at;
   }
 };
@@ -48,12 +86,19 @@ struct TeamMemory {
 template <class T>
 class Attend {
  public:
-  __device__ Attend(const AttentionTask& task, const float* rates, std::byte* shared)
-      : a_(task),
-        memory_(task, sizeof(T)),
-        rotation_{task.rope_dims, task.traditional, task.rope_scale, task.freqs, rates},
-        team_(threadIdx.x / task.team),
-        thread_(threadIdx.x % task.team),
+  /// What all teams of a block read, in shared memory: registers are for keys and values.
+  struct Setup {
+    AttentionTask task;
+    Tagged tagged;
+    TeamMemory memory;
+  };
+  __device__ Attend(const Setup& setup, const float* rates, std::byte* shared, int thread)
+      : a_(setup.task),
+        tagged_(setup.tagged),
+        memory_(setup.memory),
+        rates_(rates),
+        team_(thread / a_.team),
+        thread_(thread % a_.team),
         shared_(shared + team_ * memory_.bytes) {
     const int lane = threadIdx.x % 32, in_warp = lane / memory_.lanes;
     lane_ = lane % memory_.lanes;
@@ -64,41 +109,30 @@ class Attend {
   __device__ int step() const { return gridDim.x * (kTeamThreads / a_.team); }
   __device__ int items() const { return a_.B * a_.H * a_.splits; }
 
-  /// The first item's keys and values, into L2.
-  __device__ void prefetch() {
-    if (first_item() >= items() || !find(first_item())) return;
-    const int64_t bytes = int64_t(to_ - from_) * a_.D * sizeof(T);
-    const auto fetch = [&](const T* rows) {
-      const auto* at = reinterpret_cast<const std::byte*>(rows + int64_t(from_) * a_.D);
-      for (int64_t i = thread_ * 128; i < bytes; i += a_.team * 128)
-        asm volatile("prefetch.global.L2 [%0];" ::"l"(at + i));
-    };
-    fetch(cache_k_), fetch(cache_v_);
-  }
-
-  /// What does not need the new row: the keys' and values' way here starts. False when there is
-  /// nothing to do.
+  /// What does not need the new row: the keys' and values' way here starts, that of those after
+  /// into L2. False when there is nothing to do.
   __device__ bool begin(int item) {
     if (!find(item)) return false;
     load(k_, cache_k_, from_);
     load(v_, cache_v_, from_);
-    for (int i = thread_; i < a_.rope_dims / 2; i += a_.team) turns()[i] = rotation_.turn(i, n_);
+    prefetch(cache_k_), prefetch(cache_v_);
+    for (int i = thread_; i < a_.rope_dims / 2; i += a_.team) turns()[i] = rotation().turn(i, n_);
     sync();
     return true;
   }
   __device__ void finish() {
-    const int group = h_ / (a_.H / a_.Hkv), D = a_.D;  // the head of keys and values
-    float* const q = at<float>(memory_.q);
+    const int D = a_.D;
+    float *const q = at<float>(memory_.q), *const rows = at<float>(memory_.row);
     T *const new_k = at<T>(memory_.new_k), *const new_v = at<T>(memory_.new_v);
-    const T* q_row = static_cast<const T*>(a_.q) + b_ * a_.q_stride[0] + h_ * a_.q_stride[1];
-    for (int d = thread_; d < D; d += a_.team) q[d] = rotation_(q_row, d, turns()) * a_.scale;
-    if (from_ <= n_ && n_ < to_) {
-      const T* k_row = static_cast<const T*>(a_.k) + b_ * a_.k_stride[0] + group * a_.k_stride[1];
-      const T* v_row = static_cast<const T*>(a_.v) + b_ * a_.v_stride[0] + group * a_.v_stride[1];
+    const bool has_new = from_ <= n_ && n_ < to_;  // the new row is among the keys
+    read_rows(rows, has_new ? 3 : 1);
+    const auto row = [&](int i) { return [=](int d) { return rows[i * D + d]; }; };
+    for (int d = thread_; d < D; d += a_.team) q[d] = rotation()(row(0), d, turns()) * a_.scale;
+    if (has_new) {
       const bool writes = h_ % (a_.H / a_.Hkv) == 0;  // one of the heads that share it
       // The last threads: the first ones have q.
       for (int d = a_.team - 1 - thread_; d < D; d += a_.team) {
-        const T k = narrow<T>(rotation_(k_row, d, turns())), v = __ldcg(v_row + d);
+        const T k = narrow<T>(rotation()(row(1), d, turns())), v = narrow<T>(row(2)(d));
         new_k[d] = k, new_v[d] = v;
         if (writes) cache_k_[int64_t(n_) * D + d] = k, cache_v_[int64_t(n_) * D + d] = v;
       }
@@ -145,13 +179,36 @@ class Attend {
   }
 
  private:
-  static constexpr int kAhead = sizeof(T) == 4 ? 1 : 2;  // keys of a group in flight
+  static constexpr int kAhead = sizeof(T) == 4 ? 1 : 3;  // keys of a group in flight
+
+  // The first `n` of the rows of q, k and v.
+  __device__ void read_rows(float* to, int n) {
+    const int D = a_.D, group = h_ / (a_.H / a_.Hkv);  // the head of keys and values
+    for (int i = thread_; i < n * D; i += a_.team) {
+      const int which = i / D, d = i - which * D, head = which ? group : h_;
+      const int64_t* stride = which == 0 ? a_.q_stride : which == 1 ? a_.k_stride : a_.v_stride;
+      if (tagged_.rows) {
+        const int start = which == 0 ? a_.q_row : which == 1 ? a_.k_row : a_.v_row;
+        float value[1];
+        hear(value, tagged_.rows + int64_t(b_) * tagged_.early + start + head * stride[1] + d, 0,
+             tagged_.tag);
+        to[i] = value[0];
+      } else {
+        const void* row = which == 0 ? a_.q : which == 1 ? a_.k : a_.v;
+        to[i] = widen(__ldcg(static_cast<const T*>(row) + b_ * stride[0] + head * stride[1] + d));
+      }
+    }
+    sync();
+  }
 
   // Which head and keys are the item's; false when none.
   __device__ bool find(int item) {
     split_ = item % a_.splits, h_ = item / a_.splits % a_.H, b_ = item / a_.splits / a_.H;
-    n_ = a_.offsets[b_];  // the new row is row n
-    if (n_ < 0 || n_ >= a_.capacity) return false;
+    n_ = a_.offsets[b_];                // the new row is row n
+    if (n_ < 0 || n_ >= a_.capacity) {  // no keys: NaN, for those who wait
+      splits_ = 1, from_ = to_ = 0;
+      return split_ == 0;
+    }
     const int per = max((n_ + a_.splits) / a_.splits, kKeysPerSplit);
     splits_ = (n_ + per) / per;  // of n + 1 keys
     if (split_ >= splits_) return false;
@@ -162,6 +219,15 @@ class Attend {
     return true;
   }
 
+  __device__ void prefetch(const T* rows) const {
+    const auto* at = reinterpret_cast<const std::byte*>(rows + int64_t(from_) * a_.D);
+    const int bytes = (to_ - from_) * a_.D * int(sizeof(T));
+    for (int i = thread_ * 128; i < bytes; i += a_.team * 128)
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(at + i));
+  }
+  __device__ Rotation rotation() const {
+    return {a_.rope_dims, a_.traditional, a_.rope_scale, a_.freqs, rates_};
+  }
   template <class U>
   __device__ U* at(int offset) const {
     return reinterpret_cast<U*>(shared_ + offset);
@@ -189,7 +255,7 @@ class Attend {
     return __shfl_sync(~0u, v, int(threadIdx.x % 32) - lane_);
   }
 
-  // The groups joined, then, by the last team of this head, the splits; always in the same order.
+  // The groups joined, then, by the first team of this head, the splits; always in the same order.
   __device__ void join(float most, float sum, const float (&acc)[8]) {
     const int D = a_.D, groups = memory_.groups;
     float *const all_most = at<float>(memory_.most), *const sums = at<float>(memory_.sums);
@@ -206,46 +272,48 @@ class Attend {
     }
     sync();
     const int64_t head = int64_t(b_) * a_.H + h_;
-    float* const part = a_.parts + head * a_.splits * (D + 2);
-    T* const y = static_cast<T*>(a_.y) + head * D;
+    const int words = D + 2;  // the largest score, the sum, D values
+    uint64_t* const found = tagged_.found + head * a_.splits * words;
     float total = 0;
     for (int g = 0; g < groups; ++g) total += sums[g];
+    float* const others = at<float>(memory_.found);
+    if (split_ == 0)
+      for (int i = thread_; i < (splits_ - 1) * words; i += a_.team) {
+        float value[1];
+        hear(value, found + words + i, 0, tagged_.tag);
+        others[i] = value[0];
+      }
+    sync();
+    float top = m;
+    if (split_ == 0)
+      for (int s = 0; s < splits_ - 1; ++s) top = fmaxf(top, others[s * words]);
     for (int d = thread_; d < D; d += a_.team) {
-      float value = 0;
+      float value = 0, weight = total;
       for (int g = 0; g < groups; ++g) value += all[g * D + d];
-      if (splits_ == 1)
-        y[d] = narrow<T>(value / total);
-      else
-        part[split_ * (D + 2) + 2 + d] = value;
+      if (split_ > 0) {
+        tell(found + split_ * words + 2 + d, value, tagged_.tag);
+        continue;
+      }
+      value *= __expf(m - top), weight *= __expf(m - top);
+      for (int s = 0; s < splits_ - 1; ++s) {
+        const float* other = others + s * words;
+        const float keep = __expf(other[0] - top);
+        value += other[2 + d] * keep, weight += other[1] * keep;
+      }
+      const T y = narrow<T>(value / weight);
+      static_cast<T*>(a_.y)[head * D + d] = y;
+      if (tagged_.given) tell(tagged_.given + head * D + d, widen(y), tagged_.tag);
     }
-    if (splits_ == 1) return;
-    if (thread_ == 0) part[split_ * (D + 2)] = m, part[split_ * (D + 2) + 1] = total;
-    __threadfence();
-    sync();
-    int* const last = at<int>(0);
-    if (thread_ == 0) {
-      unsigned* const count = a_.finished + head;
-      *last = atomicAdd(count, 1u) == unsigned(splits_) - 1;
-      if (*last) *count = 0;
-    }
-    sync();
-    if (!*last) return;
-    __threadfence();
-    float top = -INFINITY, weight = 0;
-    for (int s = 0; s < splits_; ++s) top = fmaxf(top, __ldcg(part + s * (D + 2)));
-    for (int s = 0; s < splits_; ++s)
-      weight += __ldcg(part + s * (D + 2) + 1) * __expf(__ldcg(part + s * (D + 2)) - top);
-    for (int d = thread_; d < D; d += a_.team) {
-      float value = 0;
-      for (int s = 0; s < splits_; ++s)
-        value += __ldcg(part + s * (D + 2) + 2 + d) * __expf(__ldcg(part + s * (D + 2)) - top);
-      y[d] = narrow<T>(value / weight);
+    if (split_ > 0 && thread_ == 0) {
+      tell(found + split_ * words, m, tagged_.tag);
+      tell(found + split_ * words + 1, total, tagged_.tag);
     }
   }
 
   const AttentionTask& a_;
-  const TeamMemory memory_;
-  const Rotation rotation_;
+  const Tagged& tagged_;
+  const TeamMemory& memory_;
+  const float* const rates_;
   const int team_, thread_;
   std::byte* const shared_;
   int lane_, group_;

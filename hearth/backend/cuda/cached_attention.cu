@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kThreads) write_rows(const __grid_constant__ J
     P y = *reinterpret_cast<const P*>(row + d);
     if ((is_q || is_k) && d < rotation.dims) {
       if constexpr (V == 1) {
-        y.x[0] = narrow<T>(rotation(row, d, turns));
+        y.x[0] = narrow<T>(rotation([&](int i) { return widen(row[i]); }, d, turns));
       } else {
         const bool second = d >= half;
         const int pair = second ? d - half : d;

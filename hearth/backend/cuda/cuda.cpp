@@ -80,7 +80,7 @@ CudaQueue::~CudaQueue() {
   cudaSetDevice(card_.index);
   cudaStreamSynchronize(stream_);
   running_.clear();
-  for (const auto& buffers : {scratch_, counters_})
+  for (const auto& buffers : {scratch_, counters_, tagged_})
     for (const Buffer& b : buffers) memory_.release(b);
   for (cudaEvent_t e : idle_events_) cudaEventDestroy(e);
   cudaStreamDestroy(stream_);
@@ -208,6 +208,7 @@ class Graph : public Program {
 std::unique_ptr<Program> CudaQueue::program(std::vector<Work> work) {
   check_cuda(cudaSetDevice(card_.index), "set device");
   for (Work& w : work) prepare(w, *this, false);
+  counters(1024), tagged(1 << 17);  // zeroed now, not each time
   // Relaxed: a kernel's first use may load its module, its scratch may grow.
   check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "record");
   cudaGraph_t graph = nullptr;
@@ -227,14 +228,12 @@ std::unique_ptr<Program> CudaQueue::program(std::vector<Work> work) {
   return std::make_unique<Graph>(std::move(work), exec);
 }
 
-unsigned* CudaQueue::counters(int count) {
-  const size_t bytes = size_t(count) * sizeof(unsigned);
-  if (counters_.empty() || counters_.back().size < bytes) {
-    counters_.push_back(memory_.allocate(std::max(bytes, size_t{4096})));
-    check_cuda(cudaMemsetAsync(counters_.back().data, 0, counters_.back().size, stream_),
-               "counters");
+void* CudaQueue::zeroed(std::vector<Buffer>& of, size_t bytes) {
+  if (of.empty() || of.back().size < bytes) {
+    of.push_back(memory_.allocate(std::max(bytes, size_t{4096})));
+    check_cuda(cudaMemsetAsync(of.back().data, 0, of.back().size, stream_), "counters");
   }
-  return static_cast<unsigned*>(counters_.back().data);
+  return of.back().data;
 }
 
 namespace {

@@ -72,7 +72,13 @@ class CudaQueue : public BatchQueue {
     return static_cast<T*>(scratch_bytes(count * sizeof(T)));
   }
   /// Counters that are zero; whoever raises them sets them back.
-  unsigned* counters(int count);
+  unsigned* counters(int count) {
+    return static_cast<unsigned*>(zeroed(counters_, size_t(count) * sizeof(unsigned)));
+  }
+  /// Words of the kernel of tasks, zero at first.
+  uint64_t* tagged(size_t words) {
+    return static_cast<uint64_t*>(zeroed(tagged_, words * sizeof(uint64_t)));
+  }
 
  protected:
   void execute(Batch& batch) override;
@@ -80,6 +86,7 @@ class CudaQueue : public BatchQueue {
 
  private:
   void* scratch_bytes(size_t bytes);
+  void* zeroed(std::vector<Buffer>& of, size_t bytes);
   struct Running {
     cudaEvent_t end;
     Event event;
@@ -94,7 +101,7 @@ class CudaQueue : public BatchQueue {
   cudaStream_t stream_;
   Memory memory_;
   std::unique_ptr<Tasks> tasks_;
-  std::vector<Buffer> scratch_, counters_;  // the last one is in use, those before may be
+  std::vector<Buffer> scratch_, counters_, tagged_;  // the last one is in use, those before may be
   std::mutex running_mutex_;
   std::deque<Running> running_;  // in the order of the stream
   std::vector<cudaEvent_t> idle_events_;

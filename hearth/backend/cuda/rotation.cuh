@@ -18,16 +18,15 @@ struct Rotation {
     sincosf(float(position) * scale * rate, &t.y, &t.x);
     return t;
   }
-  /// Element d of a row.
-  template <class T>
-  __device__ float operator()(const T* row, int d, const float2* turns) const {
-    const float x = widen(__ldcg(row + d));
+  /// Element d of a row, whose element i is row(i).
+  template <class Row>
+  __device__ float operator()(const Row& row, int d, const float2* turns) const {
+    const float x = row(d);
     if (d >= dims) return x;
     const int half = dims / 2;
     const bool second = traditional ? d % 2 : d >= half;
     const int pair = traditional ? d / 2 : second ? d - half : d;
-    const int partner = traditional ? d ^ 1 : second ? pair : d + half;
-    const float other = widen(__ldcg(row + partner));
+    const float other = row(traditional ? d ^ 1 : second ? pair : d + half);
     const float2 t = turns[pair];
     return second ? other * t.y + x * t.x : x * t.x - other * t.y;
   }

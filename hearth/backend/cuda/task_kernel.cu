@@ -1,7 +1,8 @@
 // Each block owns some rows of every weight and streams them, in chunks of 2 KiB, through a ring in
 // shared memory that each warp keeps for itself (no barrier while streaming). The ring runs ahead
-// of the tasks: while the blocks wait for each other's results, attend or normalise, the weights of
-// what comes next arrive.
+// of the tasks: while the blocks wait for each other's results or normalise, the weights of what
+// comes next arrive. Warps of their own attend, as soon as the rows that attention reads are there,
+// while the others stream the rest of the layer.
 #include "hearth/backend/cuda/task_kernel.cuh"
 
 namespace hearth::cuda {
@@ -20,23 +21,51 @@ __device__ inline float activated(float x, fast::Activation a) {
   return x;
 }
 
-__device__ inline void copy_async(void* shared, const void* global) {
-  const unsigned to = unsigned(__cvta_generic_to_shared(shared));
-  asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16;" ::"r"(to), "l"(global)
-               : "memory");
-}
-__device__ inline void commit_async() { asm volatile("cp.async.commit_group;"); }
-// Waits for all but the newest groups; groups end in order.
-__device__ inline void wait_async(int newest) {
-  switch (newest) {
-    case 1: asm volatile("cp.async.wait_group 1;" ::: "memory"); break;
-    case 2: asm volatile("cp.async.wait_group 2;" ::: "memory"); break;
-    case 3: asm volatile("cp.async.wait_group 3;" ::: "memory"); break;
-    case 4: asm volatile("cp.async.wait_group 4;" ::: "memory"); break;
-    default: asm volatile("cp.async.wait_group 5;" ::: "memory");
+// A warp's ring: chunks arrive in the order in which they were started.
+class Ring {
+ public:
+  __device__ Ring(std::byte* memory, int warp, int stages)
+      : chunks_(memory + warp * stages * kChunk), stages_(stages) {
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once_));
   }
-}
-static_assert(kMaxStages == 6 && kMinStages == 2);
+  __device__ int slot() const { return slot_; }
+  __device__ std::byte* chunk() const { return chunks_ + slot_ * kChunk; }
+
+  /// Starts a chunk's way into the slot: each lane that of what it will read.
+  __device__ void start(const std::byte* from, int bytes) const {
+    const int lane = int(threadIdx.x % 32) * 16;
+    const unsigned to = unsigned(__cvta_generic_to_shared(chunk()));
+#pragma unroll
+    for (int at = lane; at < kChunk; at += 512)
+      if (at < bytes)
+        asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::256B [%0], [%1], 16, %2;" ::"r"(
+                         to + unsigned(at)),
+                     "l"(from + at), "l"(read_once_)
+                     : "memory");
+    asm volatile("cp.async.commit_group;");
+  }
+  /// Until the slot's chunk is there: all that were started but the newest.
+  __device__ void wait() const {
+    switch (stages_ - 1) {
+      case 1: asm volatile("cp.async.wait_group 1;" ::: "memory"); break;
+      case 2: asm volatile("cp.async.wait_group 2;" ::: "memory"); break;
+      case 3: asm volatile("cp.async.wait_group 3;" ::: "memory"); break;
+      case 4: asm volatile("cp.async.wait_group 4;" ::: "memory"); break;
+      case 5: asm volatile("cp.async.wait_group 5;" ::: "memory"); break;
+      default: asm volatile("cp.async.wait_group 6;" ::: "memory");
+    }
+    static_assert(kMaxStages == 7 && kMinStages == 2);
+  }
+  __device__ void advance() {
+    if (++slot_ == stages_) slot_ = 0;
+  }
+
+ private:
+  std::byte* const chunks_;
+  const int stages_;
+  uint64_t read_once_;  // leaves the second-level cache to what is read again
+  int slot_ = 0;
+};
 
 __device__ inline float warp_sum(float v) {
   for (int o = 16; o > 0; o >>= 1) v += __shfl_xor_sync(~0u, v, o);
@@ -73,60 +102,69 @@ __device__ inline void Vector<__nv_bfloat16>::to_float(float (&f)[8]) const {
 struct BlockRows {
   int first, count;
   __device__ int operator[](int i) const { return first + i * int(gridDim.x); }
+  __device__ int before(int row) const {  // how many
+    return max(0, (row - first + int(gridDim.x) - 1) / int(gridDim.x));
+  }
 };
 __device__ inline BlockRows rows_of_block(const LinearTask& l, int task) {
-  const int first = int((blockIdx.x + unsigned(task)) % gridDim.x), grid = int(gridDim.x);
-  return {first, max(0, (l.rows - first + grid - 1) / grid)};
+  BlockRows rows = {int((blockIdx.x + unsigned(task)) % gridDim.x), 0};
+  rows.count = rows.before(l.rows);
+  return rows;
 }
 
-// What a chunk is of a task's x: the term, the first byte in its row, how many.
-struct Rows {
-  int bytes, more, first_chunks;  // of a row: the first term's, the second's; chunks of the first
+// What a chunk is of a task: first come all rows of the first term, then all of the second.
+struct Chunks {
+  int bytes, more;            // of a row: the first term's, the second's
+  int first_chunks, per_row;  // of a row: the first term's, of both
+  int first;                  // of all rows, of the first term
 
   template <class T>
-  __device__ static Rows of(const LinearTask& l) {
-    const int bytes = l.k[0] * int(sizeof(T));
-    return {bytes, l.terms > 1 ? l.k[1] * int(sizeof(T)) : 0, (bytes + kChunk - 1) / kChunk};
+  __device__ static Chunks of(const LinearTask& l, const BlockRows& rows) {
+    const int bytes = l.k[0] * int(sizeof(T)), first = (bytes + kChunk - 1) / kChunk;
+    return {bytes, l.terms > 1 ? l.k[1] * int(sizeof(T)) : 0, first, l.per_row, first * rows.count};
   }
   struct Place {
     bool second;
-    int start, bytes;
+    int row;           // of the block's
+    int start, bytes;  // in the term's row
+    int sum;           // which of the block's sums
   };
-  __device__ Place place(int chunk) const {
-    const bool second = chunk >= first_chunks;
-    const int start = (chunk - (second ? first_chunks : 0)) * kChunk;
-    return {second, start, min(kChunk, (second ? more : bytes) - start)};
+  __device__ Place place(int unit) const {
+    const bool second = unit >= first;
+    const int at = second ? unit - first : unit,
+              per = second ? per_row - first_chunks : first_chunks;
+    const int row = int(unsigned(at) / unsigned(per)), chunk = at - row * per;
+    return {second, row, chunk * kChunk, min(kChunk, (second ? more : bytes) - chunk * kChunk),
+            row * per_row + (second ? first_chunks : 0) + chunk};
   }
 };
 
-// The chunks of a block, numbered through its tasks, one row after the other. Warps take the next
-// one when they have room; who takes it does not change what comes out.
+// The chunks of a block, numbered through its tasks. Warps take the next one when they have room;
+// who takes it does not change what comes out.
 template <class T>
 class Ahead {
  public:
   static constexpr unsigned kNone = ~0u;
+  struct Chunk {
+    unsigned number;  // kNone when all are taken
+    const std::byte* from;
+    int bytes;
+  };
   __device__ Ahead(const TaskList& list, unsigned* taken, int lane)
       : list_(list), taken_(taken), lane_(lane) {}
 
-  // Takes a chunk and starts its way into `to`. Its number; kNone when all are taken.
-  __device__ unsigned fetch(std::byte* to) {
+  __device__ Chunk take() {
     unsigned n = 0;
     if (lane_ == 0) n = atomicAdd(taken_, 1u);
     n = __shfl_sync(~0u, n, 0);
-    if (!find(n)) return kNone;
-    const unsigned unit = n - begin_, i = unit / unsigned(per_row_);
-    const int row = mine_[int(i)], chunk = int(unit - i * unsigned(per_row_));
+    if (!find(n)) return {kNone, nullptr, 0};
+    const auto place = chunks_.place(int(n - begin_));
+    const int row = mine_[place.row];
     while (row >= part_end_) enter_part();
-    const auto place = rows_.place(chunk);
-    const std::byte* const from =
-        (place.second ? second_ + int64_t(row) * rows_.more : first_ + int64_t(row) * rows_.bytes) +
-        place.start;
-#pragma unroll
-    for (int v = 0; v < kVectors; ++v) {
-      const int at = v * 512 + lane_ * 16;
-      if (at < place.bytes) copy_async(to + at, from + at);
-    }
-    return n;
+    const std::byte* const from = (place.second ? second_ + int64_t(row) * chunks_.more
+                                                : first_ + int64_t(row) * chunks_.bytes) +
+                                  place.start;
+    return {n, from, place.bytes};
   }
 
  private:
@@ -137,8 +175,8 @@ class Ahead {
         if (++task_ >= list_.count) return false;
       while (list_.task[task_].kind != Task::linear_task);
       const LinearTask& l = list_.task[task_].linear;
-      mine_ = rows_of_block(l, task_), rows_ = Rows::of<T>(l), per_row_ = l.per_row;
-      begin_ = end_, end_ += unsigned(mine_.count * per_row_);
+      mine_ = rows_of_block(l, task_), chunks_ = Chunks::of<T>(l, mine_);
+      begin_ = end_, end_ += unsigned(mine_.count * l.per_row);
       part_ = -1, part_end_ = 0;
     }
     return true;
@@ -146,8 +184,8 @@ class Ahead {
   // To the next part.
   __device__ void enter_part() {
     const LinearTask::Part& p = list_.task[task_].linear.part[++part_];
-    first_ = static_cast<const std::byte*>(p.weight[0]) - int64_t(part_end_) * rows_.bytes;
-    second_ = static_cast<const std::byte*>(p.weight[1]) - int64_t(part_end_) * rows_.more;
+    first_ = static_cast<const std::byte*>(p.weight[0]) - int64_t(part_end_) * chunks_.bytes;
+    second_ = static_cast<const std::byte*>(p.weight[1]) - int64_t(part_end_) * chunks_.more;
     part_end_ += p.rows;
   }
 
@@ -155,17 +193,50 @@ class Ahead {
   unsigned* const taken_;
   const int lane_;
   BlockRows mine_ = {};
-  Rows rows_;
-  int task_ = -1, per_row_ = 1, part_ = -1, part_end_ = 0;
+  Chunks chunks_;
+  int task_ = -1, part_ = -1, part_end_ = 0;
   unsigned begin_ = 0, end_ = 0;
   const std::byte *first_, *second_;  // each term's weight, as if the part began at row 0
 };
 
-// Barriers of a block: of the workers; of all, before and after the blocks meet. Teams have 1 to 5.
-enum Barrier { workers = 6, done = 7, go = 8 };
+// Barriers of a block: of the workers; of those that attend with the workers, when a task has
+// begun, when its early rows are done, when x of its late term is there; of those that attend; of
+// either with the warp that meets the other blocks. Teams have 1 to 6.
+enum Barrier { workers = 7, begun, early, late, attends, done, attended, go };
+template <Barrier B>
+constexpr int kAt = B == workers           ? kThreads
+                    : B == attends         ? kTeamThreads
+                    : B == attended        ? kTeamThreads + 32
+                    : B == done || B == go ? kThreads + 32
+                                           : kThreads + kTeamThreads;
 template <Barrier B>
 __device__ inline void sync_block() {
-  asm volatile("bar.sync %0, %1;" ::"n"(int(B)), "n"(B == workers ? kThreads : kBlock) : "memory");
+  asm volatile("bar.sync %0, %1;" ::"n"(int(B)), "n"(kAt<B>) : "memory");
+}
+template <Barrier B>
+__device__ inline void pass_barrier() {  // without waiting
+  asm volatile("bar.arrive %0, %1;" ::"n"(int(B)), "n"(kAt<B>) : "memory");
+}
+
+// Counters that all blocks raise: whoever awaits one sees what was written before, by threads that
+// had a barrier with the one that raised it. Polls are relaxed: an acquiring load would empty the
+// first-level cache each time.
+__device__ inline void raise(unsigned* counter) {
+  asm volatile("fence.acq_rel.gpu;\nred.relaxed.gpu.global.add.u32 [%0], 1;" ::"l"(counter)
+               : "memory");
+}
+__device__ inline void await(const unsigned* counter, unsigned value) {
+  unsigned seen;
+  do asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
+  while (seen < value);
+  asm volatile("fence.acq_rel.gpu;" ::: "memory");
+}
+// The last to leave sets the counters back.
+__device__ inline void leave(const TaskList& list) {
+  if (list.count == 1 && !list.tagged) return;
+  if (atomicAdd(list.counters + TaskList::left, 1u) < 2 * gridDim.x - 1) return;
+  list.counters[TaskList::met] = list.counters[TaskList::left] = 0;
+  if (list.tagged) ++*list.tagged;
 }
 
 __device__ inline void bring(const Task& from, Task& to, int thread, int threads) {
@@ -173,86 +244,192 @@ __device__ inline void bring(const Task& from, Task& to, int thread, int threads
   for (int i = thread; i < int(sizeof(Task) / 8); i += threads)
     reinterpret_cast<uint64_t*>(&to)[i] = reinterpret_cast<const uint64_t*>(&from)[i];
 }
+__device__ inline bool is_linear(const TaskList& list, int t) {
+  return list.task[t].kind == Task::linear_task;
+}
 
-// The last warp meets the other blocks after each task, for its workers: they have loads on their
-// way, which a fence of theirs would wait for.
-// It also brings the next task nearer.
+// One warp meets the other blocks before each linear task, for its workers: they have loads on
+// their way, which a fence of theirs would wait for. It also brings the task nearer.
 __device__ inline void meet_blocks(const TaskList& list, Task (&near)[2]) {
-  unsigned* const arrived = list.arrived;
-  const int meetings = list.count - 1;
-  for (int i = 1; i <= meetings; ++i) {
-    bring(list.task[i], near[i % 2], threadIdx.x % 32, 32);
-    sync_block<done>();
-    if (threadIdx.x == kThreads) {
-      asm volatile("fence.acq_rel.gpu;\nred.release.gpu.global.add.u32 [%0], 1;" ::"l"(arrived)
-                   : "memory");
-      unsigned seen;
-      do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(arrived) : "memory");
-      while (seen < unsigned(i) * gridDim.x);
+  const bool first_lane = threadIdx.x % 32 == 0;
+  unsigned* const met = list.counters + TaskList::met;
+  unsigned linears = 0, meetings = 0;
+  for (int t = 0; t < list.count; ++t) {
+    if (!is_linear(list, t)) continue;
+    if (t > 0) {
+      if (linears > 0) {
+        bring(list.task[t], near[linears % 2], threadIdx.x % 32, 32);
+        sync_block<done>();
+      }
+      if (!is_linear(list, t - 1) && !list.task[t].linear.late) sync_block<attended>();
+      if (first_lane) raise(met), await(met, ++meetings * gridDim.x);
+      __syncwarp();
+      sync_block<go>();
     }
-    __syncwarp();
-    sync_block<go>();
+    ++linears;
   }
-  // The last block to leave sets the counters back.
-  if (meetings > 0 && threadIdx.x == kThreads && atomicAdd(arrived + 1, 1u) == gridDim.x - 1)
-    arrived[0] = arrived[1] = 0;
+  if (first_lane) leave(list);
+}
+
+// Of a linear task, in a block: x as (terms, M, k), then the sums of its chunks as (units, M).
+template <class T, int M>
+struct Inputs {
+  std::byte* xs;
+  float* partial;
+  __device__ Inputs(const LinearTask& l, std::byte* shared)
+      : xs(shared),
+        partial(reinterpret_cast<float*>(
+            shared + size_t(M) * (l.k[0] + (l.terms > 1 ? l.k[1] : 0)) * sizeof(T))) {}
+};
+
+// Output i of a block, of rows.count * M: where it is, what is added to its sum.
+template <class T, int M>
+struct Output {
+  int part = 0;
+  int64_t at = 0;
+  float bias = 0, residual = 0;
+
+  Output() = default;
+  __device__ Output(const LinearTask& l, const BlockRows& rows, int i) {
+    int row = rows[i / M];
+    while (part + 1 < l.parts && row >= l.part[part].rows) row -= l.part[part++].rows;
+    at = int64_t(i % M) * l.part[part].rows + row;
+    for (int t = 0; t < l.terms; ++t)
+      if (const void* b = l.part[part].bias[t]) bias += widen(static_cast<const T*>(b)[row]);
+  }
+  __device__ void read_residual(const LinearTask& l) {
+    if (l.residual) residual = widen(__ldcg(static_cast<const T*>(l.residual) + at));
+  }
+  __device__ T write(const LinearTask& l, const float* partial, int i) const {
+    float y = bias;
+    for (int c = 0; c < l.per_row; ++c) y += partial[(i / M * l.per_row + c) * M + i % M];
+    y = activated(y, l.part[part].activation) + residual;
+    return static_cast<T*>(l.part[part].y)[at] = narrow<T>(y);
+  }
+};
+
+// Those that attend.
+template <class T, int M>
+__device__ inline void attend_all(const TaskList& list, const Task (&near)[2],
+                                  typename Attend<T>::Setup& setup, std::byte* of_linear,
+                                  std::byte* of_attention) {
+  const int thread = int(threadIdx.x) - kThreads - 32;
+  const unsigned kernels = list.tagged ? unsigned(__ldcg(list.tagged)) + 1 : 0;
+  unsigned linears = 0;
+  for (int t = 0; t < list.count; ++t) {
+    if (is_linear(list, t)) {
+      ++linears;
+      continue;
+    }
+    static_assert(TaskList::kMax <= 128);
+    const unsigned tag = kernels * 128 + unsigned(t);
+    uint64_t* const rows = list.tagged + TaskList::kLine;
+    if (thread == 0) {
+      setup.task = list.task[t].attention;
+      setup.tagged = {t > 0 ? rows : nullptr, t > 0 ? list.task[t - 1].linear.early : 0,
+                      list.tagged + list.found, list.tagged + list.given, tag};
+      setup.memory = TeamMemory(setup.task, int(sizeof(T)));
+    }
+    sync_block<attends>();
+    Attend<T> attend(setup, list.rates, of_attention, thread);
+    int item = attend.first_item();
+    const bool ready = item < attend.items() && attend.begin(item);
+    if (t > 0) {
+      if (!list.task[t - 1].linear.late) sync_block<begun>();  // or it was awaited below
+      const LinearTask& l = near[(linears - 1) % 2].linear;
+      const BlockRows mine = rows_of_block(l, t - 1);
+      const float* const partial = Inputs<T, M>(l, of_linear).partial;
+      const int outputs = mine.before(l.early) * M;
+      Output<T, M> output;
+      if (thread < outputs) output = {l, mine, thread};
+      sync_block<early>();
+      for (int i = thread; i < outputs; i += kTeamThreads) {
+        if (i != thread) output = {l, mine, i};
+        output.read_residual(l);
+        const T y = output.write(l, partial, i);
+        tell(rows + int64_t(i % M) * l.early + mine[i / M], widen(y), tag);
+      }
+    }
+    if (ready) attend.finish();
+    while ((item += attend.step()) < attend.items())
+      if (attend.begin(item)) attend.finish();
+    if (t + 1 == list.count) break;
+    if (!list.task[t + 1].linear.late) {
+      sync_block<attended>();
+      continue;
+    }
+    sync_block<begun>();  // nobody needs what is where x will be
+    const LinearTask& next = near[linears % 2].linear;
+    T* const x = reinterpret_cast<T*>(Inputs<T, M>(next, of_linear).xs) + M * next.k[0];
+    const int values = M * next.k[1];
+    const uint64_t* const given = list.tagged + list.given;
+    constexpr int kAtOnce = 10;
+    for (int i = thread; i < values; i += kAtOnce * kTeamThreads) {
+      float value[kAtOnce];
+      if (i + (kAtOnce - 1) * kTeamThreads < values) {
+        hear(value, given + i, kTeamThreads, tag);
+        for (int j = 0; j < kAtOnce; ++j) x[i + j * kTeamThreads] = narrow<T>(value[j]);
+      } else {
+        for (int j = i; j < values; j += kTeamThreads) {
+          float one[1];
+          hear(one, given + j, 0, tag);
+          x[j] = narrow<T>(one[0]);
+        }
+      }
+    }
+    pass_barrier<late>();
+  }
+  if (thread == 0) leave(list);
 }
 
 template <class T, int M>
 __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__ TaskList list) {
-  extern __shared__ __align__(16) std::byte shared[];
+  extern __shared__ __align__(128) std::byte shared[];  // a warp's 512 bytes are four lines
   __shared__ __align__(16) float sums[2][kWarps];
   __shared__ __align__(16) std::byte near_bytes[2][sizeof(Task)];
+  __shared__ typename Attend<T>::Setup setup;
   __shared__ unsigned taken, in_slot[kWarps][kMaxStages];
   Task(&near)[2] = reinterpret_cast<Task(&)[2]>(near_bytes);
   constexpr int kSize = Vector<T>::kSize;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, stages = list.stages;
-  std::byte* const ring = shared + warp * stages * kChunk;
   std::byte* const of_task = shared + stages * kStageBytes;
   if (threadIdx.x == 0) taken = 0;
-  bring(list.task[0], near[0], threadIdx.x, kBlock);
+  bring(list.task[list.count > 1 && !is_linear(list, 0)], near[0], threadIdx.x, kBlock);
   __syncthreads();
   if (warp == kWarps) return meet_blocks(list, near);
+  if (warp > kWarps)
+    return attend_all<T, M>(list, near, setup, of_task, of_task + list.linear_bytes);
 
   Ahead<T> ahead(list, &taken, lane);
-  const auto fetch = [&](int slot) {
-    const unsigned n = ahead.fetch(ring + slot * kChunk);
-    commit_async();
-    if (lane == 0) in_slot[warp][slot] = n;
+  Ring ring(shared, warp, stages);
+  const auto fetch = [&] {  // into the slot, and on to the next
+    const auto chunk = ahead.take();
+    ring.start(chunk.from, chunk.bytes);
+    if (lane == 0) in_slot[warp][ring.slot()] = chunk.number;
     __syncwarp();
+    ring.advance();
   };
-  for (int s = 0; s < stages; ++s) fetch(s);
-  int slot = 0;
+  for (int s = 0; s < stages; ++s) fetch();
   unsigned begin = 0;  // the number of the task's first chunk
 
   const auto linear = [&](const LinearTask& l, int t) {
     const BlockRows rows = rows_of_block(l, t);
-    const Rows of_row = Rows::of<T>(l);
+    const Chunks chunks = Chunks::of<T>(l, rows);
+    const Inputs<T, M> inputs(l, of_task);
+    std::byte* const xs = inputs.xs;
+    float* const partial = inputs.partial;
     const unsigned end = begin + unsigned(rows.count * l.per_row);
-    std::byte* const xs = of_task;  // (terms, M, k)
-    const int total_k = l.k[0] + (l.terms > 1 ? l.k[1] : 0);
-    float* const partial = reinterpret_cast<float*>(xs + size_t(M) * total_k * sizeof(T));
+    // Those that attend write the outputs that they read.
+    bool attended = t + 1 < list.count && !is_linear(list, t + 1);
+    const int first = attended ? rows.before(l.early) : 0;
+    const unsigned early_end = begin + unsigned(first * l.per_row);
+    bool late_waits = l.late;
+    const unsigned late_begin = begin + unsigned(chunks.first);
 
     // What the ends of the rows need: bias now, the residual as soon as it is there.
-    const auto out_of = [&](int i, int& p, int64_t& at) {  // of output i of this block
-      int row = rows[i / M];
-      p = 0;
-      while (p + 1 < l.parts && row >= l.part[p].rows) row -= l.part[p++].rows;
-      at = int64_t(i % M) * l.part[p].rows + row;
-      return row;
-    };
-    const auto bias_of = [&](int p, int row) {
-      float bias = 0;
-      for (int i = 0; i < l.terms; ++i)
-        if (l.part[p].bias[i]) bias += widen(static_cast<const T*>(l.part[p].bias[i])[row]);
-      return bias;
-    };
-    const int outputs = rows.count * M, mine = threadIdx.x;
-    float bias = 0, residual = 0;
-    int part = 0;
-    int64_t at = 0;
-    const int my_row = mine < outputs ? out_of(mine, part, at) : 0;
-    if (mine < outputs) bias = bias_of(part, my_row);
+    const int outputs = rows.count * M, mine = first * M + int(threadIdx.x);
+    Output<T, M> my_output;
+    if (mine < outputs) my_output = {l, rows, mine};
     // The norm's weights, of the elements that this thread will have of x: constants too.
     Vector<T> norm_weight[kNormVectors] = {}, norm_bias[kNormVectors] = {};
     const auto norm_at = [&](int i) { return (i * kThreads + int(threadIdx.x)) * kSize; };
@@ -266,11 +443,9 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
       if (l.norm_bias) norm_bias[i].raw = *vector(l.norm_bias, norm_at(i));
     }
 
-    if (t + 1 < list.count && list.task[t + 1].kind == Task::attention_task)
-      Attend<T>(list.task[t + 1].attention, list.rates, of_task).prefetch();
     if (t > 0) sync_block<go>();
-    if (mine < outputs && l.residual)
-      residual = widen(__ldcg(static_cast<const T*>(l.residual) + at));
+    if (attended || late_waits) pass_barrier<begun>();
+    if (mine < outputs) my_output.read_residual(l);
     // x, and its norm.
     if (l.norm) {
       const auto block_sum = [&](float v, float(&to)[kWarps]) {
@@ -321,7 +496,7 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
         }
       }
     } else {
-      for (int i = 0, before = 0; i < l.terms; before += M * l.k[i++]) {
+      for (int i = 0, before = 0; i < (l.late ? 1 : l.terms); before += M * l.k[i++]) {
         const int vectors = M * l.k[i] * int(sizeof(T)) / 16;
         uint4* to = reinterpret_cast<uint4*>(xs + size_t(before) * sizeof(T));
         for (int v = threadIdx.x; v < vectors; v += kThreads)
@@ -330,14 +505,15 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
     }
     sync_block<workers>();
 
-    for (unsigned n; (n = in_slot[warp][slot]) < end;) {
-      wait_async(stages - 1);
-      const int unit = int(n - begin);
-      const auto place = of_row.place(unit % l.per_row);
+    for (unsigned n; (n = in_slot[warp][ring.slot()]) < end;) {
+      if (attended && n >= early_end) pass_barrier<early>(), attended = false;
+      if (late_waits && n >= late_begin) sync_block<late>(), late_waits = false;
+      ring.wait();
+      const auto place = chunks.place(int(n - begin));
       float sum[M] = {}, more[M] = {};  // two chains of additions
-      const int x_row = place.second ? of_row.more : of_row.bytes;
-      const std::byte* x = xs + (place.second ? M * of_row.bytes : 0) + place.start + lane * 16;
-      const std::byte* w_at = ring + slot * kChunk + lane * 16;
+      const int x_row = place.second ? chunks.more : chunks.bytes;
+      const std::byte* x = xs + (place.second ? M * chunks.bytes : 0) + place.start + lane * 16;
+      const std::byte* w_at = ring.chunk() + lane * 16;
       const auto add = [&](int v) {
         float w[kSize];
         Vector<T>{*reinterpret_cast<const uint4*>(w_at + v * 512)}.to_float(w);
@@ -360,47 +536,58 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
         for (int v = 0; v < kVectors; ++v)
           if (v * 512 + lane * 16 < place.bytes) add(v);
       }
-      fetch(slot);
-      slot = slot + 1 == stages ? 0 : slot + 1;
+      fetch();
 #pragma unroll
       for (int m = 0; m < M; ++m) {
         const float s = warp_sum(sum[m] + more[m]);
-        if (lane == 0) partial[unit * M + m] = s;
+        if (lane == 0) partial[place.sum * M + m] = s;
       }
     }
+    if (attended) pass_barrier<early>();
+    if (late_waits) pass_barrier<late>();
     begin = end;
     sync_block<workers>();
-
-    for (int i = mine; i < outputs; i += kThreads) {
-      if (i != mine) {
-        const int row = out_of(i, part, at);
-        bias = bias_of(part, row);
-        residual = l.residual ? widen(__ldcg(static_cast<const T*>(l.residual) + at)) : 0.0f;
-      }
-      float y = bias;
-      for (int c = 0; c < l.per_row; ++c) y += partial[(i / M * l.per_row + c) * M + i % M];
-      y = activated(y, l.part[part].activation) + residual;
-      static_cast<T*>(l.part[part].y)[at] = narrow<T>(y);
+    if (mine < outputs) my_output.write(l, partial, mine);
+    for (int i = mine + kThreads; i < outputs; i += kThreads) {
+      Output<T, M> output(l, rows, i);
+      output.read_residual(l);
+      output.write(l, partial, i);
     }
   };
-  const auto attention = [&](const AttentionTask& a, int t) {
-    Attend<T> attend(a, list.rates, of_task);
-    int item = attend.first_item();
-    const bool begun = item < attend.items() && attend.begin(item);
-    if (t > 0) sync_block<go>();
-    if (begun) attend.finish();
-    while ((item += attend.step()) < attend.items())
-      if (attend.begin(item)) attend.finish();
-  };
 
-  for (int t = 0; t < list.count; ++t) {
-    const Task& task = near[t % 2];
-    if (task.kind == Task::linear_task)
-      linear(task.linear, t);
-    else
-      attention(task.attention, t);
-    if (t + 1 < list.count) sync_block<done>();
+  for (int t = 0, linears = 0; t < list.count; ++t) {
+    if (!is_linear(list, t)) continue;
+    linear(near[linears++ % 2].linear, t);
+    // No two tasks of attention stand side by side.
+    if (t + 2 < list.count || (t + 1 < list.count && is_linear(list, t + 1))) sync_block<done>();
   }
+}
+
+// Attention alone: a block a team.
+struct LoneAttention {
+  AttentionTask task;
+  float rates[kMaxHeadDim / 2];
+};
+template <class T>
+__global__ void __launch_bounds__(kTeamThreads)
+    attend_kernel(const __grid_constant__ LoneAttention a) {
+  extern __shared__ __align__(128) std::byte shared[];
+  __shared__ typename Attend<T>::Setup setup;
+  if (threadIdx.x == 0) {
+    setup.task = a.task, setup.tagged = Tagged{};
+    setup.memory = TeamMemory(setup.task, int(sizeof(T)));
+  }
+  __syncthreads();
+  Attend<T> attend(setup, a.rates, shared, threadIdx.x);
+  if (attend.begin(attend.first_item())) attend.finish();
+}
+
+template <class T>
+void start_as(const AttentionTask& task, const float* rates, size_t shared, cudaStream_t stream) {
+  LoneAttention lone = {task, {}};
+  std::copy_n(rates, std::size(lone.rates), lone.rates);
+  attend_kernel<T><<<unsigned(task.B * task.H * task.splits), kTeamThreads, shared, stream>>>(lone);
+  check_cuda(cudaGetLastError(), "kernel launch");
 }
 
 template <class T>
@@ -429,6 +616,15 @@ void start_task_kernel(Dtype dtype, const TaskList& list, int m, unsigned blocks
     case float16: return start_as<__half>(list, m, blocks, shared, stream);
     case bfloat16: return start_as<__nv_bfloat16>(list, m, blocks, shared, stream);
     default: return start_as<float>(list, m, blocks, shared, stream);
+  }
+}
+
+void start_attention(Dtype dtype, const AttentionTask& task, const float* rates, size_t shared,
+                     cudaStream_t stream) {
+  switch (dtype) {
+    case float16: return start_as<__half>(task, rates, shared, stream);
+    case bfloat16: return start_as<__nv_bfloat16>(task, rates, shared, stream);
+    default: return start_as<float>(task, rates, shared, stream);
   }
 }
 

@@ -1,8 +1,6 @@
 // The work of a decode step that one kernel does: its blocks stay, go from task to task, and fetch
 // the weights of the next task while they wait for each other, so that the memory never rests.
 #pragma once
-#include <span>
-
 #include "hearth/backend/cuda/cuda.h"
 
 namespace hearth::cuda {
@@ -29,17 +27,18 @@ struct LinearTask {
   bool norm, rms;
   int8_t parts, terms;
   int rows, per_row;  // of all parts; chunks of a row, of all terms
+  int early;          // the first rows, that the attention after this task reads
+  bool late;          // x of the second term comes from the attention before this task
 };
 
 /// Attention of one new row to a cache, into which the row is written.
 struct AttentionTask {
   const void *q, *k, *v;                          // (B, 1, H, D), (B, 1, Hkv, D)
+  int q_row, k_row, v_row;                        // where they begin in the rows of the task before
   void *cache_k, *cache_v;                        // (B, Hkv, capacity, D)
   void* y;                                        // (B, 1, H, D)
   const int* offsets;                             // (B): rows in the cache
   const float* freqs;                             // (dims / 2), or null
-  float* parts;                                   // (B, H, splits, D + 2)
-  unsigned* finished;                             // (B, H) counters, zero before and after
   int64_t q_stride[2], k_stride[2], v_stride[2];  // of B and heads; D is contiguous
   int B, H, Hkv, D, capacity, splits;
   int rope_dims;
@@ -61,9 +60,18 @@ using Rates = std::array<float, kMaxHeadDim / 2>;  // of rotation, radians a pos
 
 /// What the kernel gets.
 struct TaskList {
-  static constexpr int kMax = 116;  // a kernel's arguments may have 32,764 bytes
+  static constexpr int kMax = 112;  // a kernel's arguments may have 32,764 bytes
+  // Counters of all blocks, in a line each: those that have met, have left. Zero before and after.
+  static constexpr int kLine = 32;
+  enum Counter { met = 0, left = kLine };
+  static constexpr int kCounters = 2 * kLine;
   int count, stages;
-  unsigned* arrived;  // two counters, zero before and after
+  int linear_bytes;  // of shared memory, after the ring; then attention's
+  unsigned* counters;
+  // What blocks tell each other without meeting, values with tags: the rows that attention reads,
+  // what its teams found, what it gives. Its first word counts the kernels; null without attention.
+  uint64_t* tagged;
+  int found, given;  // where these begin
   float rates[kMaxHeadDim / 2];
   Task task[kMax];
 };
@@ -83,14 +91,17 @@ class Tasks {
   struct Range {
     const std::byte *from, *to;
   };
-  Task& next(CudaQueue& queue, Dtype dtype, int m, size_t shared,
+  Task& next(CudaQueue& queue, Dtype dtype, int m, size_t linear, size_t attention,
              std::initializer_list<const void*> early, const Args& args);
   bool written(const void* p) const;
+  void find_late(LinearTask& task) const;
+  bool find_early(AttentionTask& task, Dtype dtype);
 
   TaskList list_ = {};
   Dtype dtype_ = float32;
-  int m_ = 0;          // rows of x; 0: no linear task yet
-  size_t shared_ = 0;  // bytes, beside the ring
+  int m_ = 0;                                 // rows of x; 0: no linear task yet
+  size_t linear_ = 0, attention_ = 0;         // bytes of shared memory, beside the ring
+  size_t early_ = 0, found_ = 0, given_ = 0;  // tagged words
   unsigned blocks_ = 0;
   bool rotates_ = false;  // list_.rates are in use
   std::vector<Range> writes_;
