@@ -85,8 +85,8 @@ TEST_F(Hub, SaysWhereItLookedAndHowToGetIt) {
 }
 
 TEST_F(Hub, RefusesNamesThatAreNone) {
-  for (const char* name :
-       {"/no/such/folder", "a/b/c", "../no-such-model", "a/..", "a b", "a/b@../../x", "a/", "~/nothing"})
+  for (const char* name : {"/no/such/folder", "a/b/c", "../no-such-model", "a/..", "a b",
+                           "a/b@../../x", "a/", "~/nothing"})
     EXPECT_THAT(error_of([&] { find_model(name); }), HasSubstr("not a name as on the Hub")) << name;
   EXPECT_THAT(error_of([] { find_model(""); }), HasSubstr("the name is empty"));
   // a revision file that points out of the snapshots is not followed
