@@ -194,8 +194,9 @@ std::vector<Hypothesis> hypotheses_of(const Result& result, const EngineResult& 
     Hypothesis h;
     h.engine = engine.label;
     h.cause = cause;
-    h.intervention = fmt::format("{} from {} to {}", change.option,
-                                 change.from.empty() ? "none" : change.from, change.to);
+    const auto named = [](const std::string& value) { return value.empty() ? "none" : value; };
+    h.intervention =
+        fmt::format("{} from {} to {}", change.option, named(change.from), named(change.to));
     h.predicted = main.regime == Regime::unknown
                       ? Reading<double>::missing("nothing follows from an unknown cause")
                       : predicted_factor(main.regime, change.option, change.from, change.to,
