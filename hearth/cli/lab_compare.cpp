@@ -212,6 +212,9 @@ void compare(const CompareOptions& o) {
       if (fail == 0 || !slower.empty()) continue;
       if (!c.time || c.time->pairs < lab::kFewestPairs)
         slower = fmt::format("{} and {}: too few pairs to tell", c.a, c.b);
+      else if (result.plan.order == "sequential")
+        slower =
+            fmt::format("{} and {}: measured in sequence, so drift was not controlled", c.a, c.b);
       else if (!c.gate.comparable())
         slower = fmt::format("{} and {} are not comparable", c.a, c.b);
       else if (c.time->high < 1 && c.time->ratio < 1 / (1 + fail))

@@ -89,6 +89,8 @@ Busy busy_of(const Result& result, const EngineResult& engine, int job) {
   busy.active_fraction = mean(busy.active_from.c_str());
   busy.clock_mhz = mean(busy.clock_from.c_str(), telemetry.find(busy.active_from));
   busy.host_cores = mean("process_active_cores");
+  busy.power_w =
+      mean(gpu ? choose({"gpu_counted_power_w", "gpu_power_w"}) : choose({"cpu_power_w"}));
   if (gpu) {
     busy.clock_max_mhz = mean("gpu_clock_max_mhz");
   } else {

@@ -3,10 +3,12 @@
 #include <fmt/ranges.h>
 
 #include <set>
+#include <thread>
 
 #include "hearth/base/error.h"
 #include "hearth/lab/probe.h"
 #include "hearth/lab/runner.h"
+#include "hearth/lab/telemetry.h"
 
 namespace hearth::lab {
 
@@ -58,6 +60,31 @@ std::vector<Ceiling> limits_of(const std::string& gpu, const RunOptions& options
   }
 }
 
+// What processors and GPUs take while nothing is measured. NVML looks back a second, so the first
+// of two does not count.
+std::vector<Ceiling> idle_power(double period_s) {
+  const auto begin = Sampler::Clock::now();
+  Sampler sampler(find_telemetry(), period_s, begin);
+  std::this_thread::sleep_for(std::chrono::seconds(2));
+  const Timeline timeline = sampler.stop();
+  std::vector<Ceiling> all;
+  for (const auto& [name, device] :
+       {std::pair("cpu_power_w", "cpu"), {"gpu_counted_power_w", "cuda"}}) {
+    const Channel* channel = timeline.find(name);
+    if (!channel) continue;
+    double sum = 0;
+    int n = 0;
+    for (size_t i = 0; i < timeline.time_s.size(); ++i)
+      if (timeline.time_s[i] > 1 && channel->values[i]) sum += *channel->values[i], ++n;
+    all.push_back({"idle_power", device, "W", "measured before the run",
+                   n > 0
+                       ? Reading<double>(sum / n)
+                       : Reading<double>::missing(channel->reason.empty() ? "no sample in a second"
+                                                                          : channel->reason)});
+  }
+  return all;
+}
+
 }  // namespace
 
 std::vector<Ceiling> limits_of_gpus(const RunOptions& options,
@@ -87,6 +114,9 @@ void describe_machine(Result& result, const RunOptions& options,
   to.push_back({"governor", as_text(facts.governor)});
   to.push_back({"clock_max_mhz", as_text(facts.clock_max_mhz)});
   if (!options.limits) return;
+  if (options.telemetry_period_s > 0)
+    for (Ceiling& c : idle_power(options.telemetry_period_s))
+      result.ceilings.push_back(std::move(c));
   const Machine machine = probe_machine();
   const auto limit = [&](const char* name, const char* unit, const Reading<Samples>& samples) {
     Ceiling c{name, "cpu", unit, "measured", {}};

@@ -81,6 +81,14 @@ Side side_of(const Result& result, const EngineResult& engine, int job) {
   side.total_s = total_of(engine, job)->mean_s;
   side.busy = busy_of(result, engine, job);
   side.phases = phases_of(result, engine, job, side.busy);
+  const Reading<double>& power = side.busy.power_w;
+  const int rows = std::max(1, result.jobs[size_t(job)].batch);
+  side.joules_per_unit =
+      power.value ? Reading<double>(*power.value * side.per_unit_s / rows) : power;
+  side.idle_power_w =
+      Reading<double>::missing("the result has no idle_power among the machine's limits");
+  for (const Ceiling& c : result.ceilings)
+    if (c.name == "idle_power" && side.device.starts_with(c.device)) side.idle_power_w = c.value;
   return side;
 }
 

@@ -24,6 +24,7 @@ struct Busy {
   Reading<double> clock_mhz;        // while active
   Reading<double> clock_max_mhz;
   Reading<double> host_cores;           // that the engine's process kept busy
+  Reading<double> power_w;              // of the GPU, or of all processors
   std::string active_from, clock_from;  // the channels
   /// Parts of the time in which something held the clock down, or took the processor away.
   std::vector<std::pair<std::string, double>> held_back;
@@ -58,7 +59,9 @@ struct Side {
   double per_unit_s = 0;  // per new token of a row, prompt or call
   double total_s = 0;     // of a repetition
   Busy busy;
-  std::vector<Phase> phases;  // the one that took most of the time first
+  Reading<double> joules_per_unit;  // with what the device takes when it has nothing to do
+  Reading<double> idle_power_w;     // that
+  std::vector<Phase> phases;        // the one that took most of the time first
 };
 
 /// ln(T_A / T_B) = cycles - clock - utilisation: each term as it adds to the logarithm, so that the

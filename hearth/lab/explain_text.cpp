@@ -100,6 +100,19 @@ std::string limits(const Side& side) {
   return text;
 }
 
+// Nothing where no power is known.
+std::string energy(const Explanation& e) {
+  std::string text;
+  for (const Side* side : {&e.a, &e.b})
+    if (side->joules_per_unit.value)
+      text += fmt::format("  {}: {:.3g} J per {} ({:.0f} W{})\n", side->label,
+                          *side->joules_per_unit.value, e.unit, *side->busy.power_w.value,
+                          side->idle_power_w.value ? fmt::format("; {:.0f} W with nothing to do",
+                                                                 *side->idle_power_w.value)
+                                                   : "");
+  return text.empty() ? text : "Energy:\n" + text;
+}
+
 std::string interventions(const Explanation& e) {
   std::string text, tested, open, cause;
   for (const Hypothesis& h : e.hypotheses) {
@@ -162,6 +175,9 @@ json json_of(const Side& side) {
           {"clock_max_mhz", value_of(side.busy.clock_max_mhz)},
           {"clock_source", side.busy.clock_from},
           {"process_active_cores", value_of(side.busy.host_cores)},
+          {"power_w", value_of(side.busy.power_w)},
+          {"idle_power_w", value_of(side.idle_power_w)},
+          {"joules_per_unit", value_of(side.joules_per_unit)},
           {"held_back", held},
           {"telemetry_s", side.busy.seconds},
           {"telemetry_samples", side.busy.samples},
@@ -177,7 +193,7 @@ std::string to_text(const Explanation& e, const Result& result) {
     if (side->busy.samples > 0 && side->busy.seconds < 5)
       text += fmt::format("  {}: only {:.1f} s of telemetry; 5 s are wanted\n", side->label,
                           side->busy.seconds);
-  text += '\n';
+  text += energy(e) + '\n';
   text += interventions(e);
   text += e.certainty == "not established"
               ? fmt::format("\nCause: {}.\n", e.cause)

@@ -198,6 +198,28 @@ TEST(Regimes, OfTransformersOnAnH100AreLaunches) {
   EXPECT_THAT(text, Not(HasSubstr("lower clock")));
 }
 
+TEST(Explain, EnergyIsPowerTimesTimeAndWhatIdlingTakesStandsBeside) {
+  Result r = gpu_result({.active = 0.95, .clock_mhz = 1980});
+  Explanation e = explain(r, "torch:cuda", "hearth:cuda");
+  EXPECT_FALSE(e.a.joules_per_unit.value);
+  EXPECT_THAT(e.a.joules_per_unit.reason, HasSubstr("gpu_counted_power_w"));
+  EXPECT_THAT(to_text(e, r), Not(HasSubstr("Energy")));
+
+  Timeline& telemetry = r.engines[0].telemetry;
+  Channel power = telemetry.channels.at(0);
+  power.name = "gpu_counted_power_w", power.unit = "W";
+  power.values.assign(telemetry.time_s.size(), 400.0);
+  telemetry.channels.push_back(power);
+  r.ceilings.push_back({"idle_power", "cuda", "W", "measured before the run", 70.0});
+  e = explain(r, "torch:cuda", "hearth:cuda");
+  EXPECT_NEAR(*e.a.joules_per_unit.value, 400 * e.a.per_unit_s, 1e-9);
+  EXPECT_EQ(e.a.idle_power_w.value, 70.0);
+  EXPECT_THAT(to_text(e, r), HasSubstr("(400 W; 70 W with nothing to do)"));
+  r.jobs[0].batch = 8;
+  EXPECT_NEAR(*explain(r, "torch:cuda", "hearth:cuda").a.joules_per_unit.value,
+              400 * e.a.per_unit_s / 8, 1e-9);
+}
+
 TEST(Regimes, FollowTheSamples) {
   const auto regime = [](const Gpu& gpu) {
     const Result r = gpu_result(gpu);
