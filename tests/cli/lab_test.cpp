@@ -251,9 +251,9 @@ TEST(Lab, CtrlCKeepsWhatWasMeasured) {
   const std::string file = folder / "r.json";
   const Finished stopped =
       run({"timeout",     "-s",        "INT",
-           "4",           binary(),    "lab",
+           "10",          binary(),    "lab",
            "run",         "--engines", fake("sleep=0.05").text + "," + fake("sleep=0.04").text,
-           "--pairs",     "60",        "--seconds",
+           "--pairs",     "150",       "--seconds",
            "0",           "--warmup",  "0",
            "--no-limits", "--tokens",  "6",
            "--telemetry", "off",       "-o",
@@ -268,7 +268,7 @@ TEST(Lab, CtrlCKeepsWhatWasMeasured) {
   EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
   const auto result = lab::read_result(file);
   EXPECT_TRUE(result.plan.finished);
-  EXPECT_EQ(lab::log_ratios(result.engines[0], result.engines[1], 0).size(), 60);
+  EXPECT_EQ(lab::log_ratios(result.engines[0], result.engines[1], 0).size(), 150);
   EXPECT_THAT(run_hearth({"lab", "run", "--resume", file}).err, HasSubstr("this run is finished"));
 }
 
