@@ -17,9 +17,27 @@ namespace fs = std::filesystem;
 namespace {
 
 std::atomic<bool> interrupted{false};
+std::atomic<int64_t> first_ms;
 struct sigaction before_int, before_term;
 
-extern "C" void on_interrupt(int) { interrupted = true; }
+int64_t now_ms() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+// One Ctrl-C can arrive twice: `make` and `timeout` pass on what the terminal sent to all.
+constexpr int64_t kOneStrokeMs = 300;
+
+extern "C" void on_interrupt(int number) {
+  if (!interrupted) {
+    first_ms = now_ms();
+    interrupted = true;
+  } else if (now_ms() - first_ms > kOneStrokeMs) {
+    signal(number, SIG_DFL);
+    raise(number);
+  }
+}
 
 }  // namespace
 
@@ -27,7 +45,6 @@ CatchInterrupt::CatchInterrupt() {
   interrupted = false;
   struct sigaction action {};
   action.sa_handler = on_interrupt;
-  action.sa_flags = int(SA_RESETHAND);  // the second Ctrl-C ends it
   sigaction(SIGINT, &action, &before_int);
   sigaction(SIGTERM, &action, &before_term);
 }

@@ -2,6 +2,7 @@
 """An engine of tests: it counts up from the prompt's last id, and breaks the protocol as its option fault says."""
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,11 @@ def fail(request, fault):
     if fault == "crash":
         sys.stderr.write("first line\nout of luck\n")
         sys.exit(3)
+    if fault == "interrupt" and not os.path.exists(options["note"]):
+        open(options["note"], "w").close()
+        for pause in (0, 0.05):  # one stroke arrives twice: `make` and `timeout` pass it on
+            time.sleep(pause)
+            os.kill(os.getppid(), signal.SIGINT)
     if fault == "signal":
         os.kill(os.getpid(), 11)
     if fault == "garbage":
