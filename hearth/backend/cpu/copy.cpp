@@ -11,6 +11,8 @@ namespace {
 
 constexpr int64_t kGrain = 256 << 10;  // bytes a task writes at least: some 10 microseconds
 
+constexpr int64_t kLine = 4 << 10;  // bytes of a line that is divided
+
 struct Layout {
   Shape shape;
   Strides from, to;
@@ -164,10 +166,15 @@ void copy_strided(const std::byte* from, const Strides& from_strides, std::byte*
   const int64_t bytes = int64_t(element_count(box.shape) * item);
   const int64_t wanted = std::min<int64_t>(bytes / kGrain, 256);
   if (wanted <= 1) return copy_layout(from, to, box, item);
-  // Tasks are ranges of the first axis that is long enough, or else of the longest.
+  // Tasks are ranges of the first axis that is long enough, or else of the one of most parts; lines
+  // stay whole, or long.
+  const auto parts = [&](size_t i) {
+    const int64_t n = box.shape[i];
+    return std::min(wanted, i + 1 < box.shape.size() ? n : n * int64_t(item) / kLine);
+  };
   size_t axis = 0;
-  for (size_t i = 0; i < box.shape.size() && box.shape[axis] < wanted; ++i)
-    if (box.shape[i] > box.shape[axis]) axis = i;
+  for (size_t i = 1; i < box.shape.size(); ++i)
+    if (parts(i) > parts(axis)) axis = i;
   const int64_t n = box.shape[axis];
   int64_t step = (n + wanted - 1) / wanted;
   if (step > 64) step = (step + 63) / 64 * 64;  // whole tiles and cache lines

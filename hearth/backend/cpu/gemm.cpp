@@ -26,6 +26,7 @@ constexpr int kRows = 14;
 constexpr int kRows = 6;
 #endif
 constexpr int kVectors = 2;
+constexpr int64_t kPackSteps = 64;
 
 /// Rows that are contiguous along i: one widened copy for each step of k.
 template <class T>
@@ -97,10 +98,15 @@ void pack(const std::byte* src, int64_t row_stride, int64_t k_stride, int64_t ro
 #if HWY_TARGET != HWY_SCALAR
   if constexpr (!std::is_same_v<T, double>)
     if (k_stride == int64_t(sizeof(T))) {
-      for (; i + 4 <= rows; i += 4)
-        pack_columns<T, 4>(src + i * row_stride, row_stride, k, width, out + i);
-      for (; i + 2 <= rows; i += 2)
-        pack_columns<T, 2>(src + i * row_stride, row_stride, k, width, out + i);
+      // Few steps of k at a time: each is written by all rows while it lies in the first level.
+      for (int64_t p = 0; p < k; p += kPackSteps) {
+        const int64_t steps = std::min(kPackSteps, k - p);
+        const std::byte* const from = src + p * k_stride;
+        for (i = 0; i + 4 <= rows; i += 4)
+          pack_columns<T, 4>(from + i * row_stride, row_stride, steps, width, out + p * width + i);
+        for (; i + 2 <= rows; i += 2)
+          pack_columns<T, 2>(from + i * row_stride, row_stride, steps, width, out + p * width + i);
+      }
     }
 #endif
   for (; i < rows; ++i)
