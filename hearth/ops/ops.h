@@ -1,6 +1,7 @@
 // All public operations, and eval.
 #pragma once
 #include "hearth/core/eval.h"
+#include "hearth/ops/conv.h"
 #include "hearth/ops/create.h"
 #include "hearth/ops/elementwise.h"
 #include "hearth/ops/fast.h"

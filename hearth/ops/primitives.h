@@ -10,7 +10,7 @@ namespace hearth {
 #define HEARTH_PRIMITIVES(X) \
   X(Copy) X(Assign) \
   X(Map) X(StopGradient) \
-  X(Matmul) X(LayerNorm) X(RMSNorm) X(RoPE) X(Attention) X(CachedAttention) X(Linear) X(LinearSum) \
+  X(Matmul) X(LayerNorm) X(RMSNorm) X(RoPE) X(Attention) X(CachedAttention) X(Linear) X(LinearSum) X(Convolution) \
   X(Reduce) X(ArgReduce) X(Scan) X(Sort) X(Softmax) X(LogSumExp) \
   X(Contiguous) X(Reshape) X(Transpose) X(Broadcast) X(Slice) X(AsStrided) X(Reinterpret) \
   X(Concatenate) X(SliceUpdate) X(DynamicSlice) X(DynamicSliceUpdate) X(Arange) \

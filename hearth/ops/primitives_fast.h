@@ -18,6 +18,26 @@ struct Matmul : Op<primitive_id::Matmul> {
   std::string state() const override { return add ? "add" : ""; }
 };
 
+/// How a kernel goes along one axis of its input.
+struct Sweep {
+  int stride = 1, low = 0, high = 0;            // padding; negative crops
+  int kernel_dilation = 1, input_dilation = 1;  // d - 1 zeros lie between neighbours
+  /// Places of a kernel of k elements over n of the input; below 1 if it does not fit.
+  int64_t places(int64_t n, int64_t k) const;
+};
+/// input (N, L..., C), weight (O, K..., C / groups) -> (N, M..., O), M as in ops/conv.h
+struct Convolution : Op<primitive_id::Convolution> {
+  std::vector<Sweep> axes;
+  int groups;
+  Convolution(std::vector<Sweep> axes, int groups) : axes(std::move(axes)), groups(groups) {}
+  std::string_view name() const override { return "convolution"; }
+  Specs infer(std::span<const array> in) const override;
+  std::optional<Arrays> decompose(const Arrays& in) const override;
+  std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
+                                const Arrays& d) const override;
+  std::string state() const override;
+};
+
 namespace fast {
 
 /// x (..., n), weight (n) if scaled, bias (n) if shifted -> (..., n)

@@ -194,6 +194,34 @@ std::vector<GradientCase> matmul_cases() {
   };
 }
 
+std::vector<GradientCase> conv_cases() {
+  const auto conv = [](int stride, int low, int high, int kernel_dilation, int input_dilation,
+                       int groups) {
+    return [=](const Arrays& in) {
+      return square(conv_general(in[0], in[1], {stride, 1}, {low, 0}, {high, 1},
+                                 {kernel_dilation, 1}, {input_dilation, 1}, groups));
+    };
+  };
+  const array x = scattered({2, 5, 3, 2}), w = scattered({2, 2, 3, 2}, 1);
+  return {
+      one("conv1d", [](auto& in) { return conv1d(in[0], in[1], 2, 1); },
+          {scattered({2, 6, 2}), scattered({3, 3, 2}, 1)}),
+      one("conv, rows that no kernel sees", conv(2, 0, -1, 1, 1, 1), {x, w}),
+      one("conv, dilated and padded", conv(1, 2, 1, 3, 2, 1), {x, w}),
+      one("conv, groups", conv(3, 1, 1, 1, 1, 2), {x, scattered({4, 2, 3, 1}, 1)}),
+      one("conv_transpose2d",
+          [](auto& in) {
+            return conv_transpose2d(in[0], in[1], {2, 1}, {1, 0});
+          },
+          {scattered({1, 3, 2, 2}), scattered({2, 3, 2, 2}, 1)}),
+      one("the gradient of conv1d",
+          [](auto& in) {
+            return grad([&](const array& x) { return sum(square(conv1d(x, in[1]))); })(in[0]);
+          },
+          {scattered({1, 4, 2}), scattered({2, 2, 2}, 1)}),
+  };
+}
+
 std::vector<GradientCase> fast_cases() {
   const array x = scattered({2, 3, 6}), w = scattered({6}, 1), b = scattered({6}, 2);
   std::vector<GradientCase> cases{
@@ -287,7 +315,8 @@ GradientCase cached_attention_case() {
 
 std::vector<GradientCase> all_cases() {
   std::vector<GradientCase> all;
-  for (auto cases : {movement_cases, index_cases, reduce_cases, matmul_cases, fast_cases})
+  for (auto cases :
+       {movement_cases, index_cases, reduce_cases, matmul_cases, conv_cases, fast_cases})
     for (GradientCase& c : cases()) all.push_back(std::move(c));
   all.push_back(cached_attention_case());
   return all;
