@@ -61,6 +61,12 @@ Operation operation(const std::string& name, Dtype dtype, const std::vector<int>
     return {{operand({s[0], s[1]}, 0, dtype), operand({s[1]}, 1, dtype)},
             [](const Arrays& in) { return matmul(in[0], in[1]); }};
   }
+  if (name == "conv2d") {
+    sizes(6);  // rows, height, width, channels, channels out, kernel
+    return {
+        {operand({s[0], s[1], s[2], s[3]}, 0, dtype), operand({s[4], s[5], s[5], s[3]}, 1, dtype)},
+        [](const Arrays& in) { return conv2d(in[0], in[1]); }};
+  }
   if (name == "softmax") return one(2, [](const array& x) { return softmax(x, -1); });
   if (name == "layer_norm")
     return one(2, [](const array& x) { return fast::layer_norm(x, {}, {}, 1e-5f); });
@@ -139,8 +145,7 @@ class HearthEngine {
     return {{"name", "hearth"},
             {"version", HEARTH_VERSION},
             {"device", to_string(default_device())},
-            {"devices", devices},
-            {"lacks", {{"conv2d", "hearth has no conv2d yet"}}}};
+            {"devices", devices}};
   }
 
   json load(const std::string& folder) {

@@ -77,6 +77,11 @@ Reading<Work> op_work(const Job& job) {
       return Work{(m * k + k * n + m * n) * size, 2 * m * k * n};
     }
     if (job.op == "matvec" && s.size() == 2) return Work{(all + s[0] + s[1]) * size, 2 * all};
+    if (job.op == "conv2d" && s.size() == 6) {
+      const double n = s[0], h = s[1], w = s[2], c = s[3], o = s[4], k = s[5];
+      const double places = n * (h - k + 1) * (w - k + 1);
+      return Work{(n * h * w * c + o * k * k * c + places * o) * size, 2 * places * o * k * k * c};
+    }
     if (job.op == "sum") return Work{all * size, all};
     // Read once, written once; the arithmetic is a few operations each.
     if (job.op == "softmax" || job.op == "layer_norm" || job.op == "gelu")

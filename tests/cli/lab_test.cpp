@@ -241,7 +241,7 @@ TEST(Lab, EveryEngineIsListed) {
     EXPECT_EQ(engine["available"].get<bool>(), engine["install"].is_null()) << engine;
   }
   EXPECT_EQ(listed[0]["name"], "hearth");
-  EXPECT_EQ(listed[0]["lacks"]["conv2d"], "hearth has no conv2d yet");
+  EXPECT_TRUE(listed[0]["lacks"].empty());
   EXPECT_TRUE(listed[0]["available"].get<bool>());
 }
 

@@ -355,6 +355,9 @@ TEST(Work, OfALlamaAndOfWhatIsNotKnown) {
   job.op = "matmul", job.dtype = "f32", job.shape = {2, 3, 4};
   EXPECT_DOUBLE_EQ(op_work(job).value->operations, 48);
   EXPECT_DOUBLE_EQ(op_work(job).value->bytes, 4 * (6 + 12 + 8));
+  job.op = "conv2d", job.dtype = "f16", job.shape = {2, 5, 4, 3, 7, 3};  // 3 x 2 places
+  EXPECT_DOUBLE_EQ(op_work(job).value->operations, 2 * (2 * 3 * 2 * 7) * (3 * 3 * 3));
+  EXPECT_DOUBLE_EQ(op_work(job).value->bytes, 2 * (2 * 5 * 4 * 3 + 7 * 3 * 3 * 3 + 2 * 3 * 2 * 7));
   job.shape = {2};
   EXPECT_FALSE(op_work(job).value);
 }
