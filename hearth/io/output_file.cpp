@@ -19,10 +19,15 @@ std::string reason(int error) { return std::generic_category().message(error); }
 
 OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)) {
   static std::atomic<unsigned> count = 0;  // several threads may write the same path
+  std::error_code none;
+  const auto there = std::filesystem::status(path_, none);
+  ensure(!is_directory(there), path_.string(), ": is a folder, wanted a file name");
+  ensure(!exists(there) || is_regular_file(there), path_.string(),
+         ": is no regular file: it would be replaced, not written to");
+  if (std::filesystem::is_symlink(path_, none) && exists(there))
+    path_ = std::filesystem::canonical(path_);  // the file changes, not what points to it
   temporary_ = path_;
   temporary_ += concat(".", ::getpid(), ".", count++, ".partial");
-  ensure(!std::filesystem::is_directory(path_), path_.string(),
-         ": is a folder, wanted a file name");
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   ensure(fd_ >= 0, path_.string(), ": cannot be written: ", reason(errno));
 }
@@ -43,10 +48,12 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 }
 
 void OutputFile::commit() {
-  const int closed = ::close(std::exchange(fd_, -1));
-  const int error = errno;
-  if (closed == 0 && std::rename(temporary_.c_str(), path_.c_str()) == 0) return;
-  const std::string why = reason(closed == 0 ? errno : error);
+  // On the disk before it takes the old one's place: a crash leaves one of them whole.
+  bool good = ::fsync(fd_) == 0;
+  int error = errno;
+  if (::close(std::exchange(fd_, -1)) != 0 && good) good = false, error = errno;
+  if (good && std::rename(temporary_.c_str(), path_.c_str()) == 0) return;
+  const std::string why = reason(good ? errno : error);
   ::unlink(temporary_.c_str());
   ensure(false, path_.string(), ": cannot be written: ", why);
 }

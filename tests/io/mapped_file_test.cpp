@@ -71,6 +71,19 @@ TEST(OutputFile, SaysWhyItCannotWrite) {
   EXPECT_THAT(error_of([&] { OutputFile file(folder.path()); }), HasSubstr("is a folder"));
   EXPECT_THAT(error_of([&] { OutputFile file(folder / "no/such/folder/a"); }),
               HasSubstr("cannot be written: No such file"));
+  ::mkfifo((folder / "pipe").c_str(), 0600);
+  EXPECT_THAT(error_of([&] { OutputFile file(folder / "pipe"); }), HasSubstr("no regular file"));
+}
+
+TEST(OutputFile, WritesWhatALinkPointsTo) {
+  testing::TempFolder folder;
+  const auto path = folder.write("a.bin", "old"), link = folder / "link";
+  std::filesystem::create_symlink("a.bin", link);
+  OutputFile file(link);
+  file.write("new");
+  file.commit();
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(content_of(path), "new");
 }
 
 }  // namespace
