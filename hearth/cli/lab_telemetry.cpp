@@ -72,33 +72,6 @@ void show_capture(const Options& o) {
   print_out(dump({{"source", "powermetrics"}, {"samples", samples}, {"notes", capture.notes}}));
 }
 
-// Keys that a reader may count on: null with a reason where no source has them.
-constexpr const char* kAlways[] = {"gpu_clock_mhz", "gpu_active_fraction", "cpu_power_w",
-                                   "gpu_power_w",   "ane_power_w",         "thermal_pressure",
-                                   "clusters"};
-
-json samples_of(const lab::Timeline& timeline) {
-  json samples = json::array();
-  for (size_t i = 0; i < timeline.time_s.size(); ++i) {
-    json sample = {
-        {"elapsed_s", i ? timeline.time_s[i] - timeline.time_s[i - 1] : timeline.time_s[0]}};
-    json reasons = json::object();
-    for (const auto& channel : timeline.channels) {
-      if (timeline.find(channel.name) != &channel) continue;
-      sample[channel.name] = channel.values[i] ? json(*channel.values[i]) : json();
-      if (!channel.values[i]) reasons[channel.name] = channel.reason;
-    }
-    for (const char* key : kAlways)
-      if (!sample.contains(key)) {
-        sample[key] = json();
-        reasons[key] = "only macOS's powermetrics tells it";
-      }
-    sample["reasons"] = std::move(reasons);
-    samples.push_back(std::move(sample));
-  }
-  return samples;
-}
-
 std::string text_of(const lab::Timeline& timeline) {
   std::string text = fmt::format("{:<34}{:>12}{:>12}{:>12}  {:<10}{}\n", "", "median", "least",
                                  "most", "unit", "source");
@@ -121,6 +94,7 @@ std::string text_of(const lab::Timeline& timeline) {
   }
   if (!missing.empty()) text += "not told here:\n";
   for (const auto& [reason, names] : missing) text += fmt::format("  {}:\n    {}\n", reason, names);
+  for (const auto& one : lab::discrepancies(timeline)) text += "sources disagree: " + one + "\n";
   return text;
 }
 
@@ -140,8 +114,9 @@ void show_now(const Options& o) {
   for (const auto& channel : timeline.channels)
     fields.push_back({{"name", channel.name}, {"unit", channel.unit}, {"source", channel.source}});
   print_out(dump({{"source", "live"},
-                  {"samples", samples_of(timeline)},
+                  {"samples", lab::samples_json(timeline)},
                   {"fields", fields},
+                  {"discrepancies", lab::discrepancies(timeline)},
                   {"sampler_cpu_ms_per_s", cpu_ms_per_s}}));
 }
 

@@ -5,6 +5,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/lab/explain.h"
+#include "hearth/lab/telemetry.h"
 
 namespace hearth::lab {
 namespace {
@@ -107,6 +108,7 @@ Busy busy_of(const Result& result, const EngineResult& engine, int job) {
         share && *share > 0.01)
       busy.held_back.emplace_back(limit ? channel.name.substr(10) : "steal", *share);
   }
+  busy.discrepancies = discrepancies(telemetry);
   return busy;
 }
 

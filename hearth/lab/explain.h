@@ -28,6 +28,7 @@ struct Busy {
   std::string active_from, clock_from;  // the channels
   /// Parts of the time in which something held the clock down, or took the processor away.
   std::vector<std::pair<std::string, double>> held_back;
+  std::vector<std::string> discrepancies;  // between sources of the same quantity
 };
 
 /// What binds an engine.

@@ -97,6 +97,8 @@ std::string limits(const Side& side) {
   }
   for (const auto& [what, share] : side.busy.held_back)
     text += fmt::format("    held back by {} for {} of the time\n", what, percent(share));
+  for (const auto& one : side.busy.discrepancies)
+    text += fmt::format("    its sources disagree: {}\n", one);
   return text;
 }
 
@@ -179,6 +181,7 @@ json json_of(const Side& side) {
           {"idle_power_w", value_of(side.idle_power_w)},
           {"joules_per_unit", value_of(side.joules_per_unit)},
           {"held_back", held},
+          {"discrepancies", side.busy.discrepancies},
           {"telemetry_s", side.busy.seconds},
           {"telemetry_samples", side.busy.samples},
           {"phases", phases}};

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,5 +61,12 @@ class Sampler {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Each sample as an object, as `hearth lab telemetry --json` prints it (docs/lab.md).
+nlohmann::json samples_json(const Timeline& timeline);
+
+/// Quantities of which two sources tell means that are more than 10 % apart, over the samples that
+/// both have: "gpu_power_w: ioreport says 10.2, powermetrics says 12.1 W".
+std::vector<std::string> discrepancies(const Timeline& timeline);
 
 }  // namespace hearth::lab

@@ -7,6 +7,8 @@ TelemetryList find_telemetry(const Path& root, pid_t process) {
   const auto add = [&](std::unique_ptr<Telemetry> source) { found.push_back(std::move(source)); };
 #if defined(__APPLE__)
   (void)root, (void)process;
+  add(ioreport_telemetry());  // the first: it is sampled when we ask, and powermetrics when it
+                              // likes
   add(powermetrics_telemetry());
 #else
   add(proc_telemetry(root));

@@ -1,6 +1,7 @@
 // What macOS's powermetrics writes with `-f plist`: one property list for each sample, with NULs
 // between them and maybe a last one cut short. docs/lab.md tells of its traps.
 #pragma once
+#include <array>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -34,6 +35,10 @@ struct Powermetrics {
   Reading<std::vector<Cluster>> clusters;
   Reading<std::vector<Residency>> gpu_states, gpu_requested_states;
 };
+
+/// The words of thermal_pressure, by their level.
+constexpr std::array<std::string_view, 5> kThermalPressures = {"Nominal", "Moderate", "Heavy",
+                                                               "Trapping", "Sleeping"};
 
 /// A stream of samples, or its beginning.
 struct Capture {

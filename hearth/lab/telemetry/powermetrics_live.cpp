@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstring>
 
@@ -167,9 +166,8 @@ class Live : public Telemetry {
   Reading<double> pressure_level() const {
     const auto& word = latest_->thermal_pressure;
     if (!word.value) return Reading<double>::missing(word.reason);
-    constexpr std::array kLevels = {"Nominal", "Moderate", "Heavy", "Trapping", "Sleeping"};
-    for (size_t level = 0; level < kLevels.size(); ++level)
-      if (*word.value == kLevels[level]) return double(level);
+    for (size_t level = 0; level < kThermalPressures.size(); ++level)
+      if (*word.value == kThermalPressures[level]) return double(level);
     return Reading<double>::missing("thermal_pressure has a word that is not known");
   }
 

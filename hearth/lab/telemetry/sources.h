@@ -5,6 +5,7 @@
 #include <string>
 
 #include "hearth/lab/telemetry.h"
+#include "hearth/lab/telemetry/ioreport.h"
 
 struct perf_event_attr;
 
@@ -77,5 +78,10 @@ Reading<double> nvml_free_bytes(int gpu, const std::string& library = "libnvidia
 /// thermal_pressure_level (0 nominal, 1 moderate, 2 heavy, 3 trapping, 4 sleeping).
 std::unique_ptr<Telemetry> powermetrics_telemetry(const std::string& program = "powermetrics",
                                                   double period_s = 0.5);
+
+/// macOS's IOReport, which needs no rights: cpu_power_w, gpu_power_w, ane_power_w, memory_power_w,
+/// gpu_clock_mhz, gpu_clock_max_mhz, gpu_active_fraction, cpu_clock_mhz and cpu_active_fraction,
+/// the last two also of each cluster: .E-Cluster, .P0-Cluster, ...
+std::unique_ptr<Telemetry> ioreport_telemetry(const IoReportLibraries& libraries = {});
 
 }  // namespace hearth::lab

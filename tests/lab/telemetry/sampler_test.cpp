@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "hearth/lab/telemetry.h"
@@ -11,6 +12,7 @@
 namespace hearth::lab {
 namespace {
 
+using ::testing::ElementsAre;
 using testing::error_of;
 using ::testing::HasSubstr;
 
@@ -81,6 +83,53 @@ TEST(TelemetrySampler, RefusesAPeriodThatIsNone) {
     EXPECT_THAT(error_of<std::invalid_argument>([&] { Sampler(odd(calls), period); }),
                 HasSubstr("period"));
   }
+}
+
+// Made-up samples of a Mac.
+Timeline mac() {
+  Timeline t;
+  t.time_s = {0.5, 1.0};
+  t.channels = {{"gpu_power_w", "W", "ioreport", "", {10, 12}},
+                {"cpu_active_fraction.P-Cluster", "fraction", "ioreport", "", {0.25, 0.5}},
+                {"cpu_clock_mhz.P-Cluster", "MHz", "ioreport", "not active", {3000, {}}},
+                {"gpu_power_w", "W", "powermetrics", "no sample yet", {{}, 11}},
+                {"thermal_pressure_level", "0 to 4", "powermetrics", "no sample yet", {{}, 1}}};
+  return t;
+}
+
+TEST(TelemetrySamples, HaveTheKeysOfACaptureAndTheReasonOfEveryNull) {
+  const auto samples = samples_json(mac());
+  ASSERT_EQ(samples.size(), 2u);
+  EXPECT_EQ(samples[1]["elapsed_s"], 0.5);
+  EXPECT_EQ(samples[1]["gpu_power_w"], 12);  // of the first source
+  EXPECT_EQ(samples[1]["thermal_pressure"], "Moderate");
+  EXPECT_EQ(samples[0]["clusters"][0]["name"], "P-Cluster");
+  EXPECT_EQ(samples[0]["clusters"][0]["clock_mhz"], 3000);
+  EXPECT_EQ(samples[0]["clusters"][0]["active_fraction"], 0.25);
+  EXPECT_TRUE(samples[1]["clusters"][0]["clock_mhz"].is_null());
+  EXPECT_EQ(samples[1]["reasons"]["cpu_clock_mhz.P-Cluster"], "not active");
+  for (const auto& sample : samples)
+    for (const auto& [key, value] : sample.items())
+      EXPECT_EQ(value.is_null(), sample["reasons"].contains(key)) << key;
+  Timeline garbage = mac();
+  garbage.channels[4].values = {-1, 1e9};
+  EXPECT_TRUE(samples_json(garbage)[1]["thermal_pressure"].is_null());
+}
+
+TEST(TelemetrySamples, SourcesThatAreMoreThanATenthApartAreNamed) {
+  Timeline t = mac();
+  EXPECT_TRUE(discrepancies(t).empty());  // 12 against 11
+  t.channels[3].values[1] = 10;
+  EXPECT_THAT(discrepancies(t),
+              ElementsAre("gpu_power_w: ioreport says 12, powermetrics says 10 W"));
+  t.channels[3].source = "ioreport";  // two GPUs of one source, say
+  EXPECT_TRUE(discrepancies(t).empty());
+  t = mac();
+  t.channels[0].values[1] = 0.02;
+  t.channels[3].values[1] = 0.05;  // far apart, and nothing
+  EXPECT_TRUE(discrepancies(t).empty());
+  t.channels[3].values[1] = std::nullopt;
+  EXPECT_TRUE(discrepancies(t).empty());
 }
 
 }  // namespace

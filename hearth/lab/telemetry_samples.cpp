@@ -1,0 +1,99 @@
+// What a timeline of samples says: as JSON, and where two of its sources contradict each other.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "hearth/base/error.h"
+#include "hearth/lab/telemetry.h"
+#include "hearth/lab/telemetry/powermetrics.h"
+
+namespace hearth::lab {
+namespace {
+
+using nlohmann::json;
+
+// Keys that a reader may count on: null with a reason where no source has them.
+constexpr const char* kAlways[] = {"gpu_clock_mhz", "gpu_active_fraction", "cpu_power_w",
+                                   "gpu_power_w",   "ane_power_w",         "thermal_pressure",
+                                   "clusters"};
+
+// The clusters of Apple's processors, from the fields of their parts.
+json clusters_of(const Timeline& timeline, size_t i) {
+  constexpr std::string_view kActive = "cpu_active_fraction.", kClock = "cpu_clock_mhz.";
+  json clusters = json::array();
+  for (const Channel& channel : timeline.channels) {
+    if (!channel.name.starts_with(kActive) || !channel.name.ends_with("-Cluster") ||
+        timeline.find(channel.name) != &channel)
+      continue;
+    const std::string name = channel.name.substr(kActive.size());
+    const Channel* clock = timeline.find(std::string(kClock) + name);
+    const auto value = [&](const Channel* of) {
+      return of && of->values[i] ? json(*of->values[i]) : json();
+    };
+    clusters.push_back(
+        {{"name", name}, {"clock_mhz", value(clock)}, {"active_fraction", value(&channel)}});
+  }
+  return clusters.empty() ? json() : clusters;
+}
+
+}  // namespace
+
+json samples_json(const Timeline& timeline) {
+  json samples = json::array();
+  for (size_t i = 0; i < timeline.time_s.size(); ++i) {
+    json sample = {
+        {"elapsed_s", i ? timeline.time_s[i] - timeline.time_s[i - 1] : timeline.time_s[0]}};
+    json reasons = json::object();
+    for (const Channel& channel : timeline.channels) {
+      if (timeline.find(channel.name) != &channel) continue;
+      sample[channel.name] = channel.values[i] ? json(*channel.values[i]) : json();
+      if (!channel.values[i]) reasons[channel.name] = channel.reason;
+    }
+    if (json clusters = clusters_of(timeline, i); !clusters.is_null())
+      sample["clusters"] = std::move(clusters);
+    if (const Channel* level = timeline.find("thermal_pressure_level")) {
+      if (const auto at = level->values[i];
+          at && *at >= 0 && *at < double(kThermalPressures.size()))
+        sample["thermal_pressure"] = kThermalPressures[size_t(*at)];
+      else
+        sample["thermal_pressure"] = nullptr, reasons["thermal_pressure"] = level->reason;
+    }
+    for (const char* key : kAlways)
+      if (!sample.contains(key)) {
+        sample[key] = nullptr;
+        reasons[key] = "only macOS tells it: IOReport, and powermetrics as root";
+      }
+    sample["reasons"] = std::move(reasons);
+    samples.push_back(std::move(sample));
+  }
+  return samples;
+}
+
+std::vector<std::string> discrepancies(const Timeline& timeline) {
+  constexpr double kMost = 0.1;
+  std::vector<std::string> found;
+  const auto& all = timeline.channels;
+  for (auto a = all.begin(); a != all.end(); ++a)
+    for (auto b = a + 1; b != all.end(); ++b) {
+      // A cluster is active in powermetrics if one of its cores is; in IOReport it is their mean.
+      if (a->name != b->name || a->source == b->source || a->name.find('.') != a->name.npos)
+        continue;
+      double sum_a = 0, sum_b = 0;
+      int both = 0;
+      for (size_t i = 0; i < timeline.time_s.size(); ++i)
+        if (a->values[i] && b->values[i]) sum_a += *a->values[i], sum_b += *b->values[i], ++both;
+      const double difference = std::abs(sum_a - sum_b);
+      // So little that nothing follows from it.
+      const double least = a->unit == "W" ? 0.1 : a->unit == "fraction" ? 0.02 : 0;
+      if (both == 0 || difference <= kMost * std::max(std::abs(sum_a), std::abs(sum_b)) ||
+          difference <= least * both)
+        continue;
+      found.push_back(fmt::format("{}: {} says {:.4g}, {} says {:.4g} {}", a->name, a->source,
+                                  sum_a / both, b->source, sum_b / both, a->unit));
+    }
+  return found;
+}
+
+}  // namespace hearth::lab
