@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 #include <thread>
 
@@ -34,20 +36,29 @@ std::string shown(const lab::Reading<double>& reading, double scale = 1, const c
   return reading.value ? fmt::format("{:.4g}{}", *reading.value * scale, unit) : "-";
 }
 
+// The state of the GPU that software asked for most: "P1 91 %".
+std::string asked_for(const lab::Powermetrics& sample) {
+  const auto& states = sample.gpu_requested_states.value;
+  if (!states) return "-";
+  const auto most = std::ranges::max_element(*states, {}, &lab::Residency::fraction);
+  return fmt::format("{} {:.0f} %", most->state, 100 * most->fraction);
+}
+
 std::string text_of(const lab::Capture& capture) {
-  std::string text =
-      fmt::format("{:>10} {:>9} {:>9} {:>8} {:>8} {:>8}  {:<10} {}\n", "elapsed s", "GPU MHz",
-                  "GPU busy", "CPU W", "GPU W", "ANE W", "thermal", "clusters (MHz, busy)");
+  std::string text = fmt::format("{:>10} {:>9} {:>9} {:>8} {:>8} {:>8}  {:<10} {:<9} {}\n",
+                                 "elapsed s", "GPU MHz", "GPU busy", "CPU W", "GPU W", "ANE W",
+                                 "thermal", "asked for", "clusters (MHz, busy)");
   std::set<std::string> reasons;
   for (const auto& s : capture.samples) {
     std::string clusters;
     for (const auto& cluster : s.clusters.value.value_or(std::vector<lab::Cluster>()))
       clusters += fmt::format("{} {}, {}  ", cluster.name, shown(cluster.clock_mhz),
                               shown(cluster.active_fraction, 100, " %"));
-    text += fmt::format("{:>10} {:>9} {:>9} {:>8} {:>8} {:>8}  {:<10} {}\n", shown(s.elapsed_s),
-                        shown(s.gpu_clock_mhz), shown(s.gpu_active_fraction, 100, " %"),
-                        shown(s.cpu_power_w), shown(s.gpu_power_w), shown(s.ane_power_w),
-                        s.thermal_pressure.value.value_or("-"), clusters);
+    text +=
+        fmt::format("{:>10} {:>9} {:>9} {:>8} {:>8} {:>8}  {:<10} {:<9} {}\n", shown(s.elapsed_s),
+                    shown(s.gpu_clock_mhz), shown(s.gpu_active_fraction, 100, " %"),
+                    shown(s.cpu_power_w), shown(s.gpu_power_w), shown(s.ane_power_w),
+                    s.thermal_pressure.value.value_or("-"), asked_for(s), clusters);
     const json as_json = to_json(s);
     for (const auto& [key, reason] : as_json["reasons"].items())
       reasons.insert(key + ": " + reason.get<std::string>());
@@ -76,10 +87,18 @@ std::string text_of(const lab::Timeline& timeline) {
   std::string text = fmt::format("{:<34}{:>12}{:>12}{:>12}  {:<10}{}\n", "", "median", "least",
                                  "most", "unit", "source");
   std::vector<std::pair<std::string, std::string>> missing;  // a reason, and the names it is of
+  std::map<std::string, std::string> states;                 // of each list: many fields, one line
   for (const auto& channel : timeline.channels) {
     std::vector<double> known;
     for (const auto& value : channel.values)
       if (value) known.push_back(*value);
+    if (const auto field = lab::parse_state_field(channel.name); field && !known.empty()) {
+      const double mean = std::accumulate(known.begin(), known.end(), 0.0) / double(known.size());
+      if (mean >= 0.005)
+        states[field->list + ", " + channel.source] +=
+            fmt::format("  {} {:.0f} %", field->state, 100 * mean);
+      continue;
+    }
     if (known.empty()) {
       if (missing.empty() || missing.back().first != channel.reason)
         missing.emplace_back(channel.reason, channel.name);
@@ -92,6 +111,7 @@ std::string text_of(const lab::Timeline& timeline) {
                         known[known.size() / 2], known.front(), known.back(), channel.unit,
                         channel.source);
   }
+  for (const auto& [list, shares] : states) text += fmt::format("{}:{}\n", list, shares);
   if (!missing.empty()) text += "not told here:\n";
   for (const auto& [reason, names] : missing) text += fmt::format("  {}:\n    {}\n", reason, names);
   for (const auto& one : lab::discrepancies(timeline)) text += "sources disagree: " + one + "\n";

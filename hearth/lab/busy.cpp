@@ -1,7 +1,9 @@
 // Telemetry of the time in which an engine worked.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
-#include <span>
+#include <map>
 
 #include "hearth/base/error.h"
 #include "hearth/lab/explain.h"
@@ -65,7 +67,41 @@ bool has_values(const Channel* channel) {
   return channel && std::ranges::any_of(channel->values, [](auto& v) { return v.has_value(); });
 }
 
+std::vector<StateShares> states_of(const Timeline& telemetry, const std::vector<double>& weights) {
+  std::vector<StateShares> lists;
+  std::map<std::string, std::string_view> source_of;
+  for (const Channel& channel : telemetry.channels) {
+    const auto field = parse_state_field(channel.name);
+    if (!field) continue;
+    const auto share = mean_of(telemetry, &channel, channel.name, weights).value;
+    if (!share ||
+        source_of.try_emplace(field->list, channel.source).first->second != channel.source)
+      continue;
+    auto list = std::ranges::find(lists, field->list, &StateShares::list);
+    if (list == lists.end()) list = lists.insert(list, {field->list, {}});
+    list->states.emplace_back(field->state, *share);
+  }
+  return lists;
+}
+
 }  // namespace
+
+std::string asked_for(const Busy& busy) {
+  for (const StateShares& list : busy.states) {
+    if (list.list != "gpu_requested_states" || list.states.empty()) continue;
+    const auto most =
+        std::ranges::max_element(list.states, {}, [](const auto& state) { return state.second; });
+    if (most->second < 0.5) return "";
+    const bool lowest = most == list.states.begin(), highest = most + 1 == list.states.end();
+    return fmt::format("software asked for {}{} for {:.0f} % of the time", most->first,
+                       list.states.size() < 2 ? ""
+                       : lowest               ? ", the lowest clock,"
+                       : highest              ? ", the highest clock,"
+                                              : "",
+                       100 * most->second);
+  }
+  return "";
+}
 
 Busy busy_of(const Result& result, const EngineResult& engine, int job) {
   const Timeline& telemetry = engine.telemetry;
@@ -101,13 +137,14 @@ Busy busy_of(const Result& result, const EngineResult& engine, int job) {
   }
   for (const Channel& channel : telemetry.channels) {
     const bool limit = gpu && channel.name.starts_with("gpu_limit_") &&
-                       channel.name != "gpu_limit_idle" &&
                        channel.name.find('.') == std::string::npos;
     if (!limit && channel.name != "cpu_steal_fraction") continue;
-    if (const auto share = mean_of(telemetry, &channel, channel.name, weight).value;
-        share && *share > 0.01)
-      busy.held_back.emplace_back(limit ? channel.name.substr(10) : "steal", *share);
+    const auto share = mean_of(telemetry, &channel, channel.name, weight).value;
+    const std::string name = limit ? channel.name.substr(10) : "steal";
+    if (share && limit) busy.limits[name] = *share;
+    if (share && *share > 0.01 && name != "idle") busy.held_back.emplace_back(name, *share);
   }
+  if (gpu) busy.states = states_of(telemetry, weight);
   busy.discrepancies = discrepancies(telemetry);
   return busy;
 }

@@ -2,6 +2,7 @@
 // compared, where the time went, how near each is to what the machine can do, and what would tell
 // one cause from another. What is not known is said to be not known.
 #pragma once
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 
 #include "hearth/lab/compare.h"
@@ -16,6 +17,13 @@ struct TimeRatio {
   bool paired = false;  // else from published means and spreads
 };
 
+/// The parts of the time that a device spent in its states, in their order: "gpu_requested_states",
+/// {"P1", 0.91}, {"P2", 0.09}.
+struct StateShares {
+  std::string list;
+  std::vector<std::pair<std::string, double>> states;
+};
+
 /// What telemetry tells of the time in which an engine worked on a job.
 struct Busy {
   double seconds = 0;  // that samples cover
@@ -28,6 +36,9 @@ struct Busy {
   std::string active_from, clock_from;  // the channels
   /// Parts of the time in which something held the clock down, or took the processor away.
   std::vector<std::pair<std::string, double>> held_back;
+  /// Of NVML's event reasons all parts, also the one of being idle.
+  std::map<std::string, double> limits;
+  std::vector<StateShares> states;
   std::vector<std::string> discrepancies;  // between sources of the same quantity
 };
 
@@ -84,6 +95,10 @@ struct Hypothesis {
   bool tells = false;   // another cause predicts something else: if it holds, it supports this one
   std::string verdict;  // "held", "failed", "undecided" or "not tested"
 };
+
+/// "software asked for P1, the lowest clock, for 91 % of the time"; "" where that is not known or
+/// no state has half of the time.
+std::string asked_for(const Busy& busy);
 
 /// A prediction holds within this factor.
 constexpr double kTolerance = 1.15;

@@ -97,6 +97,13 @@ std::string limits(const Side& side) {
   }
   for (const auto& [what, share] : side.busy.held_back)
     text += fmt::format("    held back by {} for {} of the time\n", what, percent(share));
+  for (const StateShares& list : side.busy.states) {
+    std::string shares;
+    for (const auto& [state, share] : list.states)
+      if (share >= 0.005) shares += fmt::format(", {} {}", state, percent(share));
+    if (!shares.empty()) text += fmt::format("    {}: {}\n", list.list, shares.substr(2));
+  }
+  if (const std::string asked = asked_for(side.busy); !asked.empty()) text += "    " + asked + "\n";
   for (const auto& one : side.busy.discrepancies)
     text += fmt::format("    its sources disagree: {}\n", one);
   return text;
@@ -168,6 +175,10 @@ json json_of(const Side& side) {
   }
   json held = json::object();
   for (const auto& [what, share] : side.busy.held_back) held[what] = share;
+  json states = json::object();
+  for (const StateShares& list : side.busy.states)
+    for (const auto& [state, share] : list.states)
+      states[list.list].push_back({{"state", state}, {"fraction", share}});
   return {{"label", side.label},
           {"device", side.device},
           {"per_unit_s", side.per_unit_s},
@@ -181,6 +192,8 @@ json json_of(const Side& side) {
           {"idle_power_w", value_of(side.idle_power_w)},
           {"joules_per_unit", value_of(side.joules_per_unit)},
           {"held_back", held},
+          {"limits", side.busy.limits},
+          {"states", states},
           {"discrepancies", side.busy.discrepancies},
           {"telemetry_s", side.busy.seconds},
           {"telemetry_samples", side.busy.samples},

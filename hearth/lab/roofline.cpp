@@ -88,9 +88,11 @@ void judge(Phase& phase, const Busy& busy, bool gpu) {
     return set(Regime::launch, idle + (full ? ": no slow GPU, it waits for work to be sent"
                                             : ": it waits for work to be sent"));
   }
-  if (clock_known && *f < kMostlyActive * *most)
-    return set(Regime::clock,
-               fmt::format("{} is active {:.0f} % of the time, {}", device, 100 * active, clock));
+  if (clock_known && *f < kMostlyActive * *most) {
+    const std::string asked = asked_for(busy);  // which a governor may do for a reason of its own
+    return set(Regime::clock, fmt::format("{} is active {:.0f} % of the time, {}{}{}", device,
+                                          100 * active, clock, asked.empty() ? "" : "; ", asked));
+  }
   if (!phase.bandwidth_share.value || !phase.compute_share.value)
     return set(Regime::unknown, phase.bandwidth_share.value ? phase.compute_share.reason
                                                             : phase.bandwidth_share.reason);

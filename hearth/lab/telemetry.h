@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,6 +62,16 @@ class Sampler {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// The parts of the time that a device spent in each of its states are fields of one list, in its
+/// order (a state's name can occur twice): "gpu_requested_state_fraction.0.P1", ... of
+/// "gpu_requested_states".
+std::string state_field(std::string_view list, size_t index, std::string_view state);
+struct StateField {
+  std::string list, state;
+};
+/// The inverse; nothing for other names.
+std::optional<StateField> parse_state_field(std::string_view field);
 
 /// Each sample as an object, as `hearth lab telemetry --json` prints it (docs/lab.md).
 nlohmann::json samples_json(const Timeline& timeline);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "hearth/base/error.h"
@@ -17,7 +18,9 @@ using nlohmann::json;
 // Keys that a reader may count on: null with a reason where no source has them.
 constexpr const char* kAlways[] = {"gpu_clock_mhz", "gpu_active_fraction", "cpu_power_w",
                                    "gpu_power_w",   "ane_power_w",         "thermal_pressure",
-                                   "clusters"};
+                                   "clusters",      "gpu_states",          "gpu_requested_states",
+                                   "gpu_sw_states"};
+constexpr std::string_view kOfAState = "_state_fraction.";
 
 // The clusters of Apple's processors, from the fields of their parts.
 json clusters_of(const Timeline& timeline, size_t i) {
@@ -40,14 +43,39 @@ json clusters_of(const Timeline& timeline, size_t i) {
 
 }  // namespace
 
+std::string state_field(std::string_view list, size_t index, std::string_view state) {
+  check(list.ends_with("_states"), "state_field: got ", list, ", wanted a name like gpu_states");
+  return concat(list.substr(0, list.size() - 7), kOfAState, index, ".", state);
+}
+
+std::optional<StateField> parse_state_field(std::string_view field) {
+  const size_t at = field.find(kOfAState);
+  if (at == field.npos) return std::nullopt;
+  const std::string_view rest = field.substr(at + kOfAState.size());
+  const size_t dot = rest.find('.');
+  if (dot == rest.npos) return std::nullopt;
+  return StateField{concat(field.substr(0, at), "_states"), std::string(rest.substr(dot + 1))};
+}
+
 json samples_json(const Timeline& timeline) {
   json samples = json::array();
   for (size_t i = 0; i < timeline.time_s.size(); ++i) {
     json sample = {
         {"elapsed_s", i ? timeline.time_s[i] - timeline.time_s[i - 1] : timeline.time_s[0]}};
     json reasons = json::object();
+    std::map<std::string, std::string_view> source_of;  // each list is of one source alone
     for (const Channel& channel : timeline.channels) {
       if (timeline.find(channel.name) != &channel) continue;
+      if (const auto state = parse_state_field(channel.name)) {
+        if (source_of.try_emplace(state->list, channel.source).first->second != channel.source)
+          continue;
+        if (channel.values[i])
+          sample[state->list].push_back(
+              {{"state", state->state}, {"fraction", *channel.values[i]}});
+        else
+          sample[state->list] = nullptr, reasons[state->list] = channel.reason;
+        continue;
+      }
       sample[channel.name] = channel.values[i] ? json(*channel.values[i]) : json();
       if (!channel.values[i]) reasons[channel.name] = channel.reason;
     }

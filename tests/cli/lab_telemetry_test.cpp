@@ -19,6 +19,10 @@ TEST(LabTelemetry, ShowsTheSamplesOfACapture) {
   EXPECT_EQ(sample["clusters"][1]["name"], "P0-Cluster");
   const Finished text = run_hearth({"lab", "telemetry", "--powermetrics", file});
   EXPECT_THAT(text.out, HasSubstr("P0-Cluster 3036, 25 %"));
+  EXPECT_THAT(text.out, HasSubstr("P1 100 %"));
+  EXPECT_EQ(sample["gpu_requested_states"][0]["state"], "P1");
+  EXPECT_EQ(sample["gpu_requested_states"][0]["fraction"], 1);
+  EXPECT_EQ(sample["gpu_states"][0]["state"], "idle");
 }
 
 TEST(LabTelemetry, SaysWhatThisMachineTellsAndWhyNotTheRest) {
@@ -30,6 +34,8 @@ TEST(LabTelemetry, SaysWhatThisMachineTellsAndWhyNotTheRest) {
   for (const auto& [key, value] : sample.items())
     EXPECT_EQ(value.is_null(), sample["reasons"].contains(key)) << key;
   EXPECT_TRUE(sample.contains("ane_power_w"));
+  EXPECT_TRUE(sample.contains("gpu_requested_states"));
+  EXPECT_TRUE(json["discrepancies"].empty());
   EXPECT_GT(json["sampler_cpu_ms_per_s"], 0);
 }
 

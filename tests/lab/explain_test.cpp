@@ -274,6 +274,70 @@ TEST(Regimes, ShortTelemetryAndALowClocksReasonAreSaid) {
   EXPECT_THAT(text, HasSubstr("5 s are wanted"));
 }
 
+// What the post lacked: a low clock that software asked for, or one that it did not.
+TEST(Regimes, ALowClockThatSoftwareAskedForIsSaid) {
+  Result r = gpu_result({.active = 0.95, .clock_mhz = 600});
+  add_states(r, "gpu_states", {{"idle", 0.05}, {"600", 0.9}, {"1182", 0.03}, {"1182", 0.02}});
+  add_states(r, "gpu_requested_states", {{"P1", 0.91}, {"P2", 0.06}, {"P3", 0.03}});
+  const Explanation e = explain(r, "torch:cuda", "hearth:cuda");
+  ASSERT_EQ(e.a.busy.states.size(), 2u);
+  for (const StateShares& list : e.a.busy.states) {
+    double sum = 0;
+    for (const auto& [state, share] : list.states) sum += share;
+    EXPECT_NEAR(sum, 1, 1e-3) << list.list;
+  }
+  EXPECT_TRUE(e.b.busy.states.empty());
+  const char* said = "software asked for P1, the lowest clock, for 91 % of the time";
+  EXPECT_THAT(e.a.phases.at(0).because, HasSubstr(said));
+  const std::string text = to_text(e, r);
+  EXPECT_THAT(text, HasSubstr("gpu_states: idle 5 %, 600 90 %, 1182 3 %, 1182 2 %"));
+  EXPECT_THAT(text, HasSubstr(said));
+  const auto json = to_json(e);
+  EXPECT_EQ(json["a"]["states"]["gpu_states"][3]["state"], "1182");
+  EXPECT_NEAR(json["a"]["states"]["gpu_states"][3]["fraction"], 0.02, 1e-12);
+  EXPECT_TRUE(json["b"]["states"].empty());
+
+  Result high = gpu_result({.active = 0.95, .clock_mhz = 600});
+  add_states(high, "gpu_requested_states", {{"P1", 0.2}, {"P2", 0.1}, {"P3", 0.7}});
+  EXPECT_THAT(to_text(explain(high, "torch:cuda", "hearth:cuda"), high),
+              HasSubstr("software asked for P3, the highest clock, for 70 % of the time"));
+  Result both = gpu_result({.active = 0.95, .clock_mhz = 600});
+  add_states(both, "gpu_requested_states", {{"P1", 0.4}, {"P2", 0.3}, {"P3", 0.3}});
+  EXPECT_THAT(to_text(explain(both, "torch:cuda", "hearth:cuda"), both),
+              Not(HasSubstr("software asked")));
+}
+
+TEST(Regimes, EveryReasonOfTheDriverHasItsShareOfTheTime) {
+  Result r = gpu_result({.active = 0.95, .clock_mhz = 600, .power_capped = 0.5});
+  Timeline& telemetry = r.engines[0].telemetry;
+  Channel idle = telemetry.channels.back();
+  idle.name = "gpu_limit_idle";
+  idle.values.assign(telemetry.time_s.size(), 0.0);
+  idle.values[0] = 1;
+  telemetry.channels.push_back(idle);
+  const Explanation e = explain(r, "torch:cuda", "hearth:cuda");
+  EXPECT_NEAR(e.a.busy.limits.at("power_cap"), 0.5, 0.05);
+  EXPECT_GT(e.a.busy.limits.at("idle"), 0);
+  EXPECT_FALSE(e.b.busy.limits.contains("idle"));  // it was not sampled there
+  EXPECT_EQ(e.a.busy.held_back.size(), 1u);        // to be idle is not to be held back
+  EXPECT_EQ(to_json(e)["a"]["limits"].size(), 2u);
+}
+
+TEST(Regimes, SourcesThatDisagreeAreSaid) {
+  Result r = gpu_result({.active = 0.95, .clock_mhz = 600});
+  Timeline& telemetry = r.engines[0].telemetry;
+  Channel other = telemetry.channels.at(1);
+  other.source = "another";
+  other.values.assign(telemetry.time_s.size(), 700.0);
+  telemetry.channels.push_back(other);
+  const Explanation e = explain(r, "torch:cuda", "hearth:cuda");
+  EXPECT_THAT(
+      to_text(e, r),
+      HasSubstr("its sources disagree: gpu_clock_mhz: nvml says 600, another says 700 MHz"));
+  EXPECT_EQ(to_json(e)["a"]["discrepancies"].size(), 1u);
+  EXPECT_TRUE(to_json(e)["b"]["discrepancies"].empty());
+}
+
 // Interventions: engines and jobs of the same result that differ in one thing.
 
 TEST(Interventions, ABatchThatCostsNothingSupportsLaunches) {

@@ -1,6 +1,7 @@
 // Results made up for tests: two engines on a GPU whose samples are told.
 #pragma once
 #include "hearth/lab/result.h"
+#include "hearth/lab/telemetry.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
 
@@ -91,6 +92,16 @@ inline void add_batch(lab::Result& r, int batch, double factor) {
     rep.total_s *= factor;
     all.push_back(rep);
   }
+}
+
+/// States of the first engine's GPU, with shares that are the same all the time.
+inline void add_states(lab::Result& r, const std::string& list,
+                       const std::vector<std::pair<std::string, double>>& shares) {
+  lab::Timeline& telemetry = r.engines[0].telemetry;
+  for (size_t i = 0; i < shares.size(); ++i)
+    telemetry.channels.push_back(
+        {lab::state_field(list, i, shares[i].first), "fraction", "powermetrics", "",
+         std::vector<std::optional<double>>(telemetry.time_s.size(), shares[i].second)});
 }
 
 }  // namespace hearth::testing

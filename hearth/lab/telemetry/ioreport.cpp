@@ -20,6 +20,11 @@ bool all_of(std::string_view text, std::string_view allowed) {
   return text.find_first_not_of(allowed) == text.npos;
 }
 
+std::span<const IoChannel> all_in(const IoReport::Channels& channels) {
+  if (!channels.value) return {};
+  return *channels.value;
+}
+
 bool resting(std::string_view state) {
   return state == "IDLE" || state == "DOWN" || state == "OFF";
 }
@@ -134,11 +139,15 @@ class IoReportTelemetry : public Telemetry {
                {"memory_power_w", "W"},
                {"gpu_clock_mhz", "MHz"},
                {"gpu_clock_max_mhz", "MHz"},
-               {"gpu_active_fraction", "fraction"},
-               {"cpu_clock_mhz", "MHz"},
-               {"cpu_active_fraction", "fraction"}};
+               {"gpu_active_fraction", "fraction"}};
     const auto bytes = io_.power_manager("voltage-states9");
     gpu_clocks_ = bytes.value ? clock_table(*bytes.value) : Table::missing(bytes.reason);
+    for (const IoChannel& channel : all_in(first.gpu))
+      if (channel.name == "GPUPH") gpu_states_ = channel.states;
+    for (size_t i = 0; i < gpu_states_.size(); ++i)
+      fields_.push_back({state_field("gpu_states", i, gpu_states_[i].first), "fraction"});
+    fields_.push_back({"cpu_clock_mhz", "MHz"});
+    fields_.push_back({"cpu_active_fraction", "fraction"});
     find_clusters(first.cpu);
     for (const Cluster& cluster : clusters_) {
       fields_.push_back({"cpu_clock_mhz." + cluster.name, "MHz"});
@@ -179,7 +188,7 @@ class IoReportTelemetry : public Telemetry {
   void find_clusters(const IoReport::Channels& cpu) {
     std::set<Place> places;
     std::set<char> tiers;
-    for (const IoChannel& channel : cpu.value.value_or(std::vector<IoChannel>()))
+    for (const IoChannel& channel : all_in(cpu))
       if (const IoCore core = core_of(channel.name); core.tier && places.size() < 256) {
         places.insert(place_of(core));
         tiers.insert(core.tier);
@@ -221,23 +230,30 @@ class IoReportTelemetry : public Telemetry {
 
   void add_gpu(const IoReport::Channels& gpu, std::vector<Number>& out) const {
     Activity activity;
+    const decltype(gpu_states_)* states = nullptr;
     activity.none = gpu.value ? "IOReport has no GPUPH" : gpu.reason;
-    for (const IoChannel& channel : gpu.value.value_or(std::vector<IoChannel>()))
+    for (const IoChannel& channel : all_in(gpu))
       if (channel.name == "GPUPH") {
         activity.none.clear();
         activity.add(channel, gpu_clocks_);
+        if (channel.states.size() != gpu_states_.size())
+          activity.none = "its states are others now";
+        states = &channel.states;
       }
     out.push_back(activity.clock());
     out.push_back(gpu_clocks_.value ? Number(gpu_clocks_.value->back())
                                     : Number::missing(gpu_clocks_.reason));
-    out.push_back(activity.fraction());
+    const Number active = activity.fraction();
+    out.push_back(active);
+    for (size_t i = 0; i < gpu_states_.size(); ++i)
+      out.push_back(active.value ? Number(double((*states)[i].second) / activity.all) : active);
   }
 
   void add_cpu(const IoReport::Channels& cpu, std::vector<Number>& out) const {
     Activity all;
     std::map<Place, Activity> parts;
     if (!cpu.value) all.none = cpu.reason;
-    for (const IoChannel& channel : cpu.value.value_or(std::vector<IoChannel>())) {
+    for (const IoChannel& channel : all_in(cpu)) {
       const IoCore core = core_of(channel.name);
       const auto clocks = cpu_clocks_.find(core.tier);
       if (!core.tier || clocks == cpu_clocks_.end()) continue;
@@ -257,6 +273,7 @@ class IoReportTelemetry : public Telemetry {
   IoReport io_;
   std::vector<Field> fields_;
   Table gpu_clocks_;
+  std::vector<std::pair<std::string, int64_t>> gpu_states_;  // their names, of the first sample
   std::map<char, Table> cpu_clocks_;
   std::vector<Cluster> clusters_;
   std::optional<double> last_;

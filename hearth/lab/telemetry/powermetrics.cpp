@@ -90,24 +90,33 @@ Number clock_mhz(const Node& node) {
   return Number::missing(node.at("freq_hz").path() + " is neither Hz nor MHz");
 }
 
-Reading<std::vector<Residency>> residencies(const Node& list) {
-  using States = Reading<std::vector<Residency>>;
+using States = Powermetrics::States;
+
+// The parts of the time in states that have a name under `key`, or a clock. `idle` has none of
+// them: it comes first.
+States residencies(const Node& list, const char* key, const Number& idle = {}) {
+  constexpr size_t kMostStates = 256;
   std::vector<Residency> states;
+  double sum = idle.value.value_or(0);
   for (const Node& item : list.items()) {
     const Number fraction = item.at("used_ratio").number(), mhz = item.at("freq").number();
-    Text name = item.at("sw_req_state").text();
-    if (!fraction.value || (!name.value && !mhz.value)) continue;
+    const Text name = item.at(key).text();
+    if (!fraction.value || (!name.value && !mhz.value) || states.size() == kMostStates) continue;
     states.push_back(
         {name.value ? *name.value : fmt::format("{:g}", *mhz.value), mhz, *fraction.value});
+    sum += *fraction.value;
   }
   if (states.empty()) return States::missing("the sample has no " + list.path());
+  if (sum > 1.01) return States::missing(concat(list.path(), " tells of ", sum, " times the time"));
+  if (idle.value)
+    states.insert(states.begin(), {"idle", Number::missing("it was idle"), *idle.value});
   return states;
 }
 
 // The mean over a list of states, where the key of the mean is not there.
 Number mean_clock(const Node& list) {
   double sum = 0, time = 0;
-  const auto states = residencies(list);
+  const auto states = residencies(list, "freq");
   if (!states.value) return Number::missing(states.reason);
   for (const Residency& state : *states.value)
     if (state.clock_mhz.value) {
@@ -158,8 +167,9 @@ Powermetrics sample_of(const Node& root) {
   s.package_power_w = power(s, processor.at("package_energy"), processor.at("combined_power"));
   s.gpu_clock_mhz = clock_of(gpu);
   s.gpu_active_fraction = active(gpu);
-  s.gpu_states = residencies(gpu.at("dvfm_states"));
-  s.gpu_requested_states = residencies(gpu.at("sw_requested_state"));
+  s.gpu_states = residencies(gpu.at("dvfm_states"), "freq", gpu.at("idle_ratio").number());
+  s.gpu_requested_states = residencies(gpu.at("sw_requested_state"), "sw_req_state");
+  s.gpu_sw_states = residencies(gpu.at("sw_state"), "sw_state");
 
   std::vector<Cluster> clusters;
   for (const Node& item : processor.at("clusters").items())

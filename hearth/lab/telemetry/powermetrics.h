@@ -33,7 +33,10 @@ struct Powermetrics {
   Reading<double> package_power_w;  // CPU, GPU and neural engine
   Reading<double> gpu_clock_mhz, gpu_active_fraction;
   Reading<std::vector<Cluster>> clusters;
-  Reading<std::vector<Residency>> gpu_states, gpu_requested_states;
+  using States = Reading<std::vector<Residency>>;  // in the sample's order
+  States gpu_states;                               // "idle", then the clocks
+  States gpu_requested_states;  // that software asked for: "P1", the slowest, ...
+  States gpu_sw_states;         // that software was given: "SW_P1", ...
 };
 
 /// The words of thermal_pressure, by their level.

@@ -39,6 +39,7 @@ json to_json(const Powermetrics& sample) {
   field("gpu_active_fraction", sample.gpu_active_fraction);
   field("gpu_states", sample.gpu_states);
   field("gpu_requested_states", sample.gpu_requested_states);
+  field("gpu_sw_states", sample.gpu_sw_states);
   out["clusters"] = json();
   if (!sample.clusters.value) {
     reasons["clusters"] = sample.clusters.reason;

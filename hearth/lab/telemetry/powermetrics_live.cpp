@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <map>
 
 #include "hearth/base/error.h"
 #include "hearth/lab/telemetry/powermetrics.h"
@@ -100,6 +101,7 @@ class Live : public Telemetry {
                {"ane_power_w", "W"},
                {"package_power_w", "W"},
                {"gpu_clock_mhz", "MHz"},
+               {"gpu_clock_max_mhz", "MHz"},
                {"gpu_active_fraction", "fraction"},
                {"thermal_pressure_level", "0 to 4"}};
     if (latest_ && latest_->clusters.value)
@@ -108,6 +110,14 @@ class Live : public Telemetry {
         fields_.push_back({"cpu_active_fraction." + cluster.name, "fraction"});
         fields_.push_back({"cpu_clock_mhz." + cluster.name, "MHz"});
       }
+    for (const auto& [list, states] : kStates) {
+      const auto known = latest_ ? (*latest_.*states).value : std::nullopt;
+      for (const Residency& one : known.value_or(std::vector<Residency>())) {
+        state_names_[list].push_back(one.state);
+        fields_.push_back(
+            {state_field(list, state_names_[list].size() - 1, one.state), "fraction"});
+      }
+    }
   }
 
   std::string_view source() const override { return "powermetrics"; }
@@ -122,10 +132,10 @@ class Live : public Telemetry {
       none = "powermetrics has given no new sample";
     if (!none.empty())
       return std::vector<Reading<double>>(fields_.size(), Reading<double>::missing(none));
-    std::vector<Reading<double>> out = {latest_->cpu_power_w,   latest_->gpu_power_w,
-                                        latest_->ane_power_w,   latest_->package_power_w,
-                                        latest_->gpu_clock_mhz, latest_->gpu_active_fraction,
-                                        pressure_level()};
+    std::vector<Reading<double>> out = {latest_->cpu_power_w,         latest_->gpu_power_w,
+                                        latest_->ane_power_w,         latest_->package_power_w,
+                                        latest_->gpu_clock_mhz,       highest_clock(),
+                                        latest_->gpu_active_fraction, pressure_level()};
     for (const std::string& name : clusters_) {
       const Cluster* found = nullptr;
       if (latest_->clusters.value)
@@ -135,6 +145,7 @@ class Live : public Telemetry {
       out.push_back(found ? found->active_fraction : absent);
       out.push_back(found ? found->clock_mhz : absent);
     }
+    for (const auto& [list, states] : kStates) add_states(list, *latest_.*states, out);
     return out;
   }
 
@@ -155,12 +166,34 @@ class Live : public Telemetry {
     if (text_.size() > kMost) text_.clear();  // no sample is so long
   }
 
+  void add_states(const char* list, const Powermetrics::States& now,
+                  std::vector<Reading<double>>& out) const {
+    const auto names = state_names_.find(list);
+    if (names == state_names_.end()) return;
+    bool same = now.value && now.value->size() == names->second.size();
+    for (size_t i = 0; same && i < names->second.size(); ++i)
+      same = (*now.value)[i].state == names->second[i];
+    for (size_t i = 0; i < names->second.size(); ++i)
+      out.push_back(same ? Reading<double>((*now.value)[i].fraction)
+                         : Reading<double>::missing(now.value ? concat(list, " are others now")
+                                                              : now.reason));
+  }
+
   std::string why_none() const {
     if (!child_.reason().empty()) return child_.reason();
     if (!ended_) return "powermetrics has given no sample yet";
     std::string said = text_.substr(0, std::min<size_t>(text_.find('\n'), 200));
     std::erase(said, '\0');
     return said.empty() ? "powermetrics ended without a sample" : "powermetrics: " + said;
+  }
+
+  Reading<double> highest_clock() const {
+    const auto& states = latest_->gpu_states;
+    if (!states.value) return Reading<double>::missing(states.reason);
+    auto most = Reading<double>::missing("no state has a clock");
+    for (const Residency& one : *states.value)
+      if (one.clock_mhz.value) most = std::max(most.value.value_or(0), *one.clock_mhz.value);
+    return most;
   }
 
   Reading<double> pressure_level() const {
@@ -171,6 +204,11 @@ class Live : public Telemetry {
     return Reading<double>::missing("thermal_pressure has a word that is not known");
   }
 
+  static constexpr std::pair<const char*, Powermetrics::States Powermetrics::*> kStates[] = {
+      {"gpu_states", &Powermetrics::gpu_states},
+      {"gpu_requested_states", &Powermetrics::gpu_requested_states},
+      {"gpu_sw_states", &Powermetrics::gpu_sw_states}};
+
   double period_s_;
   Child child_;
   std::string text_;  // what has come of the sample to be
@@ -178,6 +216,7 @@ class Live : public Telemetry {
   std::optional<Powermetrics> latest_;
   double latest_at_ = 0;
   std::vector<std::string> clusters_;
+  std::map<std::string_view, std::vector<std::string>> state_names_;  // of each list
   std::vector<Field> fields_;
 };
 

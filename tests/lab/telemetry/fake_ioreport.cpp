@@ -175,18 +175,22 @@ const void* CFArrayGetValueAtIndex(const void* array, long i) {
 long CFDataGetLength(const void* object) {
   return is("huge") ? 1L << 40 : long(at(object)->bytes.size());
 }
-const char* CFDataGetBytePtr(const void* object) { return at(object)->bytes.data(); }
+const uint8_t* CFDataGetBytePtr(const void* object) {
+  return static_cast<const uint8_t*>(static_cast<const void*>(at(object)->bytes.data()));
+}
 const void* CFDictionaryGetValue(const void* dictionary_of, const void* key) {
   for (const auto& [name, value] : at(dictionary_of)->by)
     if (name == at(key)->bytes) return value;
   return nullptr;
 }
-void* CFDictionaryCreateMutableCopy(const void*, long, const void* of) {
+const void* CFDictionaryCreateMutableCopy(const void*, long, const void* of) {
   auto* copy = new Object(dictionary);
   copy->bytes = at(of)->bytes;
   return copy;
 }
-void* CFStringCreateWithCString(const void*, const char* bytes, uint32_t) { return text_of(bytes); }
+const void* CFStringCreateWithCString(const void*, const char* bytes, uint32_t) {
+  return text_of(bytes);
+}
 unsigned char CFStringGetCString(const void* object, char* to, long size, uint32_t) {
   const string& bytes = at(object)->bytes;
   if (at(object)->kind != text || long(bytes.size()) >= size) return 0;
@@ -194,34 +198,35 @@ unsigned char CFStringGetCString(const void* object, char* to, long size, uint32
   return 1;
 }
 
-void* IOServiceNameMatching(const char*) { return new Object(other); }
-uint32_t IOServiceGetMatchingService(uint32_t, void* matching) {
+const void* IOServiceNameMatching(const char*) { return new Object(other); }
+uint32_t IOServiceGetMatchingService(uint32_t, const void* matching) {
   release(at(matching));
   return is("no pmgr") ? 0 : 7;
 }
-void* IORegistryEntryCreateCFProperty(uint32_t, const void* key, const void*, uint32_t) {
+const void* IORegistryEntryCreateCFProperty(uint32_t, const void* key, const void*, uint32_t) {
   return property(at(key)->bytes);
 }
 int IOObjectRelease(uint32_t) { return 0; }
 
-void* IOReportCopyChannelsInGroup(const void* group, const void*, uint64_t, uint64_t, uint64_t) {
+const void* IOReportCopyChannelsInGroup(const void* group, const void*, uint64_t, uint64_t,
+                                        uint64_t) {
   if (is("no groups")) return nullptr;
   auto* channels = new Object(dictionary);
   channels->bytes = at(group)->bytes;  // which they are of
   return channels;
 }
-void* IOReportCreateSubscription(void*, const void* channels, void** subscribed, uint64_t,
-                                 const void*) {
+const void* IOReportCreateSubscription(void*, const void* channels, const void** subscribed,
+                                       uint64_t, const void*) {
   if (is("refused")) return nullptr;
   *subscribed = CFDictionaryCreateMutableCopy(nullptr, 0, channels);
   return new Object(other);
 }
-void* IOReportCreateSamples(const void*, const void* subscribed, const void*) {
+const void* IOReportCreateSamples(const void*, const void* subscribed, const void*) {
   if (is("no samples")) return nullptr;
   if (at(subscribed)->bytes == "Energy Model") ++samples;
   return CFDictionaryCreateMutableCopy(nullptr, 0, subscribed);
 }
-void* IOReportCreateSamplesDelta(const void*, const void* after, const void*) {
+const void* IOReportCreateSamplesDelta(const void*, const void* after, const void*) {
   if (is("no delta")) return nullptr;
   auto* delta = new Object(dictionary);
   if (is("no channels")) return delta;

@@ -56,7 +56,10 @@ TEST(IoReport, TellsOfAnM1Max) {
   EXPECT_DOUBLE_EQ(r["cpu_clock_mhz.P1-Cluster"], (25 * 600 + 75 * 3228) / 100.0);
   EXPECT_DOUBLE_EQ(r["cpu_active_fraction"], 230 / 500.0);
   EXPECT_DOUBLE_EQ(r["cpu_clock_mhz"], (85 * 600 + 20 * 2064 + 125 * 3228) / 230.0);
-  EXPECT_EQ(r.by_name.size(), 9u + 6);  // no cluster of what is no core
+  EXPECT_DOUBLE_EQ(r["gpu_state_fraction.0.OFF"], 0.1);
+  EXPECT_DOUBLE_EQ(r["gpu_state_fraction.1.P1"], 0.6);
+  EXPECT_DOUBLE_EQ(r["gpu_state_fraction.3.P3"], 0.3);
+  EXPECT_EQ(r.by_name.size(), 9u + 6 + 6);  // no cluster of what is no core
 }
 
 TEST(IoReport, TellsBothDiesOfAnUltra) {

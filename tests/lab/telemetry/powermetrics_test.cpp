@@ -43,6 +43,13 @@ Powermetrics one(const std::string& inside) {
   return capture.samples.empty() ? Powermetrics{} : capture.samples.front();
 }
 
+double sum_of(const Powermetrics::States& states) {
+  double sum = 0;
+  for (const Residency& state : states.value.value_or(std::vector<Residency>()))
+    sum += state.fraction;
+  return sum;
+}
+
 void expect_cluster(const Cluster& cluster, const char* name, double mhz, double active) {
   EXPECT_EQ(cluster.name, name);
   ASSERT_TRUE(cluster.clock_mhz.value && cluster.active_fraction.value) << name;
@@ -70,7 +77,9 @@ TEST(PowermetricsCapture, OfAnM1) {
   ASSERT_EQ(s.clusters.value->size(), 2u);
   expect_cluster((*s.clusters.value)[0], "E-Cluster", 1022.87, 0.227007);
   expect_cluster((*s.clusters.value)[1], "P-Cluster", 618.173, 0.016043);
-  EXPECT_EQ(s.gpu_states.value->size(), 6u);
+  EXPECT_EQ(s.gpu_states.value->size(), 1 + 6u);
+  EXPECT_EQ(s.gpu_states.value->front().state, "idle");
+  EXPECT_NEAR(sum_of(s.gpu_states), 1, 1e-3);
   EXPECT_THAT(s.gpu_requested_states.reason, HasSubstr("no gpu.sw_requested_state"));
 }
 
@@ -93,6 +102,10 @@ TEST(PowermetricsCapture, OfAnM2Ultra) {
   ASSERT_EQ(s.gpu_requested_states.value->size(), 8u);
   EXPECT_EQ(s.gpu_requested_states.value->back().state, "P8");
   EXPECT_NEAR(s.gpu_requested_states.value->back().fraction, 1, 1e-3);
+  EXPECT_NEAR(sum_of(s.gpu_requested_states), 1, 1e-3);
+  EXPECT_NEAR(sum_of(s.gpu_states), 1, 1e-3);
+  EXPECT_EQ(s.gpu_sw_states.value->back().state, "SW_P8");
+  EXPECT_EQ(sum_of(s.gpu_sw_states), 0);  // as the capture has it
 }
 
 TEST(PowermetricsCapture, OfAnM4ProsGpuAlone) {
@@ -113,12 +126,12 @@ TEST(PowermetricsCapture, OfAnM4ProsGpuAlone) {
     EXPECT_THAT(s.clusters.reason, HasSubstr("no processor.clusters"));
     EXPECT_THAT(s.thermal_pressure.reason, HasSubstr("no thermal_pressure"));
     // 1182 MHz is there twice: a list, not a map.
-    ASSERT_EQ(s.gpu_states.value->size(), 15u);
-    EXPECT_EQ((*s.gpu_states.value)[7].state, "1182");
+    ASSERT_EQ(s.gpu_states.value->size(), 1 + 15u);
     EXPECT_EQ((*s.gpu_states.value)[8].state, "1182");
-    double sum = 0;
-    for (const Residency& state : *s.gpu_requested_states.value) sum += state.fraction;
-    EXPECT_NEAR(sum, 1, 1e-3);
+    EXPECT_EQ((*s.gpu_states.value)[9].state, "1182");
+    EXPECT_NEAR(sum_of(s.gpu_states), 1, 1e-3);
+    EXPECT_NEAR(sum_of(s.gpu_requested_states), 1, 1e-3);
+    EXPECT_NEAR(sum_of(s.gpu_sw_states), active[i], 1e-3);
   }
 }
 
@@ -150,6 +163,10 @@ TEST(Powermetrics, OfAnM1MaxHasHertzForProcessorsAndMegahertzForTheGpu) {
   EXPECT_DOUBLE_EQ(*s.gpu_active_fraction.value, 0.95);
   EXPECT_DOUBLE_EQ(*s.gpu_power_w.value, 2);  // 1000 mJ in half a second
   EXPECT_EQ(s.gpu_requested_states.value->front().state, "P1");
+  for (const Powermetrics& sample : capture.samples) {
+    EXPECT_NEAR(sum_of(sample.gpu_states), 1, 1e-3);
+    EXPECT_NEAR(sum_of(sample.gpu_requested_states), 1, 1e-3);
+  }
   // Two samples 1.03 s apart whose dates are 2 s apart: only elapsed_ns is used.
   EXPECT_DOUBLE_EQ(*capture.samples[1].elapsed_s.value, 1.03);
 }
@@ -212,6 +229,9 @@ TEST(Powermetrics, TheClockIsTheMeanOfTheStatesWhereItIsNotTold) {
   const auto s = one(dict("gpu", "<key>dvfm_states</key><array>" + state("400", "0.6") +
                                      state("1300", "0.2") + "</array>"));
   EXPECT_DOUBLE_EQ(*s.gpu_clock_mhz.value, (400 * 0.6 + 1300 * 0.2) / 0.8);
+  const auto twice = one(dict("gpu", "<key>dvfm_states</key><array>" + state("400", "0.6") +
+                                         state("1300", "0.6") + "</array>"));
+  EXPECT_THAT(twice.gpu_states.reason, HasSubstr("tells of 1.2 times the time"));
 }
 
 TEST(Powermetrics, KeepsWhatCanBeReadOfABrokenStream) {
@@ -317,8 +337,37 @@ TEST_F(PowermetricsLive, TellsTheLatestSample) {
   EXPECT_DOUBLE_EQ(r["cpu_clock_mhz.P0-Cluster"], 3200);
   EXPECT_DOUBLE_EQ(r["cpu_active_fraction.E-Cluster"], 0.25);
   EXPECT_DOUBLE_EQ(r["thermal_pressure_level"], 1);
+  EXPECT_DOUBLE_EQ(r["gpu_clock_max_mhz"], 1296);
+  EXPECT_DOUBLE_EQ(r["gpu_state_fraction.0.idle"], 0.11);
+  EXPECT_DOUBLE_EQ(r["gpu_state_fraction.6.1296"], 0.89);
+  EXPECT_DOUBLE_EQ(r["gpu_requested_state_fraction.5.P6"], 1);
   EXPECT_THAT(read(*source, 10).why("gpu_clock_mhz"), HasSubstr("no new sample"));
   EXPECT_EQ(content_of(folder / "args"), "--samplers cpu_power,gpu_power,thermal -i 50 -f plist\n");
+}
+
+TEST_F(PowermetricsLive, StatesThatChangeTheirNamesAreMissing) {
+  const auto states = [](const char* second) {
+    return plist(kSecond + dict("gpu",
+                                "<key>sw_requested_state</key><array><dict><key>sw_req_state"
+                                "</key><string>P1</string>" +
+                                    real("used_ratio", "0.25") +
+                                    "</dict><dict><key>sw_req_state</key><string>" + second +
+                                    "</string>" + real("used_ratio", "0.75") + "</dict></array>"));
+  };
+  const std::string first = folder.write("first", states("P1")),
+                    later = folder.write("later", states("P2"));
+  const auto go = folder / "go";
+  const auto source =
+      start("cat '" + first + "'; printf '\\000'; while [ ! -e '" + go.string() +
+            "' ]; do sleep 0.01; done; cat '" + later + "'; printf '\\000'; exec sleep 100");
+  const Readings r = read(*source, 0);  // one name twice: a list, not a map
+  EXPECT_DOUBLE_EQ(r["gpu_requested_state_fraction.0.P1"], 0.25);
+  EXPECT_DOUBLE_EQ(r["gpu_requested_state_fraction.1.P1"], 0.75);
+  folder.write("go", "");
+  Readings changed = read(*source, 0);
+  while (changed.by_name.at("gpu_requested_state_fraction.0.P1").value)
+    changed = read(*source, 0);  // until the second sample has come
+  EXPECT_THAT(changed.why("gpu_requested_state_fraction.1.P1"), HasSubstr("are others now"));
 }
 
 TEST_F(PowermetricsLive, SaysWhyThereIsNothing) {

@@ -132,5 +132,29 @@ TEST(TelemetrySamples, SourcesThatAreMoreThanATenthApartAreNamed) {
   EXPECT_TRUE(discrepancies(t).empty());
 }
 
+TEST(TelemetrySamples, StatesAreListsInTheirOrder) {
+  EXPECT_EQ(state_field("gpu_states", 7, "1182"), "gpu_state_fraction.7.1182");
+  EXPECT_EQ(parse_state_field("gpu_sw_state_fraction.0.a.b")->list, "gpu_sw_states");
+  EXPECT_EQ(parse_state_field("gpu_sw_state_fraction.0.a.b")->state, "a.b");
+  for (const char* other : {"gpu_clock_mhz", "cpu_active_fraction.0", "gpu_state_fraction.0"})
+    EXPECT_FALSE(parse_state_field(other)) << other;
+  Timeline t = mac();
+  for (const char* source : {"ioreport", "powermetrics"})
+    for (size_t i = 0; i < 2; ++i)  // the same name twice, and a second source that does not mix in
+      t.channels.push_back({state_field("gpu_states", i, "1182") + (source[0] == 'p' ? "x" : ""),
+                            "fraction",
+                            source,
+                            "no sample yet",
+                            {std::nullopt, i ? 0.75 : 0.25}});
+  const auto samples = samples_json(t);
+  EXPECT_TRUE(samples[0]["gpu_states"].is_null());
+  EXPECT_EQ(samples[0]["reasons"]["gpu_states"], "no sample yet");
+  ASSERT_EQ(samples[1]["gpu_states"].size(), 2u);
+  EXPECT_EQ(samples[1]["gpu_states"][0]["state"], "1182");
+  EXPECT_EQ(samples[1]["gpu_states"][0]["fraction"], 0.25);
+  EXPECT_EQ(samples[1]["gpu_states"][1]["fraction"], 0.75);
+  EXPECT_TRUE(samples[1]["gpu_requested_states"].is_null());
+}
+
 }  // namespace
 }  // namespace hearth::lab
