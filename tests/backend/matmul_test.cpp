@@ -106,6 +106,7 @@ struct Case {
   int shift = 0;       // bytes off alignment
   int64_t spread = 0;  // extra elements between rows
   int64_t step = 1;    // between elements of a row
+  int64_t gap = 2;     // extra elements between rows of c and of the residual
 };
 
 std::string to_string(const Case& c) {
@@ -121,8 +122,8 @@ Values run(Dtype dtype, const Case& t, bool compare = true) {
   const double scale = t.k > 0 ? 1 / std::sqrt(double(t.k)) : 1;
   Values a(dtype, (t.a_columns ? t.k : t.m) * a_line, 1, t.shift);
   Values b(dtype, (t.b_columns ? t.n : t.k) * b_line, 2, t.shift, scale * 2);
-  Values bias(dtype, t.n, 3, t.shift), residual(dtype, t.m * (t.n + 3), 4, t.shift);
-  const int64_t c_row = t.n + 2;
+  Values bias(dtype, t.n, 3, t.shift), residual(dtype, t.m * (t.n + t.gap), 4, t.shift);
+  const int64_t c_row = t.n + t.gap;
   Values c(dtype, t.m * c_row, 0, t.shift);
   Matmul job{.dtype = dtype,
              .m = t.m,
@@ -139,12 +140,12 @@ Values run(Dtype dtype, const Case& t, bool compare = true) {
              .bias = t.bias ? bias.data() : nullptr,
              .activation = t.activation,
              .residual = t.residual ? residual.data() : nullptr,
-             .residual_row = t.n + 3};
+             .residual_row = t.n + t.gap};
   matmul(job);
   if (!compare) return c;
   const auto av = a.read(0, (t.a_columns ? t.k : t.m) * a_line);
   const auto bv = b.read(0, (t.b_columns ? t.n : t.k) * b_line);
-  const auto biasv = bias.read(0, t.n), residualv = residual.read(0, t.m * (t.n + 3));
+  const auto biasv = bias.read(0, t.n), residualv = residual.read(0, t.m * (t.n + t.gap));
   const auto cv = c.read(0, t.m * c_row);
   for (int64_t i = 0; i < t.m; ++i) {
     for (int64_t j = 0; j < t.n; ++j) {
@@ -158,7 +159,7 @@ Values run(Dtype dtype, const Case& t, bool compare = true) {
       if (t.bias) sum += biasv[size_t(j)], magnitude += std::abs(biasv[size_t(j)]);
       double want = activate(t.activation, sum);
       if (t.residual) {
-        const double r = residualv[size_t(i * (t.n + 3) + j)];
+        const double r = residualv[size_t(i * (t.n + t.gap) + j)];
         want += r;
         magnitude += std::abs(r);
       }
@@ -180,6 +181,20 @@ constexpr Dtype kDtypes4[] = {float32, float16, bfloat16, float64};
 class MatmulTest : public testing::TestWithParam<Isa> {
   IsaScope scope_{GetParam()};
 };
+
+TEST_P(MatmulTest, ColumnsAndRowsOfEveryLayout) {
+  for (Dtype dtype : kDtypes4)
+    for (Case c : {Case{40, 1, 50}, {2, 1, 3}, {300, 1, 129}, {1, 2500, 5}, {8, 1100, 66}})
+      for (int layout = 0; layout < 4; ++layout)
+        for (int64_t step : {1, 2}) {
+          c.a_columns = layout & 1;
+          c.b_columns = layout & 2;
+          c.residual = layout != 1;
+          c.gap = 0;
+          c.step = step;
+          run(dtype, c);
+        }
+}
 
 TEST_P(MatmulTest, OddSizes) {
   const std::vector<Case> cases = {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "hearth/backend/cpu/matmul_kernels.h"
 #include "hearth/backend/cpu/pool.h"
@@ -96,6 +97,24 @@ void streamed(Dtype dtype, Left a, std::span<const Product> products) {
       });
 }
 
+/// At most kMaxRows rows, b contiguous along n: its rows stream through sums in the first level.
+void summed(Dtype dtype, const Left& a, std::span<const Product> products) {
+  constexpr int64_t kMost = 2048, kLeast = 64;  // columns of a block
+  const int64_t columns = std::clamp(round_up(total_n(products) / (2 * threads()), kLeast), kLeast,
+                                     a.m == 1 ? kMost : kMost / 4);
+  for_blocks(
+      products, [&](const Product& p) { return ceil_div(p.n, columns); },
+      [&](const Product& p, int64_t block) {
+        alignas(64) double sums[kernels::kMaxRows * kMost / 4];
+        const int64_t j = block * columns, count = std::min(columns, p.n - j);
+        kernels::add_rows(
+            dtype, {int(a.m), count, a.k, a.data, a.row, p.b + j * int64_t(size_of(dtype)), p.b_k,
+                    reinterpret_cast<float*>(sums), count});
+        for (int64_t i = 0; i < a.m; ++i)
+          p.finish(dtype, i, j, count, bytes(sums) + i * count * int64_t(kernels::sum_size(dtype)));
+      });
+}
+
 /// The blocked product: all of a (kChunk rows of it) is packed; then each task packs a block of b
 /// that fits in L2 and runs all of a over it, so that b is read from memory once. The order in
 /// which a sum is added up depends on kKBytes alone.
@@ -184,14 +203,22 @@ void blocked(Dtype dtype, const Left& a, std::span<const Product> products) {
   }
 }
 
-void multiply(Dtype dtype, const Left& a, std::span<const Product> products) {
+void multiply(Dtype dtype, Left a, std::span<const Product> products) {
   if (a.m <= 0) return;
   const int64_t size = int64_t(size_of(dtype));
-  const auto along_k = [&](int64_t stride) { return stride == size || a.k <= 1; };
-  const bool rows = along_k(a.col) && std::all_of(products.begin(), products.end(),
-                                                  [&](auto& p) { return along_k(p.b_k); });
-  if (a.m <= kernels::kMaxRows && rows) return streamed(dtype, a, products);
-  blocked(dtype, a, products);
+  if (a.m > kernels::kMaxRows) return blocked(dtype, a, products);
+  const auto all = [&](auto contiguous) { return std::ranges::all_of(products, contiguous); };
+  const bool dots = all([&](const Product& p) { return p.b_k == size || a.k <= 1; });
+  if (!dots && !all([&](const Product& p) { return p.b_n == size || p.n <= 1; }))
+    return blocked(dtype, a, products);
+  if (a.col != size && a.k > 1) {
+    thread_local Scratch scratch;
+    std::byte* const to = scratch.get(size_t(a.m * a.k * size));
+    for (int64_t i = 0; i < a.m * a.k; ++i)
+      std::memcpy(to + i * size, a.data + i / a.k * a.row + i % a.k * a.col, size_t(size));
+    a.data = to, a.row = a.k * size;
+  }
+  dots ? streamed(dtype, a, products) : summed(dtype, a, products);
 }
 
 }  // namespace
@@ -223,21 +250,28 @@ void linear(Dtype dtype, int64_t m, int64_t k, const void* x, int64_t x_stride,
 
 void matmul(const Matmul& job) {
   const int64_t size = int64_t(size_of(job.dtype));
+  // A column without gaps is the row of the transposed product.
+  const bool column = job.n == 1 && job.m > 1 && job.c_row == 1 && !job.bias &&
+                      (!job.residual || job.residual_row == 1);
   const auto one = [&](int64_t i) {
     const auto at = [&](const int64_t* offsets) { return offsets ? offsets[i] * size : 0; };
-    const Product product{bytes(job.b) + at(job.b_offsets),
-                          job.b_col * size,
-                          job.b_row * size,
-                          job.n,
-                          bytes(job.c) + at(job.c_offsets),
-                          job.c_row * size,
-                          bytes(job.bias),
-                          job.activation,
-                          job.residual ? bytes(job.residual) + at(job.residual_offsets) : nullptr,
-                          job.residual_row * size};
-    multiply(job.dtype,
-             {bytes(job.a) + at(job.a_offsets), job.m, job.k, job.a_row * size, job.a_col * size},
-             std::span(&product, 1));
+    Left left{bytes(job.a) + at(job.a_offsets), job.m, job.k, job.a_row * size, job.a_col * size};
+    Product product{bytes(job.b) + at(job.b_offsets),
+                    job.b_col * size,
+                    job.b_row * size,
+                    job.n,
+                    bytes(job.c) + at(job.c_offsets),
+                    job.c_row * size,
+                    bytes(job.bias),
+                    job.activation,
+                    job.residual ? bytes(job.residual) + at(job.residual_offsets) : nullptr,
+                    job.residual_row * size};
+    if (column) {
+      std::swap(left.data, product.b), std::swap(left.col, product.b_k);
+      product.b_n = std::exchange(left.row, 0);
+      product.n = std::exchange(left.m, 1);
+    }
+    multiply(job.dtype, left, {&product, 1});
   };
   if (job.batch >= threads())
     parallel_for(job.batch, one);

@@ -45,6 +45,20 @@ struct DotRows {
 };
 void dot_rows(Dtype dtype, const DotRows& job);
 
+/// sums[i][j] = sum over p < k of x[i][p] w[p][j] for i < m <= kMaxRows, j < n, where rows of w are
+/// contiguous along j; in the order of p.
+struct AddRows {
+  int m;
+  int64_t n, k;
+  const std::byte* x;
+  int64_t x_stride;
+  const std::byte* w;
+  int64_t w_stride;
+  float* sums;  // double for f64
+  int64_t sums_stride;
+};
+void add_rows(Dtype dtype, const AddRows& job);
+
 /// y = activation(sums + bias) + residual for one row of n, rounded to dtype; null means none.
 void finish_row(Dtype dtype, int64_t n, const void* sums, const std::byte* bias,
                 Activation activation, const std::byte* residual, std::byte* y);

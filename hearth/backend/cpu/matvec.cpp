@@ -18,6 +18,7 @@ HWY_BEFORE_NAMESPACE();
 namespace hearth::cpu::HWY_NAMESPACE {
 namespace {
 
+using kernels::AddRows;
 using kernels::DotRows;
 
 /// Sums of lanes of several vectors, each in the same order whatever the others hold.
@@ -108,6 +109,48 @@ void dot_rows(Dtype dtype, const DotRows& job) {
   });
 }
 
+/// sums += x w for P rows of w, of which each element is read once.
+template <class T, int P>
+void add_some(const AddRows& job, int64_t p) {
+  const WideTag<T> d;
+  const int64_t lanes = int64_t(hn::Lanes(d)), size = sizeof(T);
+  const std::byte* const w = job.w + p * job.w_stride;
+  Wide<T> x[kernels::kMaxRows][P];
+  for (int m = 0; m < job.m; ++m)
+    for (int i = 0; i < P; ++i) x[m][i] = load_one<T>(job.x + m * job.x_stride + (p + i) * size);
+  auto* const sums = reinterpret_cast<Wide<T>*>(job.sums);
+  int64_t j = 0;
+  for (; j + lanes <= job.n; j += lanes) {
+    WideVec<T> row[P];
+    for (int i = 0; i < P; ++i) {
+      const std::byte* const at = w + i * job.w_stride + j * size;
+      __builtin_prefetch(at + P * job.w_stride);  // what the next call reads
+      row[i] = load_wide<T>(at);
+    }
+    for (int m = 0; m < job.m; ++m) {
+      auto sum = hn::LoadU(d, sums + m * job.sums_stride + j);
+      for (int i = 0; i < P; ++i) sum = hn::MulAdd(hn::Set(d, x[m][i]), row[i], sum);
+      hn::StoreU(sum, d, sums + m * job.sums_stride + j);
+    }
+  }
+  for (; j < job.n; ++j)
+    for (int i = 0; i < P; ++i) {
+      const Wide<T> one = load_one<T>(w + i * job.w_stride + j * size);
+      for (int m = 0; m < job.m; ++m) sums[m * job.sums_stride + j] += x[m][i] * one;
+    }
+}
+
+void add_rows(Dtype dtype, const AddRows& job) {
+  visit(Floats{}, dtype, "matmul", [&]<class T>() HWY_ATTR {
+    for (int m = 0; m < job.m; ++m)
+      std::memset(reinterpret_cast<Wide<T>*>(job.sums) + m * job.sums_stride, 0,
+                  size_t(job.n) * sizeof(Wide<T>));
+    int64_t p = 0;
+    for (; p + 4 <= job.k; p += 4) add_some<T, 4>(job, p);
+    for (; p < job.k; ++p) add_some<T, 1>(job, p);
+  });
+}
+
 void widen(Dtype dtype, const std::byte* from, int64_t n, std::byte* to) {
   visit(Types<float16_t, bfloat16_t>{}, dtype, "matmul", [&]<class T>() HWY_ATTR {
     const F32 d;
@@ -194,6 +237,7 @@ HWY_AFTER_NAMESPACE();
 namespace hearth::cpu::kernels {
 
 HWY_EXPORT(dot_rows);
+HWY_EXPORT(add_rows);
 HWY_EXPORT(widen);
 HWY_EXPORT(finish_row);
 
@@ -214,6 +258,8 @@ void dot_rows(Dtype dtype, const DotRows& job) {
 #endif
   HWY_DYNAMIC_DISPATCH(dot_rows)(dtype, job);
 }
+
+void add_rows(Dtype dtype, const AddRows& job) { HWY_DYNAMIC_DISPATCH(add_rows)(dtype, job); }
 
 void finish_row(Dtype dtype, int64_t n, const void* sums, const std::byte* bias,
                 Activation activation, const std::byte* residual, std::byte* y) {
