@@ -14,6 +14,7 @@
 #include <limits>
 
 #include "hearth/backend/cpu/reduce.h"
+#include "hearth/backend/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hearth::cpu::HWY_NAMESPACE {
@@ -51,10 +52,15 @@ HWY_INLINE T load(const std::byte* p, int64_t i) {
 template <class C, class T>
 void stage_as(const std::byte* p, int64_t stride, int64_t n, C* out) {
   using Stored = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;  // any byte may be there
+  int64_t i = 0;
+  if constexpr (std::is_same_v<T, float16_t> && std::is_same_v<C, float>)
+    if (stride == 1)  // the processor's own conversion
+      for (const int64_t lanes = int64_t(hn::Lanes(F32())); i + lanes <= n; i += lanes)
+        hn::StoreU(load_wide<T>(p + i * 2), F32(), out + i);
   if (stride == 1)
-    for (int64_t i = 0; i < n; ++i) out[i] = widen<C>(load<Stored>(p, i));
+    for (; i < n; ++i) out[i] = widen<C>(load<Stored>(p, i));
   else
-    for (int64_t i = 0; i < n; ++i) out[i] = widen<C>(load<Stored>(p, i * stride));
+    for (; i < n; ++i) out[i] = widen<C>(load<Stored>(p, i * stride));
 }
 
 /// n elements of `type` at p, `stride` apart, widened to C.
@@ -175,17 +181,25 @@ struct Min {
   static HWY_INLINE C join(C a, C b) { return at_least(b, a) || is_nan(a) ? a : b; }
 };
 
-/// All n elements at x joined: lane l takes every kth element, k lanes, then halves are joined.
-template <class Op>
+/// All n elements T at x joined: lane l takes every kth element, k lanes, then halves are joined.
+template <class Op, class T = typename Op::C>
 typename Op::C fold(const std::byte* x, int64_t n) {
   using C = typename Op::C;
   constexpr int kLanes = int(128 / sizeof(C));
   C lane[kLanes];
   for (int l = 0; l < kLanes; ++l) lane[l] = Op::identity();
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int l = 0; l < kLanes; ++l) lane[l] = Op::join(lane[l], load<C>(x, i + l));
-  for (int l = 0; i < n; ++i, ++l) lane[l] = Op::join(lane[l], load<C>(x, i));
+  for (; i + kLanes <= n; i += kLanes) {
+    if constexpr (is_half<T>) {
+      C wide[kLanes];  // stays in registers
+      for (int l = 0; l < kLanes; l += int(hn::Lanes(F32())))
+        hn::StoreU(load_wide<T>(x + (i + l) * 2), F32(), wide + l);
+      for (int l = 0; l < kLanes; ++l) lane[l] = Op::join(lane[l], wide[l]);
+    } else {
+      for (int l = 0; l < kLanes; ++l) lane[l] = Op::join(lane[l], load<C>(x, i + l));
+    }
+  }
+  for (int l = 0; i < n; ++i, ++l) lane[l] = Op::join(lane[l], widen<C>(load<T>(x, i)));
   for (int w = kLanes / 2; w > 0; w /= 2)
     for (int l = 0; l < w; ++l) lane[l] = Op::join(lane[l], lane[l + w]);
   return lane[0];

@@ -11,6 +11,7 @@
 //
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -31,16 +32,18 @@ HWY_INLINE typename Op::Total join_run(const ReduceJob& j, const std::byte* x, i
   using C = typename Op::C;
   using Total = typename Op::Total;
   const int64_t step = j.run.stride * int64_t(size_of(j.type));
-  for (int64_t i = 0; i < n; i += kBlock) {
-    const int64_t m = n - i < kBlock ? n - i : kBlock;
-    if (j.direct) {
-      total = Op::join(total, to_total<Total>(fold<Op>(x + i * step, m)));
-    } else {
-      C staged[kBlock];
-      stage<C>(j.type, x + i * step, j.run.stride, m, staged);
-      total = Op::join(total, to_total<Total>(fold<Op>(reinterpret_cast<std::byte*>(staged), m)));
+  const auto folded = [&](const std::byte* from, int64_t m) HWY_ATTR -> C {
+    if (j.direct) return fold<Op>(from, m);
+    if constexpr (std::is_same_v<C, float>) {
+      if (j.run.stride == 1 && j.type == float16) return fold<Op, float16_t>(from, m);
+      if (j.run.stride == 1 && j.type == bfloat16) return fold<Op, bfloat16_t>(from, m);
     }
-  }
+    C staged[kBlock];
+    stage<C>(j.type, from, j.run.stride, m, staged);
+    return fold<Op>(reinterpret_cast<std::byte*>(staged), m);
+  };
+  for (int64_t i = 0; i < n; i += kBlock)
+    total = Op::join(total, to_total<Total>(folded(x + i * step, std::min(kBlock, n - i))));
   return total;
 }
 
