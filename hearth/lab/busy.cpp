@@ -8,6 +8,7 @@
 #include "hearth/base/error.h"
 #include "hearth/lab/explain.h"
 #include "hearth/lab/telemetry.h"
+#include "hearth/lab/windows.h"
 
 namespace hearth::lab {
 namespace {
@@ -15,35 +16,16 @@ namespace {
 // NVML's utilisation looks back over as much as a second: the first one of a turn is mostly of what
 // ran before. It is left out of turns that are longer than twice that.
 constexpr double kLookBack = 1;
-constexpr double kSameTurn = 0.1;  // between repetitions
 
-// Part of each sample, in seconds, that lies in the engine's measured repetitions of the job. A
-// sample covers the time since the one before, but not longer than a period and a half: between
-// repetitions nothing is sampled.
+// Seconds of each sample that are of the job, or of its phase.
 std::vector<double> weights(const Result& result, const EngineResult& engine, int job,
-                            bool looks_back) {
-  const auto& times = engine.telemetry.time_s;
-  std::vector<std::pair<double, double>> windows;
-  for (const Repetition& r : engine.repetitions)
-    if (r.job == job && !r.warmup) {
-      const double end = r.start_s + r.total_s;
-      if (!windows.empty() && std::abs(r.start_s - windows.back().second) < kSameTurn)
-        windows.back().second = end;
-      else
-        windows.emplace_back(r.start_s, end);
-    }
+                            std::string_view phase, bool looks_back) {
+  auto windows = windows_of(engine, job, phase);
   for (auto& [from, to] : windows)
     if (looks_back && to - from > 2 * kLookBack) from += kLookBack;
-  const double most = 1.5 * result.plan.telemetry_period_s.value.value_or(1);
-  std::vector<double> weights(times.size());
-  for (size_t i = 0; i < times.size(); ++i) {
-    const double end = times[i];
-    const double length = std::min(i ? end - times[i - 1] : most, most);
-    if (engine.repetitions.empty()) weights[i] = length;  // published: all of it is the job
-    for (const auto& [from, to] : windows)
-      weights[i] += std::max(0.0, std::min(end, to) - std::max(end - length, from));
-  }
-  return weights;
+  if (engine.repetitions.empty()) windows = {{-INFINITY, INFINITY}};  // published: all is the job
+  return overlap(engine.telemetry.time_s, windows,
+                 result.plan.telemetry_period_s.value.value_or(1));
 }
 
 // The mean of a channel, each value weighted by its time and, if given, by another channel.
@@ -103,11 +85,12 @@ std::string asked_for(const Busy& busy) {
   return "";
 }
 
-Busy busy_of(const Result& result, const EngineResult& engine, int job) {
+Busy busy_of(const Result& result, const EngineResult& engine, int job, std::string_view phase) {
   const Timeline& telemetry = engine.telemetry;
   const Channel* active = telemetry.find("gpu_active_fraction");
-  const auto weight = weights(
-      result, engine, job, active && active->source == "nvml" && !engine.device.starts_with("cpu"));
+  const auto weight =
+      weights(result, engine, job, phase,
+              active && active->source == "nvml" && !engine.device.starts_with("cpu"));
   Busy busy;
   for (double w : weight) busy.seconds += w, busy.samples += w > 0;
   // Of several channels the first that has values, else the first.
@@ -146,6 +129,7 @@ Busy busy_of(const Result& result, const EngineResult& engine, int job) {
   }
   if (gpu) busy.states = states_of(telemetry, weight);
   busy.discrepancies = discrepancies(telemetry);
+  busy.under_sampled = under_sampled(result, engine, job, phase);
   return busy;
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "hearth/base/error.h"
+#include "hearth/lab/windows.h"
 
 namespace hearth::lab {
 
@@ -79,6 +80,9 @@ Comparability comparability(const Result& result, const EngineResult& a, const E
   const auto differ = [&](auto&&... parts) { gate.differences.push_back(concat(parts...)); };
   const auto unknown = [&](auto&&... parts) { gate.unknown.push_back(concat(parts...)); };
   const Output of_a = output_of(a, job), of_b = output_of(b, job);
+  for (const EngineResult* e : {&a, &b})
+    if (const auto why = under_sampled(result, *e, job); !why.empty())
+      gate.notes.push_back(concat("telemetry of ", e->label, " is ", why));
   if (of_a.new_tokens != of_b.new_tokens && of_a.new_tokens >= 0 && of_b.new_tokens >= 0)
     differ("new tokens: ", of_a.new_tokens, " against ", of_b.new_tokens);
   if (of_a.prompt_tokens != of_b.prompt_tokens && of_a.prompt_tokens >= 0 &&

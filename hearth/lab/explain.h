@@ -40,6 +40,7 @@ struct Busy {
   std::map<std::string, double> limits;
   std::vector<StateShares> states;
   std::vector<std::string> discrepancies;  // between sources of the same quantity
+  std::string under_sampled;               // why the samples are too few to tell; "": they are not
 };
 
 /// What binds an engine.
@@ -61,6 +62,10 @@ struct Phase {
   Reading<Work> work;
   Reading<double> gb_s, gflop_s;                   // reached
   Reading<double> bandwidth_share, compute_share;  // of the measured limits
+  /// In the phase alone, where it lasts for long enough and its times are known; else in the job.
+  Reading<double> active_fraction, clock_mhz;
+  double telemetry_s = 0;     // that samples of the phase cover
+  std::string under_sampled;  // why they are too few
   Regime regime = Regime::unknown;
   std::string because;
 };
@@ -145,7 +150,9 @@ struct Total {
   int n = 0, new_tokens = 0;
 };
 std::optional<Total> total_of(const EngineResult& engine, int job);
-Busy busy_of(const Result& result, const EngineResult& engine, int job);
+/// Of the whole job, or of its phase "prefill" or "decode".
+Busy busy_of(const Result& result, const EngineResult& engine, int job,
+             std::string_view phase = "");
 std::vector<Phase> phases_of(const Result& result, const EngineResult& engine, int job,
                              const Busy& busy);
 std::vector<Hypothesis> hypotheses_of(const Result& result, const EngineResult& engine, int job,

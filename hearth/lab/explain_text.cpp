@@ -94,6 +94,7 @@ std::string limits(const Side& side) {
     else
       text += "\n    its work is not known: " + phase.work.reason;
     text += "\n";
+    if (!phase.under_sampled.empty()) text += "    " + phase.under_sampled + "\n";
   }
   for (const auto& [what, share] : side.busy.held_back)
     text += fmt::format("    held back by {} for {} of the time\n", what, percent(share));
@@ -170,6 +171,10 @@ json json_of(const Side& side) {
                       {"gflop_s", value_of(p.gflop_s)},
                       {"bandwidth_share", value_of(p.bandwidth_share)},
                       {"compute_share", value_of(p.compute_share)},
+                      {"active_fraction", value_of(p.active_fraction)},
+                      {"clock_mhz", value_of(p.clock_mhz)},
+                      {"telemetry_s", p.telemetry_s},
+                      {"under_sampled", p.under_sampled.empty() ? json() : json(p.under_sampled)},
                       {"regime", to_string(p.regime)},
                       {"because", p.because}});
   }
@@ -179,25 +184,27 @@ json json_of(const Side& side) {
   for (const StateShares& list : side.busy.states)
     for (const auto& [state, share] : list.states)
       states[list.list].push_back({{"state", state}, {"fraction", share}});
-  return {{"label", side.label},
-          {"device", side.device},
-          {"per_unit_s", side.per_unit_s},
-          {"total_s", side.total_s},
-          {"active_fraction", value_of(side.busy.active_fraction)},
-          {"clock_mhz", value_of(side.busy.clock_mhz)},
-          {"clock_max_mhz", value_of(side.busy.clock_max_mhz)},
-          {"clock_source", side.busy.clock_from},
-          {"process_active_cores", value_of(side.busy.host_cores)},
-          {"power_w", value_of(side.busy.power_w)},
-          {"idle_power_w", value_of(side.idle_power_w)},
-          {"joules_per_unit", value_of(side.joules_per_unit)},
-          {"held_back", held},
-          {"limits", side.busy.limits},
-          {"states", states},
-          {"discrepancies", side.busy.discrepancies},
-          {"telemetry_s", side.busy.seconds},
-          {"telemetry_samples", side.busy.samples},
-          {"phases", phases}};
+  return {
+      {"label", side.label},
+      {"device", side.device},
+      {"per_unit_s", side.per_unit_s},
+      {"total_s", side.total_s},
+      {"active_fraction", value_of(side.busy.active_fraction)},
+      {"clock_mhz", value_of(side.busy.clock_mhz)},
+      {"clock_max_mhz", value_of(side.busy.clock_max_mhz)},
+      {"clock_source", side.busy.clock_from},
+      {"process_active_cores", value_of(side.busy.host_cores)},
+      {"power_w", value_of(side.busy.power_w)},
+      {"idle_power_w", value_of(side.idle_power_w)},
+      {"joules_per_unit", value_of(side.joules_per_unit)},
+      {"held_back", held},
+      {"limits", side.busy.limits},
+      {"states", states},
+      {"discrepancies", side.busy.discrepancies},
+      {"telemetry_s", side.busy.seconds},
+      {"telemetry_samples", side.busy.samples},
+      {"under_sampled", side.busy.under_sampled.empty() ? json() : json(side.busy.under_sampled)},
+      {"phases", phases}};
 }
 
 }  // namespace

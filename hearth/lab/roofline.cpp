@@ -5,6 +5,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/lab/explain.h"
+#include "hearth/lab/windows.h"
 
 namespace hearth::lab {
 namespace {
@@ -120,7 +121,19 @@ std::vector<Phase> phases_of(const Result& result, const EngineResult& engine, i
     phase.time_s = time;
     phase.work = std::move(work);
     hold_against(phase, result, engine, what.kind == JobKind::op ? what.dtype : engine.dtype);
-    judge(phase, busy, !engine.device.starts_with("cpu"));
+    Busy here = busy;
+    if (!windows_of(engine, job, phase.name).empty()) {
+      here = busy_of(result, engine, job, phase.name);
+      phase.telemetry_s = here.seconds;
+      phase.under_sampled = here.under_sampled;
+      if (!here.under_sampled.empty() || here.seconds <= 0) here = busy;
+    } else {
+      phase.telemetry_s = busy.seconds;
+      phase.under_sampled = busy.under_sampled;
+    }
+    phase.active_fraction = here.active_fraction;
+    phase.clock_mhz = here.clock_mhz;
+    judge(phase, here, !engine.device.starts_with("cpu"));
     phases.push_back(std::move(phase));
   };
   const auto total = total_of(engine, job);

@@ -6,6 +6,7 @@
 #include "hearth/base/error.h"
 #include "hearth/lab/stats.h"
 #include "hearth/lab/telemetry.h"
+#include "hearth/lab/windows.h"
 
 namespace hearth::lab {
 
@@ -85,6 +86,9 @@ void Turns::settle(Participant& p) {
   if (any) e.status = e.faults.empty() ? EngineStatus::ok : EngineStatus::partial;
   if (!any && !e.faults.empty()) e.status = EngineStatus::failed;
   if (!any && e.faults.empty()) e.status = EngineStatus::partial;
+  for (int job = 0; job < int(result_.jobs.size()); ++job)
+    if (const auto why = under_sampled(result_, e, job); !why.empty())
+      note_once(e, concat("job ", job, ": its telemetry is ", why));
 }
 
 bool Turns::start(Participant& p) {

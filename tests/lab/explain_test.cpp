@@ -252,6 +252,7 @@ TEST(Regimes, NvmlsFirstSecondOfATurnIsOfWhatRanBefore) {
   EngineResult& engine = r.engines[0];
   engine.repetitions.resize(3);
   for (size_t i = 0; i < 3; ++i) {  // one turn of 3 s
+    engine.repetitions[i].round = 0;
     engine.repetitions[i].start_s = 10 + double(i);
     engine.repetitions[i].total_s = 0.99;
   }

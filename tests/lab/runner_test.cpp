@@ -258,6 +258,13 @@ TEST_F(LabRun, TelemetryStandsBesideTheRepetitions) {
   EXPECT_EQ(testing::result_violation(to_json(r)), "");
 }
 
+TEST_F(LabRun, TurnsTooShortForTheirTelemetryAreNoted) {
+  auto o = options({fake("sleep=0.05")});
+  o.telemetry_period_s = 30;
+  const Result r = run(o, kGoOn);
+  EXPECT_THAT(r.engines[0].notes, Contains(HasSubstr("job 0: its telemetry is under-sampled")));
+}
+
 TEST_F(LabRun, HearthMeasuresTheLimitsOfTheGpus) {
   auto o = options({fake(), parse_engine("torch:cuda:1"), parse_engine("openai:http://x/v1")});
   o.places.hearth = std::filesystem::absolute(testing::source_path("tests/lab/fake_engine.py"));
