@@ -13,8 +13,8 @@
 #include <cstring>
 #include <limits>
 
+#include "hearth/backend/cpu/convert-inl.h"
 #include "hearth/backend/cpu/reduce.h"
-#include "hearth/backend/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hearth::cpu::HWY_NAMESPACE {

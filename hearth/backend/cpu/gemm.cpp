@@ -12,8 +12,8 @@
 #include <array>
 #include <utility>
 
+#include "hearth/backend/cpu/convert-inl.h"
 #include "hearth/backend/cpu/matmul_kernels.h"
-#include "hearth/backend/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hearth::cpu::HWY_NAMESPACE {

@@ -8,8 +8,11 @@
 //
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
+
+#include "hearth/backend/cpu/convert-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hearth::cpu::HWY_NAMESPACE {
@@ -144,31 +147,10 @@ void to_half(const void* pa, const void*, const void*, void* out, size_t n) {
   }
 }
 
-// The conversions of dtype.h without branches.
-HWY_INLINE float widen(float16_t h) {
-  const uint32_t sign = uint32_t(h.bits & 0x8000u) << 16, em = h.bits & 0x7fffu;
-  const uint32_t finite = std::bit_cast<uint32_t>(std::bit_cast<float>(em << 13) * 0x1p112f);
-  return std::bit_cast<float>(sign | (em >= 0x7c00u ? 0x7f800000u | (em & 0x3ffu) << 13 : finite));
-}
-HWY_INLINE float widen(bfloat16_t h) { return std::bit_cast<float>(uint32_t(h.bits) << 16); }
-HWY_INLINE uint16_t narrow(float f, float16_t) {
-  const uint32_t u = std::bit_cast<uint32_t>(f), sign = u >> 16 & 0x8000u, mag = u & 0x7fffffffu;
-  const uint32_t tiny = std::bit_cast<uint32_t>(std::bit_cast<float>(mag) + 0.5f) - 0x3f000000u;
-  const uint32_t normal = (mag + 0xc8000fffu + (mag >> 13 & 1)) >> 13;
-  uint32_t out = mag < 0x38800000u ? tiny : normal;
-  out = mag >= 0x477ff000u ? 0x7c00u : out;
-  out = mag > 0x7f800000u ? 0x7e00u : out;
-  return uint16_t(sign | out);
-}
-HWY_INLINE uint16_t narrow(float f, bfloat16_t) {
-  const uint32_t u = std::bit_cast<uint32_t>(f);
-  const uint32_t rounded = (u + 0x7fffu + (u >> 16 & 1)) >> 16;
-  return uint16_t((u & 0x7fffffffu) > 0x7f800000u ? u >> 16 | 0x40u : rounded);
-}
 template <class T>
 HWY_INLINE lane_of<T> to_lane(T v) {
   if constexpr (is_half<T>)
-    return widen(v);
+    return float(v);
   else if constexpr (std::is_same_v<T, complex64_t>)
     return Complex(v);
   else
@@ -176,11 +158,7 @@ HWY_INLINE lane_of<T> to_lane(T v) {
 }
 template <class T>
 HWY_INLINE T to_element(lane_of<T> v) {
-  if constexpr (is_half<T>) {
-    T h;
-    h.bits = narrow(v, T());
-    return h;
-  } else if constexpr (std::is_same_v<T, complex64_t>) {
+  if constexpr (std::is_same_v<T, complex64_t>) {
     return v.value();
   } else if constexpr (std::is_same_v<T, bool>) {
     return v != 0;
@@ -199,27 +177,61 @@ HWY_INLINE T load_one(const std::byte* p) {
     return v;
   }
 }
+// As many halves as fill a vector, converted by the processor where it can.
+template <class T>
+HWY_INLINE size_t widen_whole(const std::byte* from, float* y, size_t n) {
+  const F32 d;
+  size_t i = 0;
+  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d))
+    hn::StoreU(load_wide<T>(from + i * sizeof(T)), d, y + i);
+  return i;
+}
 template <class T>
 void load(const std::byte* from, int64_t stride, void* lanes, size_t n) {
   auto* y = static_cast<lane_of<T>*>(lanes);
-  if (stride == 1) {
-    HEARTH_EACH(i, n) y[i] = to_lane(load_one<T>(from + i * sizeof(T)));
-  } else {
+  if (stride == 0) {
+    const lane_of<T> all = to_lane(load_one<T>(from));
+    HEARTH_EACH(i, n) y[i] = all;
+  } else if (stride != 1) {
     for (size_t i = 0; i < n; ++i, from += stride * int64_t(sizeof(T)))
       y[i] = to_lane(load_one<T>(from));
+  } else if constexpr (is_half<T>) {
+    for (size_t i = widen_whole<T>(from, y, n); i < n; ++i)
+      y[i] = float(load_one<T>(from + i * sizeof(T)));
+  } else {
+    HEARTH_EACH(i, n) y[i] = to_lane(load_one<T>(from + i * sizeof(T)));
   }
 }
 template <class T>
 void store(const void* lanes, std::byte* to, size_t n) {
   const auto* a = static_cast<const lane_of<T>*>(lanes);
-  T* y = reinterpret_cast<T*>(to);
-  HEARTH_EACH(i, n) y[i] = to_element<T>(a[i]);
+  if constexpr (is_half<T>) {
+    const F32 d;
+    size_t i = 0;
+    for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d))
+      store_narrow<T>(hn::LoadU(d, a + i), to + i * sizeof(T));
+    if (i < n)
+      store_narrow<T>(load_wide<float>(reinterpret_cast<const std::byte*>(a + i), n - i),
+                      to + i * sizeof(T), n - i);
+  } else {
+    T* y = reinterpret_cast<T*>(to);
+    HEARTH_EACH(i, n) y[i] = to_element<T>(a[i]);
+  }
 }
 template <class T>
 void round(const void* pa, const void*, const void*, void* out, size_t n) {
   const auto* a = static_cast<const lane_of<T>*>(pa);
   auto* y = static_cast<lane_of<T>*>(out);
-  HEARTH_EACH(i, n) y[i] = to_lane(to_element<T>(a[i]));
+  if constexpr (is_half<T>) {
+    alignas(64) std::byte halves[256 * sizeof(T)];
+    for (size_t i = 0, m; i < n; i += m) {
+      m = std::min<size_t>(256, n - i);
+      store<T>(a + i, halves, m);
+      load<T>(halves, 1, y + i, m);
+    }
+  } else {
+    HEARTH_EACH(i, n) y[i] = to_lane(to_element<T>(a[i]));
+  }
 }
 
 template <int L>
