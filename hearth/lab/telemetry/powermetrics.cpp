@@ -15,6 +15,7 @@ namespace {
 
 // Bounds on what foreign bytes can make us do. A sample of the largest Mac has 100 KB.
 constexpr size_t kLongestSample = 16 << 20, kMostSamples = 1'000'000;
+constexpr size_t kMostClusters = 256, kMostStates = 256;
 constexpr int kDeepest = 32;
 
 using Number = Reading<double>;
@@ -30,12 +31,13 @@ class Node {
     return {dict ? plist_dict_get_item(node_, key) : nullptr,
             path_.empty() ? key : path_ + "." + key};
   }
-  std::vector<Node> items() const {
+  std::vector<Node> items(size_t most) const {
     std::vector<Node> found;
     if (!node_ || plist_get_node_type(node_) != PLIST_ARRAY) return found;
     plist_array_iter cursor = nullptr;
     plist_array_new_iter(node_, &cursor);
-    for (plist_t item = nullptr; plist_array_next_item(node_, cursor, &item), item;)
+    for (plist_t item = nullptr;
+         plist_array_next_item(node_, cursor, &item), item && found.size() < most;)
       found.emplace_back(item, concat(path_, "[", found.size(), "]"));
     std::free(cursor);
     return found;
@@ -95,13 +97,12 @@ using States = Powermetrics::States;
 // The parts of the time in states that have a name under `key`, or a clock. `idle` has none of
 // them: it comes first.
 States residencies(const Node& list, const char* key, const Number& idle = {}) {
-  constexpr size_t kMostStates = 256;
   std::vector<Residency> states;
   double sum = idle.value.value_or(0);
-  for (const Node& item : list.items()) {
+  for (const Node& item : list.items(kMostStates)) {
     const Number fraction = item.at("used_ratio").number(), mhz = item.at("freq").number();
     const Text name = item.at(key).text();
-    if (!fraction.value || (!name.value && !mhz.value) || states.size() == kMostStates) continue;
+    if (!fraction.value || (!name.value && !mhz.value)) continue;
     states.push_back(
         {name.value ? *name.value : fmt::format("{:g}", *mhz.value), mhz, *fraction.value});
     sum += *fraction.value;
@@ -172,7 +173,7 @@ Powermetrics sample_of(const Node& root) {
   s.gpu_sw_states = residencies(gpu.at("sw_state"), "sw_state");
 
   std::vector<Cluster> clusters;
-  for (const Node& item : processor.at("clusters").items())
+  for (const Node& item : processor.at("clusters").items(kMostClusters))
     clusters.push_back({item.at("name").text().value.value_or("?"), clock_of(item), active(item)});
   if (clusters.empty())
     s.clusters = Reading<std::vector<Cluster>>::missing("the sample has no processor.clusters");
@@ -181,18 +182,34 @@ Powermetrics sample_of(const Node& root) {
   return s;
 }
 
-// libplist keeps a stack of its own, and frees by recursion.
-bool too_deep(std::string_view text) {
+// Why libplist should not have it, which frees by recursion; "" if it may. Closing tags in
+// comments, CDATA and attributes close nothing.
+std::string trouble(std::string_view text) {
+  const auto past = [&](std::string_view what, size_t at) {
+    const size_t end = text.find(what, at);
+    return end == text.npos ? text.size() : end + what.size();
+  };
   int depth = 0;
-  for (size_t at = 0; (at = text.find('<', at)) != text.npos; ++at) {
-    const std::string_view tag = text.substr(at + 1, 6);
-    if (tag.starts_with("dict") || tag.starts_with("array")) {
-      if (++depth > kDeepest) return true;
-    } else if (tag.starts_with("/dict") || tag.starts_with("/array")) {
-      --depth;
+  for (size_t at = 0; (at = text.find('<', at)) != text.npos;) {
+    const std::string_view tag = text.substr(at, 9);
+    if (tag.starts_with("<!--")) {
+      at = past("-->", at);
+    } else if (tag.starts_with("<![CDATA[")) {
+      at = past("]]>", at);
+    } else if (tag.starts_with("<!") || tag.starts_with("<?")) {
+      at = past(">", at);
+    } else {
+      const size_t end = past(">", at);
+      if (text.substr(at + 1, end - at - 1).find('<') != text.npos) return "is not well-formed";
+      if (tag.starts_with("</dict>") || tag.starts_with("</array>"))
+        depth = std::max(depth - 1, 0);
+      else if ((tag.starts_with("<dict") || tag.starts_with("<array")) &&
+               !tag.starts_with("<dict/>") && !tag.starts_with("<array/>"))
+        if (++depth > kDeepest) return "is nested too deep";
+      at = end;
     }
   }
-  return false;
+  return "";
 }
 
 // The sample, or why there is none.
@@ -200,7 +217,7 @@ Reading<Powermetrics> parse(std::string_view text) {
   using Sample = Reading<Powermetrics>;
   if (text.size() > kLongestSample) return Sample::missing("is longer than 16 MiB");
   if (text.find("</plist>") == text.npos) return Sample::missing("is cut short");
-  if (too_deep(text)) return Sample::missing("is nested too deep");
+  if (const std::string why = trouble(text); !why.empty()) return Sample::missing(why);
   plist_t root = nullptr;
   plist_from_xml(text.data(), uint32_t(text.size()), &root);
   const std::unique_ptr<void, void (*)(plist_t)> owned(root, plist_free);

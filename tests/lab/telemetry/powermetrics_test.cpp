@@ -183,6 +183,38 @@ TEST(Powermetrics, TakesTheClustersOfAnM5AsTheyAreNamed) {
             "the sample has no processor.clusters[2].freq_hz");
 }
 
+TEST(Powermetrics, KeepsAllClustersOfAnUltra) {
+  std::string clusters;
+  for (const char* name : {"E0", "P0", "P1", "E1", "P2", "P3"})
+    clusters += cluster(std::string(name) + "-Cluster", name[0] == 'E' ? "9.72e8" : "3.2e9",
+                        name[1] == '0' ? "0.25" : "1");
+  const auto s = one(dict("processor", "<key>clusters</key><array>" + clusters + "</array>"));
+  ASSERT_EQ(s.clusters.value->size(), 6u);
+  expect_cluster((*s.clusters.value)[0], "E0-Cluster", 972, 0.75);
+  expect_cluster((*s.clusters.value)[1], "P0-Cluster", 3200, 0.75);
+  expect_cluster((*s.clusters.value)[5], "P3-Cluster", 3200, 0);
+  std::string many;
+  for (int i = 0; i < 300; ++i) many += "<dict/>";  // side by side, not deep
+  const auto more = one(dict("processor", "<key>clusters</key><array>" + many + "</array>"));
+  ASSERT_TRUE(more.clusters.value.has_value());
+  EXPECT_EQ(more.clusters.value->size(), 256u);  // no machine has so many
+}
+
+TEST(Powermetrics, AFrequencyThatIsThereTwiceIsTwoStates) {
+  const auto state = [](const char* mhz, const char* share) {
+    return "<dict>" + whole("freq", mhz) + real("used_ratio", share) + "</dict>";
+  };
+  const auto s = one(dict("gpu", real("idle_ratio", "0.5") + "<key>dvfm_states</key><array>" +
+                                     state("1062", "0.1") + state("1182", "0.25") +
+                                     state("1182", "0.15") + "</array>"));
+  ASSERT_EQ(s.gpu_states.value->size(), 4u);
+  EXPECT_EQ((*s.gpu_states.value)[2].state, "1182");
+  EXPECT_DOUBLE_EQ((*s.gpu_states.value)[2].fraction, 0.25);
+  EXPECT_EQ((*s.gpu_states.value)[3].state, "1182");
+  EXPECT_DOUBLE_EQ((*s.gpu_states.value)[3].fraction, 0.15);
+  EXPECT_NEAR(sum_of(s.gpu_states), 1, 1e-12);
+}
+
 TEST(Powermetrics, ReadsTheKeysOfMacOS12) {
   const auto s =
       one(dict("processor", whole("package_energy", "5000") + whole("dram_energy", "700") +
@@ -250,8 +282,15 @@ TEST(Powermetrics, KeepsWhatCanBeReadOfABrokenStream) {
   EXPECT_THAT(list.notes, ElementsAre("sample 1 is not a property list"));
   std::string deep;
   for (int i = 0; i < 100'000; ++i) deep += "<array>";
-  EXPECT_THAT(read_powermetrics("<plist>" + deep + "</plist>").notes,
-              ElementsAre("sample 1 is nested too deep"));
+  // Nor does what only looks like an end make it less deep.
+  std::string ends;
+  for (int i = 0; i < 100'000; ++i) ends += "</array>";
+  for (const std::string& before : {std::string(), ends, "<!--" + ends + "-->",
+                                    "<string><![CDATA[" + ends + "]]></string>", "<?" + ends})
+    EXPECT_THAT(read_powermetrics("<plist>" + before + deep + "</plist>").notes,
+                ElementsAre("sample 1 is nested too deep"));
+  EXPECT_THAT(read_powermetrics("<plist><key a=\"" + ends + "\">" + deep + "</plist>").notes,
+              ElementsAre("sample 1 is not well-formed"));
 }
 
 TEST(Powermetrics, JsonHasTheReasonOfEveryNull) {
