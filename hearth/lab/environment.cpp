@@ -68,10 +68,13 @@ std::vector<Ceiling> idle_power(double period_s) {
   std::this_thread::sleep_for(std::chrono::seconds(2));
   const Timeline timeline = sampler.stop();
   std::vector<Ceiling> all;
-  for (const auto& [name, device] :
-       {std::pair("cpu_power_w", "cpu"), {"gpu_counted_power_w", "cuda"}}) {
+  for (const auto& [name, device] : {std::pair("cpu_power_w", "cpu"),
+                                     {"gpu_counted_power_w", "cuda"},
+                                     {"gpu_power_w", "mps"},
+                                     {"gpu_power_w", "metal"}}) {
     const Channel* channel = timeline.find(name);
-    if (!channel) continue;
+    const bool of_mac = device != std::string_view("cuda") && device != std::string_view("cpu");
+    if (!channel || (of_mac && channel->source == "nvml")) continue;
     double sum = 0;
     int n = 0;
     for (size_t i = 0; i < timeline.time_s.size(); ++i)

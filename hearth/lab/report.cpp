@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "hearth/base/error.h"
+#include "hearth/lab/windows.h"
 
 namespace hearth::lab {
 namespace {
@@ -139,11 +140,27 @@ std::string environment_table(const Result& result) {
          "</table></div>\n";
 }
 
+// What sampling took of a core while it went on; "" if nothing was sampled.
+std::string cost_of_sampling(const Result& result) {
+  const auto period = result.plan.telemetry_period_s.value;
+  double cpu = 0, seconds = 0;
+  constexpr Window kAlways[] = {{-INFINITY, INFINITY}};
+  for (const EngineResult& engine : result.engines)
+    if (const auto& spent = engine.telemetry.sampler_cpu_s.value; spent && period) {
+      cpu += *spent;
+      for (const double s : overlap(engine.telemetry.time_s, kAlways, *period)) seconds += s;
+    }
+  if (seconds <= 0) return "";
+  return fmt::format("; telemetry every {:g} s, which took {:.2g} % of a core", *period,
+                     100 * cpu / seconds);
+}
+
 std::string plan_words(const Result& result) {
   const Plan& plan = result.plan;
   std::string text = fmt::format("{} rounds, order {}, engines {}", plan.pairs,
                                  plan.order.empty() ? "not told" : e(plan.order),
                                  plan.side_by_side ? "side by side" : "one after the other");
+  text += cost_of_sampling(result);
   if (!plan.finished) text += "; interrupted";
   for (const auto& note : result.notes) text += ".<br/>" + e(note);
   return "<p>" + text + ".</p>\n";

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "hearth/base/error.h"
 #include "hearth/lab/telemetry.h"
@@ -22,23 +23,33 @@ constexpr const char* kAlways[] = {"gpu_clock_mhz", "gpu_active_fraction", "cpu_
                                    "gpu_sw_states"};
 constexpr std::string_view kOfAState = "_state_fraction.";
 
-// The clusters of Apple's processors, from the fields of their parts.
-json clusters_of(const Timeline& timeline, size_t i) {
-  constexpr std::string_view kActive = "cpu_active_fraction.", kClock = "cpu_clock_mhz.";
-  json clusters = json::array();
-  for (const Channel& channel : timeline.channels) {
-    if (!channel.name.starts_with(kActive) || !channel.name.ends_with("-Cluster") ||
-        timeline.find(channel.name) != &channel)
-      continue;
-    const std::string name = channel.name.substr(kActive.size());
-    const Channel* clock = timeline.find(std::string(kClock) + name);
-    const auto value = [&](const Channel* of) {
-      return of && of->values[i] ? json(*of->values[i]) : json();
-    };
-    clusters.push_back(
-        {{"name", name}, {"clock_mhz", value(clock)}, {"active_fraction", value(&channel)}});
-  }
-  return clusters.empty() ? json() : clusters;
+// The channel of each name that find() gives, in their order.
+std::vector<const Channel*> one_of_each(const Timeline& timeline) {
+  std::vector<const Channel*> chosen;
+  std::set<std::string_view> names;
+  for (const Channel& channel : timeline.channels)
+    if (names.insert(channel.name).second) chosen.push_back(timeline.find(channel.name));
+  return chosen;
+}
+
+json value_of(const Channel* channel, size_t i) {
+  return channel && channel->values[i] ? json(*channel->values[i]) : json();
+}
+
+// A cluster of Apple's processors, from the fields of its parts.
+struct ClusterChannels {
+  std::string name;
+  const Channel *clock, *active;
+};
+std::vector<ClusterChannels> clusters_of(const Timeline& timeline) {
+  constexpr std::string_view kActive = "cpu_active_fraction.";
+  std::vector<ClusterChannels> clusters;
+  for (const Channel* channel : one_of_each(timeline))
+    if (channel->name.starts_with(kActive) && channel->name.ends_with("-Cluster")) {
+      const std::string name = channel->name.substr(kActive.size());
+      clusters.push_back({name, timeline.find("cpu_clock_mhz." + name), channel});
+    }
+  return clusters;
 }
 
 }  // namespace
@@ -58,35 +69,44 @@ std::optional<StateField> parse_state_field(std::string_view field) {
 }
 
 json samples_json(const Timeline& timeline) {
+  struct Chosen {
+    const Channel* channel;
+    std::optional<StateField> state;
+  };
+  std::vector<Chosen> all;
+  std::map<std::string, std::string_view> source_of;  // each list of states is of one source alone
+  for (const Channel* channel : one_of_each(timeline)) {
+    auto state = parse_state_field(channel->name);
+    if (!state ||
+        source_of.try_emplace(state->list, channel->source).first->second == channel->source)
+      all.push_back({channel, std::move(state)});
+  }
+  const auto clusters = clusters_of(timeline);
+  const Channel* const pressure = timeline.find("thermal_pressure_level");
   json samples = json::array();
   for (size_t i = 0; i < timeline.time_s.size(); ++i) {
     json sample = {
         {"elapsed_s", i ? timeline.time_s[i] - timeline.time_s[i - 1] : timeline.time_s[0]}};
     json reasons = json::object();
-    std::map<std::string, std::string_view> source_of;  // each list is of one source alone
-    for (const Channel& channel : timeline.channels) {
-      if (timeline.find(channel.name) != &channel) continue;
-      if (const auto state = parse_state_field(channel.name)) {
-        if (source_of.try_emplace(state->list, channel.source).first->second != channel.source)
-          continue;
-        if (channel.values[i])
-          sample[state->list].push_back(
-              {{"state", state->state}, {"fraction", *channel.values[i]}});
-        else
-          sample[state->list] = nullptr, reasons[state->list] = channel.reason;
-        continue;
-      }
-      sample[channel.name] = channel.values[i] ? json(*channel.values[i]) : json();
-      if (!channel.values[i]) reasons[channel.name] = channel.reason;
+    for (const auto& [channel, state] : all) {
+      const std::string& key = state ? state->list : channel->name;
+      if (!channel->values[i])
+        sample[key] = nullptr, reasons[key] = channel->reason;
+      else if (state)
+        sample[key].push_back({{"state", state->state}, {"fraction", *channel->values[i]}});
+      else
+        sample[key] = *channel->values[i];
     }
-    if (json clusters = clusters_of(timeline, i); !clusters.is_null())
-      sample["clusters"] = std::move(clusters);
-    if (const Channel* level = timeline.find("thermal_pressure_level")) {
-      if (const auto at = level->values[i];
+    for (const ClusterChannels& one : clusters)
+      sample["clusters"].push_back({{"name", one.name},
+                                    {"clock_mhz", value_of(one.clock, i)},
+                                    {"active_fraction", value_of(one.active, i)}});
+    if (pressure) {
+      if (const auto at = pressure->values[i];
           at && *at >= 0 && *at < double(kThermalPressures.size()))
         sample["thermal_pressure"] = kThermalPressures[size_t(*at)];
       else
-        sample["thermal_pressure"] = nullptr, reasons["thermal_pressure"] = level->reason;
+        sample["thermal_pressure"] = nullptr, reasons["thermal_pressure"] = pressure->reason;
     }
     for (const char* key : kAlways)
       if (!sample.contains(key)) {

@@ -101,6 +101,14 @@ TEST(Report, ShowsWhatThePostShowed) {
   EXPECT_THAT(page, HasSubstr("unknown: M1 Max in the text and README, M1 Pro in the summary"));
 }
 
+TEST(Report, TellsWhatSamplingCost) {
+  Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
+  EXPECT_THAT(report_html(r), Not(HasSubstr("of a core")));
+  // Four samples of 0.1 s in each of eight turns, the first of them with what was before it.
+  for (EngineResult& e : r.engines) e.telemetry.sampler_cpu_s = 0.018;
+  EXPECT_THAT(report_html(r), HasSubstr("telemetry every 0.1 s, which took 0.5 % of a core"));
+}
+
 TEST(Report, IsTheSameForTheSameResult) {
   EXPECT_EQ(report_html(post()), report_html(post()));
   EXPECT_EQ(report_svgs(post()), report_svgs(post()));

@@ -9,6 +9,7 @@ namespace hearth::lab {
 namespace {
 
 constexpr const char* kHwmon = "/sys/class/hwmon";
+constexpr size_t kMostSensors = 1024;
 
 class Hwmon : public FileTelemetry {
  public:
@@ -22,7 +23,7 @@ class Hwmon : public FileTelemetry {
       if (!inputs.value) continue;
       const std::string name = read_text(root, folder + "/name").value.value_or(chip);
       for (const auto& file : *inputs.value) {
-        if (!file.ends_with("_input")) continue;
+        if (!file.ends_with("_input") || files_.size() == kMostSensors) continue;
         const std::string sensor = file.substr(0, file.size() - 6);
         const auto label = read_text(root, folder + "/" + sensor + "_label");
         std::string field = "temperature_c." + name + "." + label.value.value_or(sensor);

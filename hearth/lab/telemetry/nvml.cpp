@@ -53,10 +53,10 @@ struct Limit {
   const char* name;
   unsigned long long bit;
 };
-constexpr std::array kLimits = {Limit{"idle", 0x1},           Limit{"settings", 0x2},
-                                Limit{"power_cap", 0x4},      Limit{"hardware", 0x8},
-                                Limit{"software_heat", 0x20}, Limit{"hardware_heat", 0x40},
-                                Limit{"power_brake", 0x80}};
+constexpr std::array kLimits = {
+    Limit{"idle", 0x1},           Limit{"settings", 0x2},     Limit{"power_cap", 0x4},
+    Limit{"hardware", 0x8},       Limit{"sync_boost", 0x10},  Limit{"software_heat", 0x20},
+    Limit{"hardware_heat", 0x40}, Limit{"power_brake", 0x80}, Limit{"display", 0x100}};
 
 class Nvml : public Telemetry {
  public:

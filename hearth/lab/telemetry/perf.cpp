@@ -6,6 +6,7 @@
 
 #if defined(__linux__)
 #include <linux/perf_event.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -33,7 +34,14 @@ class Perf : public Telemetry {
   Perf(pid_t process, const Path& root, PerfCalls calls) : calls_(std::move(calls)) {
     if (process == 0) process = getpid();
     // A counter is of one thread and of those it makes later.
-    const auto threads = list_names(root, concat("/proc/", process, "/task"), "");
+    auto threads = list_names(root, concat("/proc/", process, "/task"), "");
+    // Each of them takes files, of which others want some too.
+    rlimit files{};
+    if (threads.value && getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+        threads.value->size() * kCounters > files.rlim_cur / 2)
+      threads = decltype(threads)::missing(
+          concat("perf_event: ", threads.value->size(), " threads take more than half of the ",
+                 files.rlim_cur, " files that may be open; raise it with ulimit -n"));
     for (int what = 0; what < kCounters; ++what) {
       perf_event_attr attr{};
       attr.size = sizeof attr;

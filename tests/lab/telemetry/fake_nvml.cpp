@@ -52,6 +52,6 @@ int nvmlDeviceGetMemoryInfo(void*, unsigned long long* total_free_used) {
 }
 // The name of drivers before 535.
 int nvmlDeviceGetCurrentClocksThrottleReasons(void*, unsigned long long* bits) {
-  return answer(bits, 0x4 | 0x40);
+  return answer(bits, 0x4 | 0x10 | 0x40);
 }
 }

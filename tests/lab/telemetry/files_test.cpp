@@ -3,8 +3,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <random>
+
 #include "hearth/lab/telemetry/files.h"
 #include "tests/lab/telemetry/readings.h"
+#include "tests/shared.h"
 
 namespace hearth::lab {
 namespace {
@@ -33,6 +37,10 @@ std::vector<Source> sources() {
            [](const Path& root) { return process_telemetry(42, root); },
            {"proc/42/stat", "proc/42/statm"},
            "process_active_cores"},
+          {"memory of a process",
+           [](const Path& root) { return process_telemetry(42, root); },
+           {"proc/42/statm"},
+           "process_resident_bytes"},
           {"cpufreq", cpufreq_telemetry, {kCpufreq0}, "cpu_clock_mhz"},
           {"rapl", rapl_telemetry, {std::string(kPackage) + "energy_uj"}, "cpu_power_w"},
           {"hwmon", hwmon_telemetry, {"sys/class/hwmon/hwmon0/temp1_input"}, ""}};
@@ -264,6 +272,47 @@ TEST(TelemetryFiles, GarbageIsNeverAValue) {
                },
                from_the_start))
         EXPECT_FALSE(reason.empty());
+}
+
+// Bytes changed, cut, doubled and put in: what is read is finite, or missing with a reason.
+TEST(TelemetryFiles, MutatedFilesDoNoHarm) {
+  TempFolder root;
+  write_machine(root, false);
+  std::vector<std::string> files;
+  for (const Source& one : sources()) files.insert(files.end(), one.files.begin(), one.files.end());
+  for (const char* more : {"sys/class/powercap/intel-rapl:0/name", "sys/class/hwmon/hwmon0/name",
+                           "sys/class/powercap/intel-rapl:0/max_energy_range_uj",
+                           "sys/class/hwmon/hwmon0/temp1_label"})
+    files.push_back(more);
+  std::map<std::string, std::string> good;
+  for (const std::string& file : files) good[file] = testing::content_of(root / file);
+  const char* tokens[] = {
+      "-",  "999999999999999999999999", "1e308", "nan", " ", "\n", "cpu77", "\xff\xfe", ")", "=",
+      "../"};
+  std::mt19937_64 random(11);
+  const auto below = [&](size_t n) { return size_t(random() % std::max<size_t>(n, 1)); };
+  size_t known = 0;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string& file = files[below(files.size())];
+    std::string text = good[file];
+    for (size_t changes = 1 + below(3); changes > 0; --changes) {
+      const size_t at = below(text.size() + 1);
+      switch (below(4)) {
+        case 0: text.insert(at, 1, char(random())); break;
+        case 1: text.erase(at, below(8)); break;
+        case 2: text.insert(at, tokens[below(std::size(tokens))]); break;
+        case 3: text.insert(at, text.substr(below(text.size()), below(30))); break;
+      }
+    }
+    const Source one = sources()[below(sources().size())];
+    if (i % 2) root.write(file, text);
+    const auto source = one.make(root.path());
+    read(*source, 1);
+    root.write(file, text);
+    for (const auto& [name, reading] : read(*source, 2).by_name) known += reading.value.has_value();
+    root.write(file, good[file]);
+  }
+  EXPECT_GT(known, 3000u);  // the mutations leave enough to read
 }
 
 TEST(TelemetryFiles, CountersThatGoBackAreNoRate) {

@@ -3,6 +3,9 @@
 
 #include <dlfcn.h>
 
+#include <random>
+#include <thread>
+
 #include "tests/lab/telemetry/readings.h"
 
 namespace hearth::lab {
@@ -215,6 +218,59 @@ TEST(IoReport, ATableOfClocksIsInHertzOrKilohertzByItsSize) {
   EXPECT_THAT(table({0, 0}).reason, HasSubstr("empty"));
   EXPECT_THAT(table({600, 1200}).reason, HasSubstr("neither in Hz nor in kHz"));
   EXPECT_THAT(table({1'200'000, 600'000}).reason, HasSubstr("does not ascend"));
+}
+
+TEST(IoReport, AnyNamesAndTablesDoNoHarm) {
+  std::mt19937_64 random(5);
+  const std::string parts[] = {"DIE_", "PCPU", "ECPU",        "_CPU", "0",
+                               "17",   "_",    "99999999999", "\xff"};
+  size_t cores = 0, tables = 0;
+  for (int i = 0; i < 100'000; ++i) {
+    std::string name;
+    for (size_t n = random() % 6; n > 0; --n) name += parts[random() % std::size(parts)];
+    const IoCore core = core_of(name);
+    cores += core.tier != 0;
+    ASSERT_TRUE(core.cluster >= 0 && core.cluster < 100) << name;
+    std::vector<uint8_t> bytes(random() % 40);
+    for (uint8_t& byte : bytes) byte = uint8_t(random());
+    const auto clocks = clock_table(bytes);
+    ASSERT_TRUE(clocks.value || !clocks.reason.empty());
+    for (const double mhz : clocks.value.value_or(std::vector<double>())) {
+      ++tables;
+      ASSERT_TRUE(mhz > 0 && mhz < 1e5);
+    }
+  }
+  EXPECT_GT(cores, 1000u);
+  EXPECT_GT(tables, 1000u);
+}
+
+// IOReport and powermetrics at once, as root on a Mac.
+TEST(IoReport, WhereItAndPowermetricsDisagreeIsSaid) {
+  Fake fake("m1_max");
+  testing::TempFolder folder;
+  const std::string plist = folder.write(
+      "plist",
+      "<?xml version=\"1.0\"?><plist><dict><key>elapsed_ns</key><integer>1000000000</integer>"
+      "<key>gpu</key><dict><key>freq_hz</key><real>450</real><key>idle_ratio</key><real>0.1</real>"
+      "</dict></dict></plist>");
+  const auto program = folder.write(
+      "powermetrics", "#!/bin/sh\ncat '" + plist + "'; printf '\\000'; exec sleep 100\n");
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  TelemetryList sources;
+  sources.push_back(ioreport_telemetry(kFake));
+  sources.push_back(powermetrics_telemetry(program, 3600));
+  Timeline all;
+  {
+    Sampler sampler(std::move(sources), 0.001);
+    do {
+      std::this_thread::yield();
+      all = sampler.take();
+    } while (all.time_s.empty());
+  }
+  // 667 against 450 MHz; both say 90 % of the time; power is of one source alone.
+  EXPECT_THAT(discrepancies(all),
+              ::testing::ElementsAre(HasSubstr("gpu_clock_mhz: ioreport says 666.7, powermetrics "
+                                               "says 450 MHz")));
 }
 
 }  // namespace

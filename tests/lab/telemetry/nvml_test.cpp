@@ -40,7 +40,9 @@ TEST(Nvml, TellsOfEveryGpu) {
   EXPECT_DOUBLE_EQ(r["gpu_memory_used_bytes"], 30'000);
   EXPECT_DOUBLE_EQ(r["gpu_limit_power_cap"], 1);
   EXPECT_DOUBLE_EQ(r["gpu_limit_hardware_heat"], 1);
+  EXPECT_DOUBLE_EQ(r["gpu_limit_sync_boost"], 1);
   EXPECT_DOUBLE_EQ(r["gpu_limit_idle"], 0);
+  EXPECT_DOUBLE_EQ(r["gpu_limit_display"], 0);
   EXPECT_DOUBLE_EQ(r["gpu_clock_mhz.1"], 1980);
 }
 

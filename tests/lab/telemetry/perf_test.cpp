@@ -1,5 +1,6 @@
 // perf_event with a kernel of our own.
 #include <linux/perf_event.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -86,6 +87,21 @@ TEST_F(Perf, AVirtualMachineHasTimeAndNoCycles) {
   const auto source = perf_telemetry(42, root.path(), kernel.calls());
   read(*source, 1);
   EXPECT_THAT(read(*source, 2).why("process_clock_mhz"), HasSubstr("no such counter"));
+}
+
+TEST_F(Perf, MoreThreadsThanFilesMayBeOpenAreNotCounted) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 200;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  for (int thread = 100; thread < 140; ++thread)
+    root.write("proc/42/task/" + std::to_string(thread) + "/stat", "");
+  const auto source = perf_telemetry(42, root.path(), kernel.calls());
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_TRUE(kernel.kind.empty());
+  EXPECT_THAT(read(*source, 1).why("process_clock_mhz"),
+              HasSubstr("42 threads take more than half of the 200 files"));
 }
 
 }  // namespace
