@@ -408,13 +408,13 @@ TEST_P(MatmulTest, SameBitsForAnyNumberOfThreads) {
 TEST_P(MatmulTest, ARowIsTheSameInAnySmallBatch) {
   for (Dtype dtype : kDtypes4) {
     const int64_t n = 75, k = 333;
-    Values x(dtype, 8 * k, 1), w(dtype, n * k, 2), one(dtype, 8 * n, 0);
+    Values x(dtype, 32 * k, 1), w(dtype, n * k, 2), one(dtype, 32 * n, 0);
     Linear layer{w.data(), n, nullptr, n};
-    for (int64_t i = 0; i < 8; ++i) {
+    for (int64_t i = 0; i < 32; ++i) {
       layer.y = one.data() + i * n * int64_t(size_of(dtype));
       linear(dtype, 1, k, x.at(i * k), k, std::span(&layer, 1));
     }
-    for (int64_t m = 2; m <= 8; ++m) {
+    for (int64_t m : {2, 3, 4, 5, 6, 7, 8, 13, 32}) {
       Values y(dtype, m * n, 0);
       layer.y = y.data();
       linear(dtype, m, k, x.data(), k, std::span(&layer, 1));

@@ -27,7 +27,7 @@ struct Linear {
 
 /// Several layers on the same input x (m, k), rows x_stride elements apart, in one parallel region:
 /// q, k, v and fc1 of a decode step cost one start. All arrays have the same dtype: f16, bf16, f32
-/// or f64. Up to 8 rows stream the weights once through registers; more go to the blocked product.
+/// or f64. Up to 32 rows stream the weights, read once from memory; more go to the blocked product.
 /// No y may overlap x or another y. k = 0 gives activation(bias) + residual.
 void linear(Dtype dtype, int64_t m, int64_t k, const void* x, int64_t x_stride,
             std::span<const Linear> layers);

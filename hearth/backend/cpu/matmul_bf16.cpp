@@ -174,8 +174,6 @@ void dot_rows_bf16(const DotRows& job) {
     case 4: return dot_rows_of<4>(job);
     case 5: return dot_rows_of<5>(job);
     case 6: return dot_rows_of<6>(job);
-    case 7: return dot_rows_of<7>(job);
-    case 8: return dot_rows_of<8>(job);
   }
 }
 

@@ -9,7 +9,7 @@
 
 namespace hearth::cpu::kernels {
 
-inline constexpr int kMaxRows = 8;  // rows of x that dot_rows takes
+inline constexpr int kMaxRows = 6;  // rows of x at a time: their sums fill the registers
 /// One row of x is a matter of waiting for memory: so many streams of w at a time, each fetched
 /// early into the second level and again into the first, read it nearly as fast as plain loads do.
 /// A long x, which the first level cannot keep, is better shared by six streams than by four

@@ -98,8 +98,6 @@ void dot_rows_of(const DotRows& job) {
     case 4: return dot_rows_of<T, X, 4>(job);
     case 5: return dot_rows_of<T, X, 5>(job);
     case 6: return dot_rows_of<T, X, 6>(job);
-    case 7: return dot_rows_of<T, X, 7>(job);
-    case 8: return dot_rows_of<T, X, 8>(job);
   }
 }
 
