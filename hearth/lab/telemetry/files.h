@@ -26,7 +26,8 @@ Reading<std::vector<std::string>> list_names(const std::filesystem::path& root,
 /// The words of a line, between blanks.
 std::vector<std::string_view> words_of(std::string_view line);
 
-/// The whole of `text` as a number; nothing for other text, NaN and infinities.
+/// The whole of `text` as a number; nothing for other text, NaN, infinities, and what is above
+/// 1e20.
 std::optional<double> number_of(std::string_view text);
 
 /// The rate of a counter over time; missing at the first call, if no time has passed, and if the

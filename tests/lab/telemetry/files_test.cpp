@@ -262,6 +262,7 @@ TEST(TelemetryFiles, GarbageIsNeverAValue) {
   const std::string long_text(3 << 20, '7');
   for (const std::string& garbage :
        {std::string("\xff\xfe\0 garbage", 12), std::string("nan"), std::string("1e999"),
+        std::string("1e308"), std::string("cpu 1e308 1e308 1e308 1e308 1"), std::string("1 1e308"),
         std::string("-inf -inf -inf -inf"), std::string("cpu"), std::string("cpu nan 1 1 1 1 1"),
         std::string("some total=x"), std::string("42 (x) S"), std::string("12abc"), long_text})
     for (const bool from_the_start : {false, true})
