@@ -9,7 +9,9 @@
 #include <hwy/highway.h>
 
 #include <cmath>
+#include <memory>
 
+#include "hearth/backend/cpu/copy.h"
 #include "hearth/backend/cpu/cpu.h"
 #include "hearth/backend/cpu/fold-inl.h"
 #include "hearth/backend/cpu/narrow.h"
@@ -83,7 +85,14 @@ void one_row(const RowsJob& j, const std::byte* in, T* out, C* row) {
     return;
   }
   const C scale = C(1 / exponentials(row, j.n, highest));
-  for (int64_t i = 0; i < j.n; ++i) out[i] = T(row[i] * scale);
+  int64_t i = 0;
+  if constexpr (is_half<T>) {
+    const F32 d;
+    for (const int64_t lanes = int64_t(hn::Lanes(d)); i + lanes <= j.n; i += lanes)
+      store_narrow<T>(hn::Mul(hn::LoadU(d, row + i), hn::Set(d, scale)),
+                      reinterpret_cast<std::byte*>(out + i));
+  }
+  for (; i < j.n; ++i) out[i] = T(row[i] * scale);
 }
 
 template <class T, class C>
@@ -124,6 +133,14 @@ void run_rows(bool logsumexp, const Args& args) {
   const auto& strides = in.node().strides;
   for (int i = 0; i + 1 < in.ndim(); ++i) j.rows.push_back({in.shape()[i], strides[i], 0});
   j.n = in.shape(-1), j.stride = strides.back();
+  std::unique_ptr<std::byte[]> packed;
+  if (j.stride != 1 && j.n > 1) {  // copied in tiles, not read line by line
+    packed.reset(new std::byte[in.nbytes()]);
+    const Strides to = row_major(in.shape());
+    copy_strided(j.in, strides, packed.get(), to, in.shape(), in.itemsize());
+    j.in = packed.get(), j.stride = 1;
+    for (size_t i = 0; i < j.rows.size(); ++i) j.rows[i].stride = to[i];
+  }
   const int64_t rows = count(j.rows);
   const int64_t each = std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(j.n, 1));
   parallel_for((rows + each - 1) / each, [&](int64_t i) {
