@@ -21,6 +21,9 @@ Chart time_strips(const Result& result, int job);
 /// Utilisation above and clock below, for each engine that has telemetry, all on one axis of time
 /// and one of clocks; the maxima are marked. Time between repetitions is left out.
 std::vector<Chart> timelines(const Result& result);
+/// Parts of the time of the job that each engine's GPU was in its states, that software asked for
+/// each, and that something held its clock down; no chart where that is not known.
+std::vector<Chart> state_bars(const Result& result, int job);
 /// Rates of the phases of every engine under the limits of its device.
 Chart roofline(const Result& result, int job);
 /// How cycles, clock and utilisation add up to the logarithm of the ratio.

@@ -188,6 +188,7 @@ std::vector<Chart> charts_of(const Result& result, int job,
   std::vector<Chart> charts = {time_bars(result, job), time_strips(result, job),
                                roofline(result, job)};
   for (const Explanation& one : explained) charts.push_back(waterfall(one));
+  for (Chart& chart : state_bars(result, job)) charts.push_back(std::move(chart));
   return charts;
 }
 

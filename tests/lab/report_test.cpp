@@ -101,6 +101,22 @@ TEST(Report, ShowsWhatThePostShowed) {
   EXPECT_THAT(page, HasSubstr("unknown: M1 Max in the text and README, M1 Pro in the summary"));
 }
 
+TEST(Report, ShowsTheStatesOfAGpu) {
+  Result r = gpu_result({.active = 0.95, .clock_mhz = 600, .power_capped = 0.5});
+  EXPECT_FALSE(report_svgs(gpu_result({.active = 0.95})).contains("states-1.svg"));
+  testing::add_states(r, "gpu_requested_states", {{"P1", 0.91}, {"P2", 0.088}, {"P3", 0.002}});
+  const auto files = report_svgs(r);
+  ASSERT_TRUE(files.contains("states-1.svg"));
+  EXPECT_THAT(files.at("states-2.svg"), Not(HasSubstr("software asked for")));
+  const std::string& svg = files.at("states-1.svg");
+  EXPECT_EQ(malformed(svg), "");
+  for (const char* shown :
+       {"software asked for", "91.0 %", "P2", "its clock was held down by", "power_cap", "50.0 %"})
+    EXPECT_THAT(svg, HasSubstr(shown));
+  EXPECT_THAT(svg, Not(HasSubstr("P3")));
+  EXPECT_THAT(report_html(r), HasSubstr("States of the GPU: torch:cuda"));
+}
+
 TEST(Report, TellsWhatSamplingCost) {
   Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
   EXPECT_THAT(report_html(r), Not(HasSubstr("of a core")));
