@@ -168,10 +168,12 @@ array conv_general(array input, array weight, Ints stride, Ints padding_lo, Ints
                     at(padding_hi, i, 0, INT32_MIN, "padding"),
                     at(kernel_dilation, i, 1, 1, "kernel dilation"),
                     at(input_dilation, i, 1, 1, "input dilation")});
-  check(groups >= 1 && weight.shape(0) % groups == 0 &&
-            int64_t(weight.shape(-1)) * groups == input.shape(-1),
-        "convolution: ", groups, " groups do not divide input ", input.shape(), " and weight ",
-        weight.shape(), " (O, K..., C / groups)");
+  check(groups >= 1 && weight.shape(0) % groups == 0, "convolution: ", groups,
+        " groups do not divide the ", weight.shape(0), " outputs of weight ", weight.shape());
+  check(int64_t(weight.shape(-1)) * groups == input.shape(-1), "convolution: input ", input.shape(),
+        " has ", input.shape(-1), " channels (its last axis), weight ", weight.shape(),
+        " (O, K..., C / groups) with ", groups, " groups wants ",
+        int64_t(weight.shape(-1)) * groups);
   check(weight.size() > 0 || weight.shape(0) == 0, "convolution: an empty kernel ", weight.shape());
   const Dtype dtype = promote_types(input.dtype(), weight.dtype());
   check(is_floating(dtype), "convolution: wanted a floating dtype, got ", input.dtype(), " and ",

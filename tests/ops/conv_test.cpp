@@ -121,7 +121,13 @@ TEST(Conv, Refuses) {
     }
   };
   refused([&] { conv1d(x, w); }, "conv1d: wanted an input of 3 axes, got (1, 6, 6, 4)");
-  refused([&] { conv2d(x, zeros({2, 3, 3, 3})); }, "1 groups do not divide");
+  refused([&] { conv2d(x, zeros({2, 3, 3, 3})); }, "with 1 groups wants 3");
+  refused([&] { conv2d(zeros({1, 4, 6, 6}), w); }, "(1, 4, 6, 6) has 6 channels (its last axis)");
+  refused(
+      [&] {
+        conv2d(x, zeros({3, 3, 3, 2}), {1, 1}, {0, 0}, {1, 1}, 2);
+      },
+      "2 groups do not divide the 3 outputs");
   refused([&] { conv2d(x, w, {1, 1}, {0, 0}, {1, 1}, 0); }, "0 groups");
   refused([&] { conv2d(x, w, {0, 1}); }, "stride of 0");
   refused([&] { conv2d(x, w, {1, 1}, {0, 0}, {3, 1}); }, "does not fit");
