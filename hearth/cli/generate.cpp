@@ -46,7 +46,7 @@ void run(Options& o) {
   try {
     llm::Sampler::check_options(g.sampling);  // before the weights are loaded
   } catch (const std::invalid_argument& error) {
-    throw CLI::ValidationError(error.what());
+    throw CLI::ValidationError(concat("--", error.what()));
   }
   const auto model = o.load();
   std::optional<llm::Tokenizer> tokenizer;
@@ -88,6 +88,8 @@ void run(Options& o) {
   }
   print_out("\n");
   std::string figures = fmt::format("{} tokens; ", out.ids.size());
+  if (out.stopped_by == "length" && out.ids.size() < size_t(o.generate.max_tokens))
+    figures += fmt::format("the context of {} is full; ", model->facts.context_length);
   if (!out.ids.empty())
     figures += fmt::format("first after {:.1f} ms; ", out.time_to_first_token_s * 1e3);
   figures +=
@@ -113,7 +115,6 @@ void add_generate(CLI::App& app) {
       command->add_option("--prompt-file", o->prompt_file, "The same, from a file")->type_name("F"),
       command->add_option("--ids", o->ids, "The same, as token ids: 1,2,3")->type_name("IDS"),
       command->add_option("stdin", o->stdin_mark, "-: the text comes from standard input")
-          ->check(CLI::IsMember({"-"}))
           ->type_name("-"),
   };
   auto& g = o->generate;
@@ -140,6 +141,9 @@ void add_generate(CLI::App& app) {
   add_seed(*command, g.sampling.seed, "Seed of sampling");
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
   command->callback([o, prompts] {
+    if (!o->stdin_mark.empty() && o->stdin_mark != "-")
+      throw CLI::ValidationError(
+          fmt::format("'{}' is one argument too many; a text goes behind --prompt", o->stdin_mark));
     int given = 0;
     for (const CLI::Option* p : prompts)
       if (p->count() > 0) o->source = p->get_name(), ++given;

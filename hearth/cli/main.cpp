@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "hearth/backend/cpu/isa.h"
 #include "hearth/backend/cpu/pool.h"
@@ -23,9 +24,13 @@ int complain(int code, const std::string& sentence) {
   return code;
 }
 
-// CLI11 says "Could not convert: --temp = warm".
+// CLI11 says "Could not convert: --temp = warm", "--temp: At Most 1 required but received 2".
 std::string in_words(const CLI::App& command, const CLI::ParseError& error) {
   const std::string what = error.what();
+  const std::string most = ": At Most 1 required but received ";
+  if (const size_t at = what.find(most); at != what.npos)
+    return fmt::format("{}: given {} times, wanted once", what.substr(0, at),
+                       what.substr(at + most.size()));
   const std::string prefix = "Could not convert: ";
   const size_t equals = what.find(" = ");
   if (!what.starts_with(prefix) || equals == what.npos) return what;
@@ -92,6 +97,8 @@ int run(int argc, char** argv) {
     return complain(2, explain(app, error));
   } catch (const std::bad_alloc&) {
     return complain(1, "out of memory");
+  } catch (const std::filesystem::filesystem_error& error) {
+    return complain(1, fmt::format("{}: {}", error.path1().string(), error.code().message()));
   } catch (const std::exception& error) {
     return complain(1, error.what());
   }

@@ -32,10 +32,15 @@ fs::path shipped_model() {
   return {};
 }
 
+std::string named_model(const std::string& model) {
+  return model.empty() ? "'', wanted a folder, or a name as on the Hub" : "";
+}
+
 void ModelOptions::add_to(CLI::App& command) {
   command
       .add_option("--model", model,
                   "A folder, or a name as on the Hub (default: the model that ships)")
+      ->check(named_model)
       ->type_name("MODEL");
   command.add_flag("--random-weights", random_weights,
                    "Fill the shape of its config.json with random weights");
@@ -56,6 +61,11 @@ std::unique_ptr<llm::LanguageModel> ModelOptions::load() const {
     if (!device.empty()) set_default_device(parse_device(device));
   } catch (const std::invalid_argument& error) {
     throw CLI::ValidationError(error.what());
+  }
+  try {
+    default_device();
+  } catch (const std::invalid_argument& error) {
+    throw CLI::ValidationError(concat("HEARTH_DEVICE: ", error.what()));
   }
   options.random_weights = random_weights;
   options.seed = seed;

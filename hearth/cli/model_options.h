@@ -25,6 +25,9 @@ struct ModelOptions {
   std::unique_ptr<llm::LanguageModel> load() const;
 };
 
+/// For CLI11's check of a --model: an empty one is a variable that was not set, not the default.
+std::string named_model(const std::string& model);
+
 /// The model that ships, as a folder.
 std::filesystem::path shipped_model();
 

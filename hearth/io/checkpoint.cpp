@@ -70,7 +70,7 @@ Tensors load_checkpoint(const fs::path& folder) {
                      fs::exists(folder / "pytorch_model.bin.index.json");
   ensure(
       false, folder.string(), ": no weights: neither model.safetensors nor ",
-      index.filename().string(), " is there",
+      index.filename().string(), " is there (--random-weights needs none)",
       torch ? "; pytorch_model.bin is, which hearth does not read: convert it to safetensors" : "");
   return {};
 }

@@ -159,6 +159,18 @@ TEST(cli_generate, random_weights_need_no_checkpoint) {
   EXPECT_EQ(ids(options), first);
 }
 
+TEST(cli_generate, says_that_the_context_is_full) {
+  const std::string full = "the context of 512 is full";
+  EXPECT_THAT(run_hearth({"generate", "--max-tokens", "600", "--ignore-eos"}).err, HasSubstr(full));
+  EXPECT_EQ(run_hearth({"generate", "--max-tokens", "5"}).err.find(full), std::string::npos);
+}
+
+TEST(cli_generate, a_device_of_the_environment_that_is_none_is_named) {
+  const Finished f = run_hearth({"generate", "--max-tokens", "1"}, "", {"HEARTH_DEVICE=tpu"});
+  EXPECT_EQ(f.exit_code, 2);
+  EXPECT_THAT(f.err, HasSubstr("hearth: HEARTH_DEVICE: device: 'tpu' is not cpu"));
+}
+
 TEST(cli_generate, bad_usage_is_a_sentence_and_exit_2) {
   const std::pair<Words, const char*> cases[] = {
       {{"--max-tokens", "0"}, "--max-tokens: 0, wanted at least 1"},
@@ -166,10 +178,10 @@ TEST(cli_generate, bad_usage_is_a_sentence_and_exit_2) {
       {{"--max-tokens", "99999999999"}, "--max-tokens: '99999999999' is not a whole number"},
       {{"--max-tokens", "ten"}, "--max-tokens: 'ten' is not a whole number"},
       {{"--temp", "-1"}, ", wanted 0 or more"},
-      {{"--temp", "nan"}, "temp: nan, wanted 0 or more"},
+      {{"--temp", "nan"}, "--temp: nan, wanted 0 or more"},
       {{"--temp", "warm"}, "--temp: 'warm' is not a number"},
-      {{"--top-k", "-1"}, "top-k: -1, wanted 0 (all) or more"},
-      {{"--top-p", "0"}, "top-p: 0"},
+      {{"--top-k", "-1"}, "--top-k: -1, wanted 0 (all) or more"},
+      {{"--top-p", "0"}, "--top-p: 0"},
       {{"--top-p", "1.5"}, ", wanted above 0, at most 1"},
       {{"--min-p", "2"}, ", wanted 0 to 1"},
       {{"--repetition-penalty", "0"}, ", wanted above 0"},
@@ -186,7 +198,9 @@ TEST(cli_generate, bad_usage_is_a_sentence_and_exit_2) {
       {{"--device", "cpu:1"}, "there is no device cpu:1"},
       {{"--threads", "0"}, "--threads"},
       {{"--max-tokns", "3"}, "there is no option '--max-tokns', did you mean '--max-tokens'?"},
-      {{"tell", "me"}, "stdin: tell not in {-}"},
+      {{"tell"}, "'tell' is one argument too many; a text goes behind --prompt"},
+      {{"--prompt", "a", "--prompt", "b"}, "--prompt: given 2 times, wanted once"},
+      {{"--model", ""}, "--model: '', wanted a folder, or a name as on the Hub"},
       {{"--prompt"}, "--prompt"},
   };
   for (const auto& [options, sentence] : cases) {
