@@ -244,6 +244,7 @@ void compare(const CompareOptions& o) {
 
 void list_engines(bool as_json) {
   auto all = nlohmann::json::array();
+  bool python_missing = false;
   for (const EngineFound& found : find_engines("")) {
     const auto& hello = found.hello;
     nlohmann::json entry = {{"name", found.known->name},
@@ -261,6 +262,8 @@ void list_engines(bool as_json) {
       entry["lacks"] = nlohmann::json::object();
     }
     all.push_back(entry);
+    python_missing |=
+        !hello.value && found.known->name != "hearth" && found.known->name != "openai";
     if (as_json) continue;
     std::string devices;
     for (const auto& d : hello.value ? hello.value->devices : std::vector<std::string>())
@@ -273,7 +276,11 @@ void list_engines(bool as_json) {
       for (const auto& [what, why] : hello.value->lacks)
         print_out(fmt::format("{:12}   {} unavailable: {}\n", "", what, why));
   }
-  if (as_json) print_out(all.dump(2) + "\n");
+  if (as_json)
+    print_out(all.dump(2) + "\n");
+  else if (python_missing)
+    print_out(
+        "tools/peers.sh makes a Python environment with them; $HEARTH_PYTHON names another.\n");
 }
 
 }  // namespace

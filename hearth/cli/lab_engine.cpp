@@ -1,6 +1,7 @@
 // hearth lab engine: hearth as an engine of the lab. It speaks the protocol of docs/engines.md.
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cmath>
 #include <deque>
 #include <iostream>
@@ -129,10 +130,18 @@ class HearthEngine {
   }
 
  private:
+  static int threads(const std::string& text) {
+    int n = 0;
+    const auto end = std::from_chars(text.data(), text.data() + text.size(), n).ptr;
+    ensure(end == text.data() + text.size() && n >= 1 && n <= cpu::kMaxThreads, "threads: '", text,
+           "', wanted 1 to ", cpu::kMaxThreads);
+    return n;
+  }
+
   json hello(const json& device, const json& options) {
     for (const auto& [key, value] : options.items()) {
       if (key == "threads")
-        cpu::set_threads(std::stoi(value.get<std::string>()));
+        cpu::set_threads(threads(value));
       else if (key == "dtype")
         options_.dtype = llm::parse_dtype(value.get<std::string>());
       else

@@ -39,7 +39,7 @@ void add_lab_explain(CLI::App& lab) {
       ->type_name("A");
   command->add_option("b", o->b, "Another (default: the other of the first two)")->type_name("B");
   command->add_option("--job", o->job, "The number of the job, from 0")->check(CLI::Range(0, 9999));
-  command->add_flag("--json", o->json, "Print JSON (keys: docs/cli.md)");
+  command->add_flag("--json", o->json, "Print JSON (keys: docs/lab.md)");
   command->callback([o] {
     try {
       explain(*o);

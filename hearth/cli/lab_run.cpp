@@ -22,7 +22,7 @@ constexpr int kBarePrompt = 8;  // random ids, where there is no tokenizer for a
 
 struct Options {
   std::string model, engines, job = "generate", prompt = "Once upon a time", dtype = "f16";
-  std::string op = "matmul", shapes = "512x2560x2560", dtypes = "f32";
+  std::string op = "matmul", shapes, dtypes = "f32";
   std::string telemetry = "100ms", target_ci, out, resume;
   int tokens = 200, prompt_tokens = 0, batch = 0, pairs = 12;
   double seconds = 5, warmup = 10, timeout = 600;
@@ -66,16 +66,33 @@ double period(const std::string& text) {
   wrong("--telemetry", text, "e.g. 100ms, 1s or off");
 }
 
+struct Operation {
+  std::string_view name, sizes, usual;  // usual: without --shape
+};
+constexpr Operation kOperations[] = {{"matmul", "MxKxN", "512x2560x2560"},
+                                     {"matvec", "MxK", "2560x2560"},
+                                     {"conv2d", "NxHxWxCxOxK", "1x56x56x64x64x3"},
+                                     {"softmax", "RxC", "512x2560"},
+                                     {"layer_norm", "RxC", "512x2560"},
+                                     {"gelu", "N", "1310720"},
+                                     {"sum", "N", "1310720"},
+                                     {"sort", "N", "1310720"}};
+
 std::vector<lab::Job> operations(const Options& o) {
+  const Operation& op = *std::ranges::find(kOperations, o.op, &Operation::name);
+  const auto sizes = std::ranges::count(op.sizes, 'x') + 1;
   std::vector<lab::Job> jobs;
-  for (const std::string& shape : words(o.shapes, ','))
+  for (const std::string& shape : words(o.shapes.empty() ? std::string(op.usual) : o.shapes, ','))
     for (const std::string& dtype : words(o.dtypes, ',')) {
+      llm::parse_dtype(dtype);  // one that there is?
       lab::Job job;
       job.kind = lab::JobKind::op;
       job.op = o.op;
       job.dtype = dtype;
       for (const std::string& size : words(shape, 'x'))
         job.shape.push_back(positive("--shape", size));
+      if (ptrdiff_t(job.shape.size()) != sizes)
+        wrong("--shape", shape, fmt::format("{} for {}", op.sizes, op.name));
       jobs.push_back(std::move(job));
     }
   return jobs;
@@ -170,6 +187,7 @@ void run(const Options& o) {
     for (const auto& spec : options.engines) command_of(spec, options.places);  // known?
   }
   const std::string out = !o.out.empty() ? o.out : !o.resume.empty() ? o.resume : default_name();
+  OutputFile{out};  // an hour of samples must not end in a folder that cannot be written to
   lab::Result result;
   {
     CatchInterrupt ctrl_c;
@@ -178,6 +196,8 @@ void run(const Options& o) {
   }
   lab::write_result(result, out);
   print_out(summary(result));
+  if (!before && o.engines.empty() && options.engines.size() == 1)
+    print_out("Only hearth is here; `hearth lab engines` says what the others need.\n");
   print_out(fmt::format("{}\n", out));
   if (const fs::path page = fs::path(out).replace_extension(".html"); page != fs::path(out)) {
     OutputFile file(page);
@@ -198,6 +218,7 @@ void add_lab_run(CLI::App& lab) {
   auto* command = lab.add_subcommand("run", "Measure engines on one job; keeps every sample");
   auto o = std::make_shared<Options>();
   command->add_option("--model", o->model, "A folder, or a name as on the Hub (default: tiny-phi)")
+      ->check(named_model)
       ->type_name("MODEL");
   command->add_flag("--random-weights", o->random_weights,
                     "Fill the shape of its config.json with random weights, the same for all");
@@ -207,6 +228,9 @@ void add_lab_run(CLI::App& lab) {
   command
       ->add_option("--engines", o->engines,
                    "name[@program][:device[:key=value,...]],... (default: all that are here)")
+      ->check([](const std::string& list) {
+        return list.empty() ? "'', wanted e.g. hearth,torch" : std::string();
+      })
       ->type_name("LIST");
   command->add_option("--job", o->job, "generate, prefill, batch or op")
       ->check(CLI::IsMember({"generate", "prefill", "batch", "op"}))
@@ -222,17 +246,22 @@ void add_lab_run(CLI::App& lab) {
       ->capture_default_str();
   command->add_option("--batch", o->batch, "Rows at once (of the job batch: 8)")
       ->check(CLI::Range(1, 4096));
-  command->add_option("--op", o->op, "matmul, matvec, conv2d, softmax, layer_norm, gelu, sum, sort")
-      ->check(CLI::IsMember(
-          {"matmul", "matvec", "conv2d", "softmax", "layer_norm", "gelu", "sum", "sort"}))
-      ->capture_default_str()
-      ->type_name("OP");
-  command->add_option("--shape", o->shapes, "Of the op, several with commas: 512x512x512,64x64x64")
-      ->capture_default_str()
-      ->type_name("S");
-  command->add_option("--op-dtype", o->dtypes, "Of the op: f32, f16, bf16, several with commas")
-      ->capture_default_str()
-      ->type_name("D");
+  const std::vector<CLI::Option*> of_op = {
+      command
+          ->add_option("--op", o->op,
+                       "matmul, matvec, conv2d, softmax, layer_norm, gelu, sum, sort")
+          ->check(CLI::IsMember(
+              {"matmul", "matvec", "conv2d", "softmax", "layer_norm", "gelu", "sum", "sort"}))
+          ->capture_default_str()
+          ->type_name("OP"),
+      command
+          ->add_option("--shape", o->shapes,
+                       "Of the op, several with commas: 512x512x512,64x64x64 (default: one size)")
+          ->type_name("S"),
+      command->add_option("--op-dtype", o->dtypes, "Of the op: f32, f16, bf16, several with commas")
+          ->capture_default_str()
+          ->type_name("D"),
+  };
   command->add_option("--pairs", o->pairs, "Rounds in which every engine runs")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
@@ -258,7 +287,10 @@ void add_lab_run(CLI::App& lab) {
   command->add_option("--resume", o->resume, "Go on with an interrupted run")->type_name("F");
   command->add_option("-o,--output", o->out, "The result (default: hearth-lab-TIME.json)")
       ->type_name("F");
-  command->callback([o, prompt] {
+  command->callback([o, prompt, of_op] {
+    for (const CLI::Option* option : of_op)
+      if (option->count() > 0 && o->job != "op")
+        throw CLI::ValidationError(fmt::format("{}: belongs to --job op", option->get_name()));
     o->prompt_given = prompt->count() > 0;
     if (o->prompt_given && o->prompt_tokens > 0)
       throw CLI::ValidationError("give one prompt: --prompt or --prompt-tokens");

@@ -152,7 +152,7 @@ void add_lab_telemetry(CLI::App& lab) {
       ->check(CLI::Range(0.001, 86400.0));
   command->add_option("--period", o->period, "Seconds from sample to sample (0.1)")
       ->check(CLI::Range(0.001, 3600.0));
-  command->add_flag("--json", o->json, "Print JSON (keys: docs/cli.md)");
+  command->add_flag("--json", o->json, "Print JSON (keys: docs/lab.md)");
   command->callback([o] { o->powermetrics.empty() ? show_now(*o) : show_capture(*o); });
 }
 

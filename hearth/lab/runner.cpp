@@ -75,7 +75,7 @@ class Run {
         everyone_.push_back({spec, result_.engines.size(), nullptr});
         result_.engines.push_back(std::move(e));
       }
-    tell("measuring the machine");
+    tell(o_.limits ? "measuring the machine" : "looking at the machine");
     describe_machine(result_, o_, interrupted_);
     if (!o_.model.empty()) {  // from which follows what each engine must do
       Job from;

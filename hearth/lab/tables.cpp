@@ -210,8 +210,8 @@ std::string markdown(const Result& r) {
   for (size_t j = 0; j < r.jobs.size(); ++j) {
     const Job& job = r.jobs[j];
     out += fmt::format(
-        "{}: {}\n\n| engine | version | total s | std. dev. | runs | per unit ms | decode per s | "
-        "first s |\n|---|---|---|---|---|---|---|---|\n",
+        "{}: {}\n\n| engine | version | mean total s | std. dev. | runs | median ms per unit | "
+        "median decode per s | median first s |\n|---|---|---|---|---|---|---|---|\n",
         to_string(job.kind),
         job.kind == JobKind::op ? fmt::format("{} {} {}", job.op, joined(job.shape, "x"), job.dtype)
                                 : fmt::format("{} prompt tokens, {} new tokens, {} rows",

@@ -1,0 +1,72 @@
+// What hearth lab run refuses, which it does before it measures anything.
+#include "tests/cli/cli.h"
+
+namespace hearth::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+Finished lab_run(Words args) {
+  args.insert(args.begin(), {"lab", "run", "--engines", "hearth", "--no-limits"});
+  return run_hearth(args);
+}
+
+TEST(LabUsage, AskedWronglyMeasuresNothing) {
+  TempFolder folder;
+  const std::string out = folder / "r.json";
+  const std::pair<Words, const char*> cases[] = {
+      {{"--job", "op", "--op-dtype", "int8"}, "'int8' is not one of f16, bf16, f32"},
+      {{"--job", "op", "--shape", "5"}, "--shape: '5', wanted MxKxN for matmul"},
+      {{"--job", "op", "--shape", "8x8x"}, "--shape: '8x8x', wanted MxKxN"},
+      {{"--job", "op", "--op", "softmax", "--shape", "2x3x4"}, "wanted RxC for softmax"},
+      {{"--op", "softmax"}, "--op: belongs to --job op"},
+      {{"--shape", "8x8x8"}, "--shape: belongs to --job op"},
+      {{"--job", "batch", "--op-dtype", "f16"}, "--op-dtype: belongs to --job op"},
+      {{"--model", ""}, "--model: '', wanted a folder"},
+  };
+  for (const auto& [options, sentence] : cases) {
+    Words args = options;
+    args.insert(args.end(), {"-o", out});
+    const Finished f = lab_run(args);
+    EXPECT_EQ(f.exit_code, 2) << sentence;
+    EXPECT_EQ(f.out, "") << sentence;
+    EXPECT_THAT(f.err, HasSubstr(sentence));
+    EXPECT_EQ(f.err.find("the machine"), std::string::npos) << f.err;
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(LabUsage, AResultThatCannotBeWrittenIsSaidBeforeTheRun) {
+  TempFolder folder;
+  for (const std::string& out : Words{folder / "nowhere/r.json", folder.path().string()}) {
+    const Finished f = lab_run({"-o", out});
+    EXPECT_EQ(f.exit_code, 1);
+    EXPECT_EQ(f.out, "");
+    EXPECT_THAT(f.err, HasSubstr(out));
+    EXPECT_EQ(f.err.find("the machine"), std::string::npos) << f.err;
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(LabUsage, AnOperationHasAShapeOfItsOwn) {
+  TempFolder folder;
+  const std::string out = folder / "r.json";
+  const Finished f = lab_run({"--job", "op", "--op", "softmax", "--pairs", "1", "--seconds", "0",
+                              "--warmup", "0", "--telemetry", "off", "-o", out});
+  EXPECT_EQ(f.exit_code, 0) << f.err;
+  EXPECT_THAT(f.out, HasSubstr("softmax 512 x 2560 f32"));
+}
+
+TEST(LabUsage, ANumberOfThreadsThatIsNone) {
+  TempFolder folder;
+  for (const char* threads : {"x", "2x", "0", "-1", "99999999999"}) {
+    const Finished f =
+        run_hearth({"lab", "run", "--engines", concat("hearth:cpu:threads=", threads),
+                    "--no-limits", "-o", folder / "r.json"});
+    EXPECT_EQ(f.exit_code, 1);
+    EXPECT_THAT(f.out, HasSubstr(concat("threads: '", threads, "', wanted 1 to 4096")));
+  }
+}
+
+}  // namespace
+}  // namespace hearth::testing
