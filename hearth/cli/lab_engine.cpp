@@ -13,7 +13,7 @@
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/io/json.h"
-#include "hearth/lab/limits.h"
+#include "hearth/lab/launch.h"
 #include "hearth/llm/decoder.h"
 #include "hearth/ops/ops.h"
 
@@ -122,6 +122,7 @@ class HearthEngine {
       ensure(std::isfinite(checksum), "the result is not finite");
       return {{"checksum", checksum}};
     }
+    if (what == "launches") return launches(request.at("prompts"));
     if (what == "memory") return memory();
     if (what == "limits") return limits();
     if (what == "clear_cache") return clear_cache(), json::object();
@@ -154,7 +155,8 @@ class HearthEngine {
     return {{"name", "hearth"},
             {"version", HEARTH_VERSION},
             {"device", to_string(default_device())},
-            {"devices", devices}};
+            {"devices", devices},
+            {"counts_launches", true}};
   }
 
   json load(const std::string& folder) {
@@ -187,6 +189,22 @@ class HearthEngine {
                 {"decode_s", out.decode_s}}}};
     }
     return generate_rows(prompts, new_tokens, emit);
+  }
+
+  /// Of a decoding step, in the steady state: by the scheduler's counter. The first step is run as
+  /// usual, the second is recorded, which schedules it once more, and from then on it is replayed.
+  json launches(const json& prompts) {
+    if (default_device() != Device(Device::cpu))
+      return {{"launches", nullptr},
+              {"reason", "the kernels of a recorded step are merged on the device, uncounted"}};
+    const auto kernels = [&](int tokens) {
+      const uint64_t before = eval_counters().kernels;
+      generate(prompts, tokens, {});
+      return int64_t(eval_counters().kernels - before);
+    };
+    const int64_t two = kernels(2), three = kernels(3), four = kernels(4);
+    const int64_t each = four - three;  // what a replayed step still schedules
+    return {{"launches", each}, {"replayed", three - two - each}};
   }
 
   /// Rows of one length, together.
@@ -253,6 +271,12 @@ class HearthEngine {
         median_of(backend(device.type)->read_gb_per_s({&small, 1}), "its backend measures none"));
     for (const Dtype dtype : {float32, float16, bfloat16})
       add(concat("flops_", to_string(dtype)), "GFLOP/s", median_of(product_gflop_s(dtype), ""));
+    const lab::Launch launch = lab::measure_launch(device);
+    for (const auto& [name, us] :
+         {std::pair("launch", &launch.evaluated_us), {"launch_replayed", &launch.replayed_us}})
+      add(name, "us",
+          us->value ? json{{"value", us->value->median}}
+                    : json{{"value", nullptr}, {"reason", us->reason}});
     return {{"limits", all}};
   }
 

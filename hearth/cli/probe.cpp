@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hearth/cli/commands.h"
+#include "hearth/core/backend.h"
 
 namespace hearth::cli {
 
@@ -15,7 +16,10 @@ void add_probe(CLI::App& app) {
   command->add_flag("--json", *as_json, "Print JSON (keys: docs/cli.md)");
   add_threads(*command);
   command->callback([as_json] {
-    lab::Machine machine = lab::probe_machine();
+    std::vector<Device> devices;
+    for (const Backend* backend : backends())
+      for (int i = 0; i < backend->device_count(); ++i) devices.emplace_back(backend->type(), i);
+    lab::Machine machine = lab::probe_machine(devices);
     fmt::print("{}", *as_json ? lab::to_json(machine).dump(2) + "\n" : lab::to_text(machine));
   });
 }

@@ -31,7 +31,7 @@ Reading<T> field(const json& from, const char* key, Is is) {
   return it->get<T>();
 }
 
-Reading<int64_t> bytes(const json& from, const char* key) {
+Reading<int64_t> count(const json& from, const char* key) {
   return field<int64_t>(from, key, &json::is_number_unsigned);
 }
 
@@ -83,8 +83,8 @@ json prompts_of(const Job& job) {
 EngineLoad facts_of(const json& done) {
   EngineLoad facts;
   facts.dtype = text(done, "dtype");
-  facts.weights_bytes = bytes(done, "weights_bytes");
-  const auto parameters = bytes(done, "parameters");
+  facts.weights_bytes = count(done, "weights_bytes");
+  const auto parameters = count(done, "parameters");
   if (facts.weights_bytes.value && parameters.value && *parameters.value > 0)
     facts.bytes_per_weight = double(*facts.weights_bytes.value) / double(*parameters.value);
   else
@@ -163,11 +163,13 @@ EngineHello Engine::hello() {
   request["device"] = spec_.device.empty() ? json() : json(spec_.device);
   const json done = ask(request, timeouts_.hello_s).done;
   return understand([&] {
-    EngineHello hello{text(done, "name"),
-                      text(done, "version"),
-                      text(done, "device"),
-                      texts(done, "devices"),
-                      {}};
+    EngineHello hello{
+        text(done, "name"),
+        text(done, "version"),
+        text(done, "device"),
+        texts(done, "devices"),
+        {},
+        field<bool>(done, "counts_launches", &json::is_boolean).value.value_or(false)};
     const json lacks = done.value("lacks", json::object());
     for (const auto& [what, why] : lacks.items())
       hello.lacks[what] = sentence(why.get<std::string>());
@@ -239,6 +241,20 @@ double Engine::checksum() {
 
 void Engine::clear_cache() { ask({{"do", "clear_cache"}}, timeouts_.run_s); }
 
+Engine::Launches Engine::launches(const Job& job) {
+  const json done =
+      ask({{"do", "launches"}, {"prompts", prompts_of(job)}, {"new_tokens", job.new_tokens}},
+          timeouts_.run_s)
+          .done;
+  return understand([&] {
+    Launches l{count(done, "launches"), count(done, "replayed")};
+    const std::string why = sentence(text(done, "reason"));
+    for (auto* one : {&l.one_by_one, &l.replayed})
+      if (!one->value && !why.empty()) *one = Reading<int64_t>::missing(why);
+    return l;
+  });
+}
+
 std::vector<Ceiling> Engine::limits() {
   const json done = ask({{"do", "limits"}}, timeouts_.run_s).done;
   return understand([&] {
@@ -286,10 +302,10 @@ Memory Engine::memory(std::string_view moment) {
   Memory m;
   m.moment = moment;
   understand([&] {
-    m.tensors_bytes = bytes(done, "tensors_bytes");
-    m.tensors_peak_bytes = bytes(done, "tensors_peak_bytes");
-    m.driver_bytes = bytes(done, "driver_bytes");
-    m.device_used_bytes = bytes(done, "device_used_bytes");
+    m.tensors_bytes = count(done, "tensors_bytes");
+    m.tensors_peak_bytes = count(done, "tensors_peak_bytes");
+    m.driver_bytes = count(done, "driver_bytes");
+    m.device_used_bytes = count(done, "device_used_bytes");
   });
   const std::filesystem::path status = concat("/proc/", pid(), "/status");
   m.resident_bytes = kib(status, "VmRSS");

@@ -67,6 +67,7 @@ struct EngineHello {
   /// Of "generate" and the operations those that it cannot do here, each with the reason and what
   /// would help.
   std::map<std::string, std::string> lacks;
+  bool counts_launches = false;  // it can be asked for them
 
   /// Why it cannot do the job; nothing if it can.
   std::optional<std::string> lack(const Job& job) const;
@@ -102,6 +103,11 @@ class Engine {
   /// What it counts itself: tensors, their peak, the driver's total.
   Memory memory(std::string_view moment);
   void clear_cache();
+  /// What it starts on its device for a decoding step of the job.
+  struct Launches {
+    Reading<int64_t> one_by_one, replayed;
+  };
+  Launches launches(const Job& job);
   /// What its device can do at most, as it measures it; one that is asked by hearth alone.
   std::vector<Ceiling> limits();
   /// Ends it; never throws.

@@ -120,7 +120,8 @@ void describe_machine(Result& result, const RunOptions& options,
   if (options.telemetry_period_s > 0)
     for (Ceiling& c : idle_power(options.telemetry_period_s))
       result.ceilings.push_back(std::move(c));
-  const Machine machine = probe_machine();
+  const Device cpu = Device::cpu;
+  const Machine machine = probe_machine({&cpu, 1});
   const auto limit = [&](const char* name, const char* unit, const Reading<Samples>& samples) {
     Ceiling c{name, "cpu", unit, "measured", {}};
     c.value = samples.value ? Reading<double>(samples.value->median)
@@ -131,6 +132,8 @@ void describe_machine(Result& result, const RunOptions& options,
   limit("flops_f32", "GFLOP/s", machine.fma_f32.all_threads);
   limit("flops_bf16", "GFLOP/s", machine.dot_bf16.all_threads);
   limit("clock", "MHz", machine.clock_mhz);
+  limit("launch", "us", machine.launch[0].second.evaluated_us);
+  limit("launch_replayed", "us", machine.launch[0].second.replayed_us);
   for (Ceiling& c : limits_of_gpus(options, interrupted)) result.ceilings.push_back(std::move(c));
 }
 

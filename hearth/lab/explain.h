@@ -66,6 +66,12 @@ struct Phase {
   Reading<double> active_fraction, clock_mhz;
   double telemetry_s = 0;     // that samples of the phase cover
   std::string under_sampled;  // why they are too few
+  Reading<double> launches;      // that the engine needs for it, whether or not it replays them
+  Reading<double> launch_share;  // part of the time that as many of the least operations take
+  /// The least time in which this machine can do it, by those of the three limits that are known
+  /// (and not exceeded, as that of memory by caches).
+  Reading<double> floor_s;
+  std::string floor_from;  // "bandwidth", "compute" or "launch", and those that are not known
   Regime regime = Regime::unknown;
   std::string because;
 };

@@ -93,6 +93,10 @@ std::string limits(const Side& side) {
           phase.compute_share.value ? " = " + percent(*phase.compute_share.value) : "");
     else
       text += "\n    its work is not known: " + phase.work.reason;
+    if (phase.floor_s.value)
+      text += fmt::format("\n    at least {:.3g} ms of {:.3g} ms = {} ({})",
+                          *phase.floor_s.value * 1e3, phase.time_s * 1e3,
+                          percent(*phase.floor_s.value / phase.time_s), phase.floor_from);
     text += "\n";
     if (!phase.under_sampled.empty()) text += "    " + phase.under_sampled + "\n";
   }
@@ -175,6 +179,10 @@ json json_of(const Side& side) {
                       {"clock_mhz", value_of(p.clock_mhz)},
                       {"telemetry_s", p.telemetry_s},
                       {"under_sampled", p.under_sampled.empty() ? json() : json(p.under_sampled)},
+                      {"launches", value_of(p.launches)},
+                      {"launch_share", value_of(p.launch_share)},
+                      {"floor_s", value_of(p.floor_s)},
+                      {"floor_from", p.floor_from},
                       {"regime", to_string(p.regime)},
                       {"because", p.because}});
   }

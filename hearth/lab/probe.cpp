@@ -46,17 +46,21 @@ Scaling<Bandwidth> measure_pages(Pages pages, int threads, std::optional<Walk> w
 
 }  // namespace
 
-Machine probe_machine() {
+Machine probe_machine(std::span<const Device> devices) {
   const int threads = cpu::threads();
-  return {.facts = read_facts(),
-          .threads = threads,
-          .clock_mhz = measure_clock_mhz(),
-          .counter_mhz = measure_counter_mhz(),
-          .read_bandwidth = measure_pages(Pages::plain, threads, Walk::forward, Share::own),
-          .read_bandwidth_best = measure_pages(Pages::huge, threads, std::nullopt, Share::blocks),
-          .fma_f32 = {measure_fma_f32(1), measure_fma_f32(threads)},
-          .dot_bf16 = {measure_dot_bf16(1), measure_dot_bf16(threads)},
-          .matmul = measure_matmul()};
+  Machine machine{
+      .facts = read_facts(),
+      .threads = threads,
+      .clock_mhz = measure_clock_mhz(),
+      .counter_mhz = measure_counter_mhz(),
+      .read_bandwidth = measure_pages(Pages::plain, threads, Walk::forward, Share::own),
+      .read_bandwidth_best = measure_pages(Pages::huge, threads, std::nullopt, Share::blocks),
+      .fma_f32 = {measure_fma_f32(1), measure_fma_f32(threads)},
+      .dot_bf16 = {measure_dot_bf16(1), measure_dot_bf16(threads)},
+      .matmul = measure_matmul(),
+      .launch = {}};
+  for (const Device device : devices) machine.launch.emplace_back(device, measure_launch(device));
+  return machine;
 }
 
 }  // namespace hearth::lab

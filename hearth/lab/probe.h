@@ -3,6 +3,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "hearth/lab/launch.h"
 #include "hearth/lab/limits.h"
 #include "hearth/lab/machine.h"
 
@@ -31,14 +32,16 @@ struct Machine {
   Scaling<Reading<Samples>> fma_f32;   // GFLOP/s in registers: the limit of f32 and f16 products
   Scaling<Reading<Samples>> dot_bf16;  // the same for bf16 products
   MatmulRates matmul;                  // hearth's own, all threads
+  std::vector<std::pair<Device, Launch>> launch;
 };
 
 /// GFLOP/s of hearth's product of a (512, 2560) with the transpose of a (2560, 2560): Phi-2's
 /// shapes.
 MatmulRates measure_matmul(double seconds_each = 0.2);
 
-/// Reads and measures all of it, in about four seconds, with cpu::threads() as "all threads".
-Machine probe_machine();
+/// Reads and measures all of it, in about four seconds, with cpu::threads() as "all threads"; the
+/// time of a launch on each of `devices`, which stay in use by this process.
+Machine probe_machine(std::span<const Device> devices);
 
 /// docs/cli.md has the keys; what is missing is null, with its reason under "reasons".
 nlohmann::json to_json(const Machine& machine);

@@ -76,6 +76,10 @@ json to_json(const Machine& machine) {
   w.put("matmul_gflop_s.f32", machine.matmul.f32);
   w.put("matmul_gflop_s.f16", machine.matmul.f16);
   w.put("matmul_gflop_s.bf16", machine.matmul.bf16);
+  for (const auto& [device, launch] : machine.launch) {
+    w.put("launch_us." + to_string(device) + ".evaluated", launch.evaluated_us);
+    w.put("launch_us." + to_string(device) + ".replayed", launch.replayed_us);
+  }
   w.put("reasons", w.reasons);
   return w.root;
 }
@@ -183,6 +187,13 @@ std::string to_text(const Machine& machine) {
   p.lines += row("matmul f32, GFLOP/s", none, machine.matmul.f32);
   p.lines += row("matmul f16, GFLOP/s", none, machine.matmul.f16);
   p.lines += row("matmul bf16, GFLOP/s", none, machine.matmul.bf16);
+  for (const auto& [device, launch] : machine.launch) {
+    const std::string name = to_string(device);
+    p.lines += row(("launch on " + name + ", us").c_str(), none, launch.evaluated_us);
+    p.lines += row(("launch replayed on " + name + ", us").c_str(), none, launch.replayed_us);
+    for (const auto& reading : {launch.evaluated_us, launch.replayed_us})
+      if (!reading.value) p.missing += fmt::format("  launch on {}: {}\n", name, reading.reason);
+  }
   return p.missing.empty() ? p.lines : p.lines + "\nunknown, and why\n" + p.missing;
 }
 

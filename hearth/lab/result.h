@@ -129,6 +129,8 @@ struct EngineResult {
   Reading<int> threads;
   Reading<bool> same_prompt_ids;  // it was given the job's ids (a server is given the text)
   Sampling sampling = Sampling::unknown;
+  // Of a decoding step, as the engine counts them: started one by one, and as a recorded whole.
+  Reading<int64_t> launches, replayed;
 
   Reading<double> start_s, load_s, first_s;  // process to hello; load; the cold first repetition
   std::vector<Repetition> repetitions;       // in the order they ran
@@ -137,8 +139,8 @@ struct EngineResult {
   Timeline telemetry;
   static constexpr std::string_view kName = "EngineResult";
   HEARTH_FIELDS(label, name, program, device, options, version, status, faults, notes, dtype,
-                bytes_per_weight, weights_bytes, threads, same_prompt_ids, sampling, start_s,
-                load_s, first_s, repetitions, published, memory, telemetry)
+                bytes_per_weight, weights_bytes, threads, same_prompt_ids, sampling, launches,
+                replayed, start_s, load_s, first_s, repetitions, published, memory, telemetry)
 };
 
 /// A change of one thing of an engine's execution, and what a supposed cause predicts for it:
@@ -187,9 +189,9 @@ struct Fact {
 
 /// A limit of the machine, measured (or stated, as `source` says).
 struct Ceiling {
-  std::string name;    // "read_bandwidth", "flops_f16", "launch"
+  std::string name;    // "read_bandwidth", "flops_f16", "launch", "launch_replayed"
   std::string device;  // "cpu", "cuda"
-  std::string unit;    // "GB/s", "GFLOP/s", "s"
+  std::string unit;    // "GB/s", "GFLOP/s", "us"
   std::string source;  // "measured", ...
   Reading<double> value;
   static constexpr std::string_view kName = "Ceiling";

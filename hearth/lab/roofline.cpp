@@ -55,13 +55,62 @@ void hold_against(Phase& phase, const Result& result, const EngineResult& engine
   phase.compute_share = share(*phase.gflop_s.value, flops_ceiling(result, engine, dtype));
 }
 
+// Launches of a decoding step, and what as many of the smallest operations take of its time.
+void hold_launches(Phase& phase, const Result& result, const EngineResult& engine) {
+  using Number = Reading<double>;
+  const auto time_of = [&](const Reading<int64_t>& count, const char* limit) -> Number {
+    if (!count.value) return Number::missing(count.reason);
+    if (*count.value == 0) return 0.0;
+    const Number each_us = ceiling(result, engine, limit);
+    if (!each_us.value) return each_us;
+    return double(*count.value) * *each_us.value * 1e-6;
+  };
+  const Number one_by_one = time_of(engine.launches, "launch"),
+               replayed = time_of(engine.replayed, "launch_replayed");
+  if (engine.launches.value && engine.replayed.value)
+    phase.launches = double(*engine.launches.value + *engine.replayed.value);
+  else
+    phase.launches = Number::missing(engine.launches.value ? replayed.reason : one_by_one.reason);
+  if (one_by_one.value && replayed.value && phase.time_s > 0)
+    phase.launch_share = (*one_by_one.value + *replayed.value) / phase.time_s;
+  else
+    phase.launch_share = Number::missing(one_by_one.value ? replayed.reason : one_by_one.reason);
+}
+
+void find_floor(Phase& phase) {
+  std::string unknown;
+  double most = 0;
+  for (const auto& [name, share] : {std::pair("bandwidth", &phase.bandwidth_share),
+                                    {"compute", &phase.compute_share},
+                                    {"launch", &phase.launch_share}}) {
+    if (share->value && *share->value > kMost) continue;  // faster than it: no limit
+    if (!share->value)
+      unknown += concat(unknown.empty() ? "" : " and ", name);
+    else if (*share->value > most)
+      most = *share->value, phase.floor_from = name;
+  }
+  if (most > 0)
+    phase.floor_s = most * phase.time_s;
+  else
+    phase.floor_s = Reading<double>::missing("none of its limits is known, and holds");
+  if (!unknown.empty() && most > 0) phase.floor_from += concat("; ", unknown, " unknown");
+}
+
 void judge(Phase& phase, const Busy& busy, bool gpu) {
   const double bandwidth = phase.bandwidth_share.value.value_or(0),
-               compute = phase.compute_share.value.value_or(0);
+               compute = phase.compute_share.value.value_or(0),
+               launch = phase.launch_share.value.value_or(0);
+  const std::string sent =
+      phase.launches.value && phase.launch_share.value
+          ? fmt::format("{:.0f} launches a step, {:.0f} % of the time if each did nothing",
+                        *phase.launches.value, 100 * launch)
+          : "";
   const auto set = [&](Regime regime, std::string because) {
     phase.regime = regime;
     phase.because = std::move(because);
   };
+  if (launch >= kNear && launch > compute && (launch > bandwidth || bandwidth > kMost))
+    return set(Regime::launch, sent);
   if (bandwidth >= kNear && bandwidth <= kMost && bandwidth >= compute)
     return set(Regime::bandwidth,
                fmt::format("it reads {:.0f} % of what memory gives", 100 * bandwidth));
@@ -86,8 +135,8 @@ void judge(Phase& phase, const Busy& busy, bool gpu) {
                  fmt::format("{}, and the program keeps only {:.2f} cores busy: both wait", idle,
                              *busy.host_cores.value));
     const bool full = clock_known && *f >= kFullClock * *most;
-    return set(Regime::launch, idle + (full ? ": no slow GPU, it waits for work to be sent"
-                                            : ": it waits for work to be sent"));
+    return set(Regime::launch, concat(idle, full ? ": no slow GPU, it waits" : ": it waits",
+                                      " for work to be sent", sent.empty() ? "" : "; ", sent));
   }
   if (clock_known && *f < kMostlyActive * *most) {
     const std::string asked = asked_for(busy);  // which a governor may do for a reason of its own
@@ -121,6 +170,12 @@ std::vector<Phase> phases_of(const Result& result, const EngineResult& engine, i
     phase.time_s = time;
     phase.work = std::move(work);
     hold_against(phase, result, engine, what.kind == JobKind::op ? what.dtype : engine.dtype);
+    if (phase.name == "decode")
+      hold_launches(phase, result, engine);
+    else
+      phase.launches = phase.launch_share =
+          Reading<double>::missing("launches are counted of decoding alone");
+    find_floor(phase);
     Busy here = busy;
     if (!windows_of(engine, job, phase.name).empty()) {
       here = busy_of(result, engine, job, phase.name);

@@ -218,6 +218,7 @@ class Run {
     }
     for (const char* moment : {"after", "cleared"})
       for (Participant* p : who) turns_.gauges(*p, moment);
+    for (Participant* p : who) turns_.count_launches(*p);
   }
 
   /// A loads, does the first half of the rounds, and goes; so do the others; then back.
@@ -241,6 +242,7 @@ class Run {
         }
         turns_.gauges(*p, "after");
         turns_.gauges(*p, "cleared");
+        if (pass == 1) turns_.count_launches(*p);
         if (p->engine) p->engine->bye(), p->engine.reset();
       }
     }

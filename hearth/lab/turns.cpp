@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kStreamedEvery = 3;         // rounds in which tokens are also timed one by one
 constexpr double kShortestOp = 0.1;       // seconds that one timing of an operation should last
+constexpr int kFewestTokens = 4;          // of which steps can be told apart
 constexpr size_t kMostRepeats = 1000;     // in one turn
 constexpr double kLeak = 0.10;            // growth of the resident memory that is worth a note
 constexpr int64_t kLeakBytes = 64 << 20;  // and at least this
@@ -100,6 +101,7 @@ bool Turns::start(Participant& p) {
     const EngineHello hello = p.engine->hello();
     e.start_s = seconds_since(from);
     e.version = hello.version;
+    p.counts_launches = hello.counts_launches;
     if (!hello.device.empty()) e.device = hello.device;
     std::string program;
     for (const std::string& word : command_of(p.spec, o_.places))
@@ -240,6 +242,33 @@ void Turns::gauges(Participant& p, const char* moment) {
     if (std::string_view(moment) == "cleared") p.engine->clear_cache();
     of(p).memory.push_back(p.engine->memory(moment));
   });
+  if (p.engine) p.engine->pause();
+}
+
+void Turns::count_launches(Participant& p) {
+  EngineResult& e = of(p);
+  const Job& job = result_.jobs[0];
+  if (p.out || !p.engine || !o_.launches) return;
+  Engine::Launches counted;
+  const auto missing = [&](const std::string& why) {
+    counted.one_by_one = counted.replayed = Reading<int64_t>::missing(why);
+  };
+  try {
+    if (job.kind == JobKind::op || job.new_tokens < kFewestTokens)
+      missing(
+          concat("the job has no ", kFewestTokens, " new tokens, whose steps could be counted"));
+    else if (!p.counts_launches)
+      missing("the engine does not count its launches");
+    else
+      tell_(concat("counting the launches of ", e.label)), counted = p.engine->launches(job);
+  } catch (const EngineFault& fault) {
+    missing(fault.what());
+    p.engine.reset();
+  } catch (const EngineRefusal& refusal) {
+    missing(refusal.what());
+  }
+  e.launches = counted.one_by_one;
+  e.replayed = counted.replayed;
   if (p.engine) p.engine->pause();
 }
 

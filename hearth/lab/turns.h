@@ -17,6 +17,7 @@ struct Participant {
   std::unique_ptr<KeepAlive> load = nullptr;
   bool out = false;     // failed, or not here
   bool passes = false;  // the current job
+  bool counts_launches = false;
   int calls = 1;
 };
 
@@ -43,6 +44,9 @@ class Turns {
   bool streams(int round) const;
   /// Its memory at that moment; at "cleared", without its caches.
   void gauges(Participant& p, const char* moment);
+  /// Asks for the launches of a decoding step: no repetition, and after all of them, since what
+  /// counts may disturb. An engine that fails at it keeps what was measured.
+  void count_launches(Participant& p);
   void look_for_leak(EngineResult& e);
   /// What became of it.
   void settle(Participant& p);

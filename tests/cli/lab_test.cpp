@@ -59,13 +59,32 @@ TEST(Lab, HearthMeasuresTheLimitsOfItsDevice) {
   lab::Engine engine(spec, {});
   engine.hello();
   const auto limits = engine.limits();
-  ASSERT_EQ(limits.size(), 4);
+  ASSERT_EQ(limits.size(), 6);
   EXPECT_EQ(limits[0].name, "read_bandwidth");  // of the CPU it is the lab that measures it
   EXPECT_THAT(limits[0].value.reason, HasSubstr("measures none"));
   EXPECT_EQ(limits[1].name, "flops_f32");
   EXPECT_GT(limits[1].value.value.value_or(0), 1);
   EXPECT_EQ(limits[2].name, "flops_f16");
+  EXPECT_EQ(limits[4].name, "launch");
+  EXPECT_EQ(limits[4].unit, "us");
+  EXPECT_GT(limits[4].value.value.value_or(0), 0);
+  EXPECT_EQ(limits[5].name, "launch_replayed");
   engine.bye();
+}
+
+TEST(Lab, EnginesCountTheLaunchesOfAStep) {
+  const Ran ran({"--engines", "hearth:cpu,torch:cpu,torch:cpu:compile=1", "--pairs", "1"});
+  const auto result = ran.result();
+  // tiny-phi has 6 layers, in each at least attention, two products and what adds them up.
+  EXPECT_GE(result.engines[0].replayed.value.value_or(0), 6 * 3) << ran.out;
+  EXPECT_LT(result.engines[0].replayed.value.value_or(0), 6 * 30);
+  EXPECT_LT(result.engines[0].launches.value.value_or(99), 10);
+  if (result.engines[1].status == lab::EngineStatus::unavailable)
+    GTEST_SKIP() << result.engines[1].faults[0];
+  EXPECT_GT(result.engines[1].launches.value.value_or(0), 6 * 10)
+      << result.engines[1].launches.reason;
+  EXPECT_EQ(result.engines[1].replayed.value, 0);
+  EXPECT_THAT(result.engines[2].launches.reason, HasSubstr("torch.compile"));
 }
 
 TEST(Lab, PrefillBatchAndOperations) {

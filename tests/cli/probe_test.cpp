@@ -67,7 +67,8 @@ TEST(probe, prints_json_with_units_and_reasons) {
   EXPECT_EQ(j["threads"], 1);
   for (auto key : {"/read_bandwidth_gb_s/one_thread", "/read_bandwidth_gb_s/all_threads",
                    "/matmul_gflop_s/f32", "/matmul_gflop_s/f16", "/matmul_gflop_s/bf16",
-                   "/fma_peak_gflop_s/f32/one_thread", "/fma_peak_gflop_s/f32/all_threads"})
+                   "/fma_peak_gflop_s/f32/one_thread", "/fma_peak_gflop_s/f32/all_threads",
+                   "/launch_us/cpu/evaluated", "/launch_us/cpu/replayed"})
     EXPECT_GT(j.at(nlohmann::json::json_pointer(key)).get<double>(), 0) << key;
   EXPECT_GT(j["memory_total_bytes"].get<int64_t>(), 1 << 20);
   EXPECT_FALSE(j["instruction_sets"].empty());
@@ -91,6 +92,7 @@ TEST(probe, prints_a_table_for_people) {
   Finished f = run_hearth({"probe"}, "", {"HEARTH_THREADS=1"});
   ASSERT_EQ(f.exit_code, 0) << f.err;
   EXPECT_THAT(f.out, HasSubstr("memory read, GB/s"));
+  EXPECT_THAT(f.out, HasSubstr("launch on cpu, us"));
   EXPECT_THAT(f.out, ::testing::Not(HasSubstr("\x1b")));  // no colours but on a terminal
 }
 

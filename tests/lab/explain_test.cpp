@@ -236,6 +236,52 @@ TEST(Regimes, FollowTheSamples) {
   EXPECT_EQ(regime({.active = 0.95, .clock_mhz = 1980, .gb_s = 100}), Regime::kernels);
 }
 
+// 8 rounds of 50 tokens in about 1 s: 20 ms a token.
+TEST(Regimes, AFloorIsTheSlowestOfReadingComputingAndLaunching) {
+  Result r = gpu_result({.active = 0.95, .clock_mhz = 1980, .gb_s = 1000, .gflop_s = 1e6});
+  const auto phase = [&] { return explain(r, "torch:cuda", "hearth:cuda").a.phases.at(0); };
+  Phase decode = phase();
+  const double floor = decode.work.value->bytes * 1e-12;
+  EXPECT_NEAR(*decode.floor_s.value, floor, 1e-12);
+  EXPECT_EQ(decode.floor_from, "bandwidth; launch unknown");
+  EXPECT_FALSE(decode.launch_share.value);
+
+  r.engines[0].launches = 1000;
+  r.engines[0].replayed = 500;
+  EXPECT_THAT(phase().launch_share.reason, HasSubstr("no launch of cuda"));
+  EXPECT_EQ(phase().launches.value, 1500);
+  r.ceilings.push_back({"launch", "cuda", "us", "measured", 5.0});
+  EXPECT_THAT(phase().launch_share.reason, HasSubstr("no launch_replayed of cuda"));
+  r.ceilings.push_back({"launch_replayed", "cuda", "us", "measured", 1.0});
+  decode = phase();
+  EXPECT_NEAR(*decode.launch_share.value * decode.time_s, 5.5e-3, 1e-9);
+  EXPECT_NEAR(*decode.floor_s.value, 5.5e-3, 1e-9);
+  EXPECT_EQ(decode.floor_from, "launch");
+  EXPECT_EQ(decode.regime, Regime::kernels);
+  EXPECT_THAT(to_text(explain(r, "torch:cuda", "hearth:cuda"), r),
+              HasSubstr("at least 5.5 ms of 20"));
+
+  r.engines[0].launches = 3000;  // 15.5 ms of 20 ms, however busy the GPU says it is
+  EXPECT_EQ(phase().regime, Regime::launch);
+  EXPECT_THAT(phase().because, HasSubstr("3500 launches a step, 77 % of the time"));
+  EXPECT_EQ(to_json(explain(r, "torch:cuda", "hearth:cuda"))["a"]["phases"][0]["floor_from"],
+            "launch");
+  r.ceilings[0].value = 300;  // memory is nearer
+  EXPECT_EQ(phase().regime, Regime::bandwidth);
+  r.ceilings[0].value = 100;  // more than memory gives: from the caches
+  EXPECT_EQ(phase().regime, Regime::launch);
+  EXPECT_EQ(phase().floor_from, "launch");
+}
+
+TEST(Regimes, WorkThatWaitsToBeSentNamesTheLaunches) {
+  Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
+  r.engines[0].launches = 900;
+  r.engines[0].replayed = 0;
+  r.ceilings.push_back({"launch", "cuda", "us", "measured", 4.0});
+  EXPECT_THAT(explain(r, "torch:cuda", "hearth:cuda").a.phases.at(0).because,
+              HasSubstr("no slow GPU, it waits for work to be sent; 900 launches a step, 18 % of"));
+}
+
 TEST(Regimes, OnlySamplesWithinTheRepetitionsCount) {
   Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
   EngineResult& engine = r.engines[0];

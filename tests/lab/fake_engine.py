@@ -110,7 +110,8 @@ for line in sys.stdin:
             send(request, error="not installed")
         else:
             lacks = {options["lacks"]: "it has none: pip install more"} if "lacks" in options else {}
-            send(request, done={"name": "fake", "version": "1", "device": device, "devices": ["cpu"], "lacks": lacks})
+            send(request, done={"name": "fake", "version": "1", "device": device, "devices": ["cpu"], "lacks": lacks,
+                                "counts_launches": "launches" in options})
     elif what == "load":
         if options.get("fault") == "load":
             send(request, error="no such model")
@@ -127,6 +128,13 @@ for line in sys.stdin:
     elif what == "limits":
         send(request, done={"limits": [{"name": "read_bandwidth", "unit": "GB/s", "value": 3000},
                                        {"name": "flops_f16", "unit": "GFLOP/s", "value": None, "reason": "no halves"}]})
+    elif what == "launches":
+        if "launches" not in options or options["launches"] == "crash":
+            sys.exit(5)  # it was not to be asked
+        elif options["launches"] == "refuse":
+            send(request, error="no profiler")
+        else:
+            send(request, done={"launches": int(options["launches"]), "replayed": request["new_tokens"]})
     elif what == "memory":
         send(request, done={"tensors_bytes": 400})
     else:

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "hearth/backend/cpu/isa.h"
+#include "hearth/lab/launch.h"
 #include "hearth/lab/loops.h"
 #include "hearth/lab/team.h"
 
@@ -115,6 +116,25 @@ TEST(limits, arithmetic_is_plausible_for_the_clock) {
         EXPECT_LT(per_cycle, 512) << to_string(level);
       }
   }
+}
+
+TEST(limits, a_launch_takes_time_on_every_device_that_hearth_has) {
+  const Launch launch = measure_launch(Device::cpu, 0.02);
+  for (const auto& us : {launch.evaluated_us, launch.replayed_us}) {
+    ASSERT_TRUE(us.value) << us.reason;
+    EXPECT_GE(us.value->all.size(), 5u);
+    EXPECT_GT(us.value->min, 0.001);  // a few cycles
+    EXPECT_LT(us.value->min, 1000);
+  }
+  // Scheduling is what a recording saves.
+  EXPECT_LT(launch.replayed_us.value->min, launch.evaluated_us.value->min);
+}
+
+TEST(limits, no_launch_is_made_up_where_there_is_no_device) {
+  const Launch none = measure_launch(Device(Device::cuda, 99), 0.01);
+  EXPECT_FALSE(none.evaluated_us.value || none.replayed_us.value);
+  EXPECT_NE(none.evaluated_us.reason, "");
+  EXPECT_EQ(none.evaluated_us.reason, none.replayed_us.reason);
 }
 
 TEST(limits, the_counter_is_constant) {

@@ -283,6 +283,27 @@ TEST_F(LabRun, HearthMeasuresTheLimitsOfTheGpus) {
   EXPECT_THAT(limits_of_gpus(o, kGoOn), IsEmpty());
 }
 
+// After all repetitions, of those that say they can: what goes wrong with it costs nothing.
+TEST_F(LabRun, LaunchesAreCountedOfEnginesThatCan) {
+  auto o = options({fake(), fake("launches=40"), fake("launches=refuse"), fake("launches=crash")});
+  Result r = run(o, kGoOn);
+  for (const EngineResult& e : r.engines) {
+    EXPECT_EQ(e.status, EngineStatus::ok) << e.label;
+    EXPECT_EQ(e.launches.value.has_value(), e.label.ends_with("=40")) << e.label;
+    EXPECT_EQ(e.memory.back().moment, "cleared");
+  }
+  EXPECT_THAT(r.engines[0].launches.reason, HasSubstr("does not count its launches"));
+  EXPECT_EQ(r.engines[1].launches.value, 40);
+  EXPECT_EQ(r.engines[1].replayed.value, 5);
+  EXPECT_EQ(r.engines[2].replayed.reason, "no profiler");
+  EXPECT_THAT(r.engines[3].launches.reason, HasSubstr("ended with exit code 5"));
+  EXPECT_EQ(testing::result_violation(to_json(r)), "");
+  o.take_turns = true;
+  EXPECT_EQ(run(o, kGoOn).engines[1].launches.value, 40);
+  o.jobs[0].new_tokens = 3;
+  EXPECT_THAT(run(o, kGoOn).engines[1].launches.reason, HasSubstr("no 4 new tokens"));
+}
+
 TEST(LabRunOptions, AreChecked) {
   const auto error = [](auto change) {
     auto o = options({parse_engine("hearth")});

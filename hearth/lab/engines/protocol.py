@@ -35,6 +35,11 @@ class Engine:
         """The mean of the absolute values of the last operation's result."""
         raise Refusal("this engine runs models only")
 
+    def launches(self, prompts, new_tokens):
+        """What a decoding step starts on the device: {launches, replayed}. Asked of engines whose
+        hello has counts_launches, after all that is timed."""
+        raise Refusal("this engine does not count its launches")
+
     def memory(self):
         return {}
 
@@ -114,6 +119,8 @@ def serve(engine):
             if not math.isfinite(checksum):
                 raise Refusal(f"the result is {checksum}")
             return {"checksum": checksum}
+        if what == "launches":
+            return engine.launches(request["prompts"], request["new_tokens"])
         if what == "memory":
             return engine.memory()
         if what == "clear_cache":

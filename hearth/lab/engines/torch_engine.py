@@ -28,7 +28,14 @@ class Torch(protocol.Engine):
             version += f", transformers {transformers.__version__}"
         except ImportError:
             lacks = {"generate": "transformers is not installed: pip install transformers"}
-        return {"name": "torch", "version": version, "device": self.device, "devices": devices, "lacks": lacks}
+        return {
+            "name": "torch",
+            "version": version,
+            "device": self.device,
+            "devices": devices,
+            "lacks": lacks,
+            "counts_launches": True,
+        }
 
     def load(self, model):
         import transformers
@@ -89,6 +96,49 @@ class Torch(protocol.Engine):
                 streamer=Stream() if emit else None,
             )
             return {"ids": out[:, ids.shape[1] :].tolist(), "prompt_tokens": ids.shape[1]}
+
+    def launches(self, prompts, new_tokens):
+        """Of the step that makes the third token, by torch.profiler."""
+        torch = self.torch
+        if self.device == "mps":
+            raise Refusal("torch.profiler does not see what runs on Metal")
+        if not self.gpu and self.options_given.get("compile", "0") != "0":
+            raise Refusal("torch.profiler does not see the kernels that torch.compile makes for processors")
+        kinds = torch.profiler.ProfilerActivity
+        profiler = torch.profiler.profile(activities=[kinds.CPU] + [kinds.CUDA] * bool(self.gpu))
+        came = 0
+
+        def emit(ids):  # they are on the host, so the device has nothing left of their step
+            nonlocal came
+            came += 1
+            if came == 2:
+                profiler.start()
+            if came == 3:
+                profiler.stop()
+
+        self.generate(prompts, new_tokens, emit, None)
+        events = profiler.events()
+        if not self.gpu:
+            outermost = [e for e in events if e.name.startswith("aten::") and not e.cpu_parent]
+            return {"launches": sum(self.computing(e) for e in outermost), "replayed": 0}
+        on_gpu = torch.autograd.DeviceType.CUDA
+        kernels = [e for e in events if e.device_type == on_gpu and not e.name.startswith(("Memcpy", "Memset"))]
+        if not kernels:
+            raise Refusal("torch.profiler saw no kernel on the GPU")
+        sent = sum(e.name.startswith(("cudaLaunchKernel", "cuLaunchKernel")) for e in events)
+        return {"launches": sent, "replayed": max(0, len(kernels) - sent)}  # the rest is in graphs
+
+    def computing(self, event):
+        """1 for an operator that computes; of one that only views or allocates, those within it."""
+        aten, name = self.torch.ops.aten, event.name.removeprefix("aten::")
+        packet = getattr(aten, name, None)
+        if packet is not None:
+            returns = getattr(packet, packet.overloads()[0])._schema.returns
+            tensors = [r for r in returns if "Tensor" in str(r.type)]
+            views = all(r.alias_info and not r.alias_info.is_write for r in tensors)
+            if views or name.startswith("empty") or name == "dropout":  # which only trains
+                return sum(self.computing(e) for e in event.cpu_children)
+        return 1
 
     def op(self, name, dtype, shape, calls):
         torch = self.torch
