@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "hearth/cli/failure.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 
@@ -178,9 +179,11 @@ std::string summary(const lab::Result& result) {
 
 namespace {
 
+constexpr int kDrift = 3;  // exit code of --strict
+
 struct CompareOptions {
   std::string file, a, b, fail;
-  bool json = false;
+  bool json = false, strict = false;
 };
 
 nlohmann::json json_of(const lab::Comparison& c) {
@@ -188,6 +191,7 @@ nlohmann::json json_of(const lab::Comparison& c) {
                         {"b", c.b},
                         {"job", c.job},
                         {"comparable", c.gate.comparable()},
+                        {"drift_controlled", c.gate.drift_controlled},
                         {"differences", c.gate.differences},
                         {"unknown", c.gate.unknown},
                         {"notes", c.gate.notes},
@@ -197,7 +201,8 @@ nlohmann::json json_of(const lab::Comparison& c) {
     out["ratio"] = c.time->ratio;
     out["interval"] = {c.time->low, c.time->high};
     out["pairs"] = c.time->pairs;
-    if (c.gate.comparable()) out["verdict"] = lab::to_string(c.time->verdict);
+    if (c.gate.comparable() && c.gate.drift_controlled)
+      out["verdict"] = lab::to_string(c.time->verdict);
   }
   return out;
 }
@@ -212,26 +217,29 @@ void compare(const CompareOptions& o) {
     if (o.b.empty() && e.label != a) pairs.emplace_back(a, e.label);
   ensure(!pairs.empty(), o.file, ": only one engine; nothing to compare with");
   const double fail = o.fail.empty() ? 0 : parse_share(o.fail, "--fail-if-slower");
+  const std::string drift =
+      (result.plan.order.empty() ? "order not told" : result.plan.order) + ": drift not controlled";
   auto all = nlohmann::json::array();
   std::string slower;
+  bool controlled = true;
   for (const auto& [first, second] : pairs)
     for (size_t j = 0; j < result.jobs.size(); ++j) {
       const auto c = lab::compare(result, first, second, int(j));
       all.push_back(json_of(c));
+      controlled &= c.gate.drift_controlled;
       if (!o.json) {
         std::string text = lab::to_text(c, result.jobs[j]) + "\n";
         for (const auto& why : c.gate.differences) text += "  not the same: " + why + "\n";
         for (const auto& what : c.gate.unknown) text += "  not known: " + what + "\n";
         for (const auto& note : c.gate.notes) text += "  note: " + note + "\n";
-        if (result.plan.order == "sequential") text += "  sequential: drift was not controlled\n";
+        if (!c.gate.drift_controlled) text += "  " + drift + "\n";
         print_out(text);
       }
       if (fail == 0 || !slower.empty()) continue;
       if (!c.time || c.time->pairs < lab::kFewestPairs)
         slower = fmt::format("{} and {}: too few pairs to tell", c.a, c.b);
-      else if (result.plan.order == "sequential")
-        slower =
-            fmt::format("{} and {}: measured in sequence, so drift was not controlled", c.a, c.b);
+      else if (!c.gate.drift_controlled)
+        slower = fmt::format("{} and {}: {}", c.a, c.b, drift);
       else if (!c.gate.comparable())
         slower = fmt::format("{} and {} are not comparable", c.a, c.b);
       else if (c.time->high < 1 && c.time->ratio < 1 / (1 + fail))
@@ -239,6 +247,7 @@ void compare(const CompareOptions& o) {
                              100 * (1 / c.time->ratio - 1), c.b, 100 * fail);
     }
   if (o.json) print_out(all.dump(2) + "\n");
+  if (o.strict && !controlled) throw Failure(kDrift, o.file + ": " + drift);
   ensure(slower.empty(), slower);
 }
 
@@ -295,6 +304,8 @@ void add_lab_compare(CLI::App& lab) {
       ->add_option("--fail-if-slower", o->fail,
                    "Exit 1 if A is slower than B by more than this, or that cannot be told")
       ->type_name("X%");
+  command->add_flag("--strict", o->strict,
+                    "Exit 3 if the engines took no turns, so that drift is in it");
   command->add_flag("--json", o->json, "Print JSON (docs/lab.md)");
   command->callback([o] {
     try {

@@ -1,4 +1,5 @@
-// hearth: the command line. Exit codes: 0 done, 1 it failed, 2 it was asked wrongly.
+// hearth: the command line. Exit codes: 0 done, 1 it failed, 2 it was asked wrongly; more in
+// docs/cli.md.
 #include <fmt/color.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "hearth/backend/cpu/isa.h"
 #include "hearth/backend/cpu/pool.h"
 #include "hearth/cli/commands.h"
+#include "hearth/cli/failure.h"
 
 namespace hearth::cli {
 namespace {
@@ -95,6 +97,8 @@ int run(int argc, char** argv) {
     app.exit(asked);
   } catch (const CLI::ParseError& error) {
     return complain(2, explain(app, error));
+  } catch (const Failure& failure) {
+    return complain(failure.exit_code, failure.what());
   } catch (const std::bad_alloc&) {
     return complain(1, "out of memory");
   } catch (const std::filesystem::filesystem_error& error) {

@@ -77,6 +77,7 @@ Comparability comparability(const Result& result, const EngineResult& a, const E
                             int job) {
   const Job& what = result.jobs.at(size_t(job));
   Comparability gate;
+  gate.drift_controlled = result.plan.order.starts_with("ABBA");
   const auto differ = [&](auto&&... parts) { gate.differences.push_back(concat(parts...)); };
   const auto unknown = [&](auto&&... parts) { gate.unknown.push_back(concat(parts...)); };
   const Output of_a = output_of(a, job), of_b = output_of(b, job);
@@ -155,9 +156,10 @@ std::string to_text(const Comparison& c, const Job& job) {
       fmt::format("95 % interval {:.3f} to {:.3f}, {} pairs", slower ? 1 / t.high : t.low,
                   slower ? 1 / t.low : t.high, t.pairs);
   const double times = slower ? 1 / t.ratio : t.ratio;
-  if (!c.gate.comparable())
-    return fmt::format("{} took {:.3f} times the time of {} {} ({}); not comparable",
-                       slower ? c.a : c.b, times, slower ? c.b : c.a, per, interval);
+  if (!c.gate.comparable() || !c.gate.drift_controlled)
+    return fmt::format("{} took {:.3f} times the time of {} {} ({}); {}", slower ? c.a : c.b, times,
+                       slower ? c.b : c.a, per, interval,
+                       c.gate.comparable() ? "no verdict, they took no turns" : "not comparable");
   switch (t.verdict) {
     case Verdict::equivalent:
       return fmt::format("{} and {} are equivalent {}: within {:.0f} % ({})", c.a, c.b, per,

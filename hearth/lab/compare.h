@@ -20,6 +20,7 @@ struct Comparability {
   std::vector<std::string> differences;  // in the work itself: no 'faster' is claimed
   std::vector<std::string> unknown;      // could differ
   std::vector<std::string> notes;        // differ, but not in the work: ids after rounding
+  bool drift_controlled = true;          // they took turns: else what changed meanwhile is in it
   bool comparable() const { return differences.empty(); }
 };
 Comparability comparability(const Result& result, const EngineResult& a, const EngineResult& b,

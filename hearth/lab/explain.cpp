@@ -204,7 +204,7 @@ Explanation explain(const Result& result, std::string_view a, std::string_view b
   for (const Fact& fact : result.environment)
     if (fact.name == "processor" && !fact.value.value)
       e.gate.unknown.push_back("the machine: " + fact.value.reason);
-  if (!result.plan.order.starts_with("ABBA"))
+  if (!e.gate.drift_controlled)
     e.gate.unknown.push_back(concat("drift: the order was ",
                                     result.plan.order.empty() ? "not told" : result.plan.order,
                                     ", not ABBA"));

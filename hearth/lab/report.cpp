@@ -174,6 +174,8 @@ std::string sentence(const Explanation& one) {
   if (ratio.n > 1) text += fmt::format(" (95 % interval {:.2f} to {:.2f})", ratio.low, ratio.high);
   if (!one.gate.comparable())
     text += ". They are not comparable: " + one.gate.differences.front();
+  else if (!one.gate.drift_controlled)
+    text += ". No verdict: they took no turns, so drift was not controlled";
   else if (one.pairs)
     text += concat(". Verdict on it: ", to_string(one.pairs->verdict));
   for (const Side* side : {&one.a, &one.b})

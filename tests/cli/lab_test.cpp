@@ -214,6 +214,31 @@ TEST(Lab, CompareGivesAVerdictAndAnExitCode) {
   EXPECT_EQ(Compared(two(1.1, 3), {"--fail-if-slower", "3%"}).exit_code, 1);
 }
 
+TEST(Lab, NothingIsFasterInSequenceOrByFewPairs) {
+  auto r = two(1.5);
+  r.plan.order = "sequential";
+  const Compared c(r, {});
+  EXPECT_EQ(c.exit_code, 0);
+  EXPECT_THAT(c.out, AllOf(HasSubstr("b took 1.500 times the time of a"),
+                           HasSubstr("sequential: drift not controlled")));
+  EXPECT_THAT(c.out, ::testing::Not(HasSubstr("faster")));
+  const Compared strict(r, {"--strict"});
+  EXPECT_EQ(strict.exit_code, 3);
+  EXPECT_THAT(strict.out, HasSubstr("sequential: drift not controlled"));
+  EXPECT_THAT(strict.err, HasSubstr("drift not controlled"));
+  const auto json = nlohmann::json::parse(Compared(r, {"--json"}).out);
+  EXPECT_EQ(json[0]["drift_controlled"], false);
+  EXPECT_TRUE(json[0]["verdict"].is_null());
+  EXPECT_EQ(Compared(r, {"--fail-if-slower", "3%"}).exit_code, 1);
+  r.plan.order = "";
+  EXPECT_THAT(Compared(r, {}).out, HasSubstr("order not told: drift not controlled"));
+  EXPECT_EQ(Compared(two(1.5), {"--strict"}).exit_code, 0);
+  for (int rounds = 1; rounds < lab::kFewestPairs; ++rounds)
+    EXPECT_THAT(Compared(two(1.5, rounds), {}).out,
+                AllOf(HasSubstr("undecided"), ::testing::Not(HasSubstr("faster"))));
+  EXPECT_THAT(Compared(two(1.5, lab::kFewestPairs), {}).out, HasSubstr("faster"));
+}
+
 TEST(Lab, CompareWithholdsTheVerdictWhereTheWorkDiffers) {
   auto r = two(1.5);
   r.engines[1].dtype = "f16";
