@@ -136,11 +136,11 @@ std::string line_of(const lab::EngineResult& e, const lab::Job& job, int index) 
   std::vector<double> totals, first, rates;
   for (const lab::Repetition& r : e.repetitions) {
     if (r.job != index || r.warmup) continue;
-    if (!r.streamed) totals.push_back(r.total_s / r.calls);
     if (r.streamed && !r.token_s.empty()) first.push_back(r.token_s[0]);
     if (r.streamed && r.token_s.size() > 1)
       rates.push_back(double(r.token_s.size() - 1) / (r.token_s.back() - r.token_s[0]));
   }
+  for (const lab::Repetition* r : e.totals(index)) totals.push_back(r->total_s / r->calls);
   std::string line = fmt::format("  {:24}", e.label);
   if (totals.empty()) return line + fmt::format("{}\n", lab::to_string(e.status));
   const double mean = lab::mean(totals);

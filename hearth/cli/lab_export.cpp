@@ -4,6 +4,7 @@
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/io/output_file.h"
+#include "hearth/lab/imports.h"
 #include "hearth/lab/tables.h"
 
 namespace hearth::cli {
@@ -62,14 +63,15 @@ void add_lab_export(CLI::App& lab) {
 }
 
 void add_lab_import(CLI::App& lab) {
-  auto* command = lab.add_subcommand("import", "Read what llama-bench wrote (-o json or jsonl)");
+  auto* command = lab.add_subcommand(
+      "import", "Read what llama-bench (-o json, jsonl), ollama's benchmark or vLLM's wrote");
   auto file = std::make_shared<std::string>(), out = std::make_shared<std::string>();
   command->add_option("file", *file, "Its output, or - for standard input")
       ->required()
       ->type_name("F");
   command->add_option("-o,--output", *out, "The result to write")->required()->type_name("F");
   command->callback([file, out] {
-    const auto result = lab::import_llama_bench(read_text(*file), *file);
+    const auto result = lab::import_result(read_text(*file), *file);
     lab::write_result(result, *out);
     print_out(summary(result));
   });

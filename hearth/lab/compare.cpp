@@ -17,11 +17,10 @@ double units(const Repetition& r) { return double(r.calls) * std::max(1, r.new_t
 /// Mean time per unit of each round that was measured.
 std::map<int, double> times_of(const EngineResult& e, int job) {
   std::map<int, std::pair<double, double>> sums;  // time, units
-  for (const Repetition& r : e.repetitions)
-    if (r.job == job && !r.warmup && !r.streamed) {
-      sums[r.round].first += r.total_s;
-      sums[r.round].second += units(r);
-    }
+  for (const Repetition* r : e.totals(job)) {
+    sums[r->round].first += r->total_s;
+    sums[r->round].second += units(*r);
+  }
   std::map<int, double> times;
   for (const auto& [round, sum] : sums) times[round] = sum.first / sum.second;
   return times;

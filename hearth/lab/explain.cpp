@@ -12,10 +12,6 @@ namespace {
 
 double units_of(const Repetition& r) { return double(r.calls) * std::max(1, r.new_tokens); }
 
-bool measured(const Repetition& r, int job) {
-  return r.job == job && !r.warmup && !r.streamed && r.total_s > 0;
-}
-
 // Means of logarithms with their standard errors: the interval that Welch's test gives.
 TimeRatio ratio_of(const Total& a, const Total& b, double units_a, double units_b) {
   const double log = std::log(a.mean_s / units_a) - std::log(b.mean_s / units_b);
@@ -148,8 +144,7 @@ void conclude(Explanation& e) {
 
 std::vector<double> unit_times(const EngineResult& engine, int job) {
   std::vector<double> times;
-  for (const Repetition& r : engine.repetitions)
-    if (measured(r, job)) times.push_back(r.total_s / units_of(r));
+  for (const Repetition* r : engine.totals(job)) times.push_back(r->total_s / units_of(*r));
   if (times.empty())
     for (const Published& p : engine.published)
       if (p.job == job && p.mean_s > 0) times.push_back(p.mean_s / std::max(1, p.new_tokens));
@@ -159,11 +154,10 @@ std::vector<double> unit_times(const EngineResult& engine, int job) {
 std::optional<Total> total_of(const EngineResult& engine, int job) {
   std::vector<double> totals;
   Total total;
-  for (const Repetition& r : engine.repetitions)
-    if (measured(r, job)) {
-      totals.push_back(r.total_s / std::max(1, r.calls));
-      total.new_tokens = r.new_tokens;
-    }
+  for (const Repetition* r : engine.totals(job)) {
+    totals.push_back(r->total_s / std::max(1, r->calls));
+    total.new_tokens = r->new_tokens;
+  }
   if (!totals.empty()) {
     total.mean_s = mean(totals);
     total.stddev_s = stddev(totals);

@@ -4,7 +4,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/io/json.h"
-#include "hearth/lab/tables.h"
+#include "hearth/lab/imports.h"
 
 namespace hearth::lab {
 
@@ -65,48 +65,33 @@ EngineResult engine_of(const JsonObject& test) {
   return e;
 }
 
-bool same(const Job& a, const Job& b) {
-  return a.model == b.model && a.prompt_tokens == b.prompt_tokens && a.new_tokens == b.new_tokens;
-}
-
 void add(Result& result, const JsonObject& test, double& clock) {
   const Job job = job_of(test);
-  size_t index = 0;
-  while (index < result.jobs.size() && !same(result.jobs[index], job)) ++index;
-  if (index == result.jobs.size()) result.jobs.push_back(job);
-  EngineResult fresh = engine_of(test);
-  auto it = std::find_if(result.engines.begin(), result.engines.end(),
-                         [&](const EngineResult& e) { return e.label == fresh.label; });
-  if (it == result.engines.end()) it = result.engines.insert(it, std::move(fresh));
+  const int index = add_job(result, job);
+  EngineResult& e = add_engine(result, engine_of(test));
   int round = 0;
   for (const double ns : numbers(test, "samples_ns")) {
     Repetition r;
-    r.job = int(index);
+    r.job = index;
     r.round = round++;
     r.start_s = clock;
     r.total_s = ns / 1e9;
     r.prompt_tokens = job.prompt_tokens;
     r.new_tokens = job.new_tokens;
     clock += r.total_s;
-    it->repetitions.push_back(std::move(r));
+    e.repetitions.push_back(std::move(r));
   }
   result.plan.pairs = std::max(result.plan.pairs, round);
   if (round > 0) return;
   // Markdown's and csv's cousins keep the mean only.
-  it->published.push_back({int(index), test.positive_number("avg_ns") / 1e9,
-                           test.number("stddev_ns", 0) / 1e9, 1, job.prompt_tokens,
-                           job.new_tokens});
+  e.published.push_back({index, test.positive_number("avg_ns") / 1e9,
+                         test.number("stddev_ns", 0) / 1e9, 1, job.prompt_tokens, job.new_tokens});
 }
 
 }  // namespace
 
 Result import_llama_bench(std::string_view text, std::string_view name) {
-  Result result;
-  result.made_by = "import of llama-bench";
-  result.source = std::string(name);
-  result.plan.order = "sequential";
-  result.plan.finished = true;
-  result.plan.telemetry_period_s = Reading<double>::missing("llama-bench has no telemetry");
+  Result result = imported("llama-bench", name);
   std::vector<JsonObject> tests;
   const size_t first = text.find_first_not_of(" \t\r\n");
   if (first != text.npos && text[first] == '[') {

@@ -14,6 +14,13 @@ const EngineResult* Result::engine(std::string_view label) const {
   return nullptr;
 }
 
+std::vector<const Repetition*> EngineResult::totals(int job) const {
+  std::vector<const Repetition*> plain, streamed;
+  for (const Repetition& r : repetitions)
+    if (r.job == job && !r.warmup) (r.streamed ? streamed : plain).push_back(&r);
+  return plain.empty() ? streamed : plain;
+}
+
 const Channel* Timeline::find(std::string_view name) const {
   const Channel* first = nullptr;
   for (const Channel& c : channels) {

@@ -137,6 +137,9 @@ struct EngineResult {
   std::vector<Published> published;
   std::vector<Memory> memory;
   Timeline telemetry;
+  /// The repetitions of the job whose totals count: measured, and not streamed, which costs some
+  /// engines time; or the streamed ones where there are no others (a server's requests).
+  std::vector<const Repetition*> totals(int job) const;
   static constexpr std::string_view kName = "EngineResult";
   HEARTH_FIELDS(label, name, program, device, options, version, status, faults, notes, dtype,
                 bytes_per_weight, weights_bytes, threads, same_prompt_ids, sampling, launches,

@@ -220,14 +220,14 @@ std::string markdown(const Result& r) {
       std::vector<double> totals, units, rates, firsts;
       for (const Repetition& x : e.repetitions) {
         if (x.job != int(j) || x.warmup) continue;
-        if (!x.streamed) {
-          totals.push_back(x.total_s / x.calls);
-          units.push_back(x.total_s * 1e3 / x.calls / std::max(1, x.new_tokens));
-        }
         if (!x.token_s.empty()) firsts.push_back(x.token_s[0]);
         if (x.token_s.size() > 1)
           rates.push_back(job.batch * double(x.token_s.size() - 1) /
                           (x.token_s.back() - x.token_s[0]));
+      }
+      for (const Repetition* x : e.totals(int(j))) {
+        totals.push_back(x->total_s / x->calls);
+        units.push_back(x->total_s * 1e3 / x->calls / std::max(1, x->new_tokens));
       }
       const auto average = [](const auto& v) { return mean(v); };
       const auto middle = [](const auto& v) { return median(v); };

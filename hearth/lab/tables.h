@@ -1,5 +1,4 @@
-// A result as tables of plain values, for other programs: csv, jsonl, sqlite; and what others
-// wrote, as a result.
+// A result as tables of plain values, for other programs: csv, jsonl, sqlite.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -32,9 +31,5 @@ std::string to_jsonl(const Table& table);
 std::string markdown(const Result& result);
 /// Writes all tables to a new file. Throws std::runtime_error if that fails; nothing is left then.
 void write_sqlite(const std::vector<Table>& tables, const std::filesystem::path& path);
-
-/// What llama-bench wrote with -o json or jsonl: its samples as repetitions, in sequence. Throws
-/// std::runtime_error, naming file and field.
-Result import_llama_bench(std::string_view text, std::string_view name);
 
 }  // namespace hearth::lab
