@@ -193,7 +193,7 @@ nlohmann::json json_of(const lab::Comparison& c) {
                         {"comparable", c.gate.comparable()},
                         {"drift_controlled", c.gate.drift_controlled},
                         {"differences", c.gate.differences},
-                        {"unknown", c.gate.unknown},
+                        {"unknown", lab::all_unknown(c.gate)},
                         {"notes", c.gate.notes},
                         {"verdict", nullptr},
                         {"ratio", nullptr}};
@@ -231,6 +231,7 @@ void compare(const CompareOptions& o) {
         std::string text = lab::to_text(c, result.jobs[j]) + "\n";
         for (const auto& why : c.gate.differences) text += "  not the same: " + why + "\n";
         for (const auto& what : c.gate.unknown) text += "  not known: " + what + "\n";
+        text += lab::environment_line(c.gate);
         for (const auto& note : c.gate.notes) text += "  note: " + note + "\n";
         if (!c.gate.drift_controlled) text += "  " + drift + "\n";
         print_out(text);

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "hearth/base/error.h"
 #include "hearth/lab/windows.h"
@@ -49,6 +51,33 @@ Output output_of(const EngineResult& e, int job) {
   return out;
 }
 
+// What a reader must know of the machine, the weights and the engines, and is not told.
+std::vector<std::string> missing_facts(const Result& result, const EngineResult& a,
+                                       const EngineResult& b, bool op) {
+  std::vector<std::string> missing;
+  const auto look = [&](const std::string& name, const auto& list, auto&& is) {
+    const auto it = std::ranges::find_if(list, is);
+    if (it == list.end())
+      missing.push_back(name + ": the result does not tell");
+    else if (!it->value.value)
+      missing.push_back(concat(name, ": ", it->value.reason));
+  };
+  const auto kind = [](const EngineResult& e) { return e.device.substr(0, e.device.find(':')); };
+  std::vector<const char*> names = {"processor", "cores", "os", "governor", "power_source"};
+  if (!op) names.push_back("weights_sha256");
+  if (kind(a) == "cuda" || kind(b) == "cuda") names.insert(names.end(), {"gpus", "gpu_driver"});
+  for (const char* name : names)
+    look(name, result.environment, [&](const Fact& f) { return f.name == name; });
+  for (const std::string& device : std::set<std::string>{kind(a), kind(b)})
+    for (const char* name : {"nominal_bandwidth", "read_bandwidth"})
+      look(concat(name, " of ", device), result.ceilings,
+           [&](const Ceiling& c) { return c.name == name && c.device == device; });
+  for (const EngineResult* e : {&a, &b})
+    if (e->version.empty() && !e->commit.value)
+      missing.push_back("version of " + e->label + ": the engine does not say");
+  return missing;
+}
+
 }  // namespace
 
 std::vector<double> log_ratios(const EngineResult& a, const EngineResult& b, int job) {
@@ -77,6 +106,7 @@ Comparability comparability(const Result& result, const EngineResult& a, const E
   const Job& what = result.jobs.at(size_t(job));
   Comparability gate;
   gate.drift_controlled = result.plan.order.starts_with("ABBA");
+  gate.environment = missing_facts(result, a, b, what.kind == JobKind::op);
   const auto differ = [&](auto&&... parts) { gate.differences.push_back(concat(parts...)); };
   const auto unknown = [&](auto&&... parts) { gate.unknown.push_back(concat(parts...)); };
   const Output of_a = output_of(a, job), of_b = output_of(b, job);
@@ -142,6 +172,20 @@ Comparison compare(const Result& result, std::string_view a, std::string_view b,
   Comparison c{std::string(a), std::string(b), job, comparability(result, *of_a, *of_b, job), {}};
   if (const auto logs = log_ratios(*of_a, *of_b, job); !logs.empty()) c.time = paired_ratio(logs);
   return c;
+}
+
+std::string environment_line(const Comparability& gate) {
+  std::string text;
+  for (const std::string& fact : gate.environment)
+    text +=
+        (text.empty() ? "  not known of the machine: " : ", ") + fact.substr(0, fact.find(": "));
+  return text.empty() ? text : text + "\n";
+}
+
+std::vector<std::string> all_unknown(const Comparability& gate) {
+  auto all = gate.unknown;
+  all.insert(all.end(), gate.environment.begin(), gate.environment.end());
+  return all;
 }
 
 std::string to_text(const Comparison& c, const Job& job) {

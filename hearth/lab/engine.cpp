@@ -167,6 +167,7 @@ EngineHello Engine::hello() {
         text(done, "name"),
         text(done, "version"),
         text(done, "device"),
+        field<std::string>(done, "commit", &json::is_string),
         texts(done, "devices"),
         {},
         field<bool>(done, "counts_launches", &json::is_boolean).value.value_or(false)};

@@ -63,6 +63,7 @@ struct Timeouts {
 /// What `hello` answers.
 struct EngineHello {
   std::string name, version, device;
+  Reading<std::string> commit;  // of its source
   std::vector<std::string> devices;
   /// Of "generate" and the operations those that it cannot do here, each with the reason and what
   /// would help.

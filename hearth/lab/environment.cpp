@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <map>
 #include <set>
 #include <thread>
 
@@ -9,16 +10,17 @@
 #include "hearth/lab/probe.h"
 #include "hearth/lab/runner.h"
 #include "hearth/lab/telemetry.h"
+#include "hearth/lab/telemetry/sources.h"
 
 namespace hearth::lab {
 
 namespace {
 
 template <class T>
-Reading<std::string> as_text(const Reading<T>& reading) {
+Reading<std::string> as_text(const Reading<T>& reading, const char* separator = " ") {
   if (!reading.value) return Reading<std::string>::missing(reading.reason);
   if constexpr (std::is_same_v<T, std::vector<std::string>>)
-    return fmt::format("{}", fmt::join(*reading.value, " "));
+    return fmt::format("{}", fmt::join(*reading.value, separator));
   else
     return fmt::format("{}", *reading.value);
 }
@@ -88,6 +90,20 @@ std::vector<Ceiling> idle_power(double period_s) {
   return all;
 }
 
+// What makers state, beside what is measured: of a GPU by its memory's clock and width.
+void state_bandwidth(Result& result, const RunOptions& options) {
+  std::map<std::string, int> kinds = {{"cpu", 0}};  // and the number of the first of a kind
+  for (const EngineSpec& spec : options.engines)
+    if (spec.device.starts_with("cuda"))
+      kinds.emplace("cuda", spec.device.size() > 5 ? std::atoi(spec.device.c_str() + 5) : 0);
+  for (const auto& [kind, index] : kinds)
+    result.ceilings.push_back(
+        {"nominal_bandwidth", kind, "GB/s", "stated by the memory's clock and width",
+         kind == "cuda" ? nvml_nominal_gb_s(index, options.nvml)
+                        : Reading<double>::missing(
+                              "the system does not tell its memory's channels and their rate")});
+}
+
 }  // namespace
 
 std::vector<Ceiling> limits_of_gpus(const RunOptions& options,
@@ -116,6 +132,10 @@ void describe_machine(Result& result, const RunOptions& options,
   to.push_back({"hypervisor", as_text(facts.hypervisor)});
   to.push_back({"governor", as_text(facts.governor)});
   to.push_back({"clock_max_mhz", as_text(facts.clock_max_mhz)});
+  to.push_back({"power_source", as_text(facts.power_source)});
+  to.push_back({"gpus", as_text(facts.gpus, ", ")});
+  to.push_back({"gpu_driver", as_text(facts.gpu_driver)});
+  state_bandwidth(result, options);
   if (!options.limits) return;
   if (options.telemetry_period_s > 0)
     for (Ceiling& c : idle_power(options.telemetry_period_s))

@@ -195,7 +195,7 @@ Explanation explain(const Result& result, std::string_view a, std::string_view b
   e.a = side_of(result, of_a, job);
   e.b = side_of(result, of_b, job);
   e.gate = std::move(comparison.gate);
-  for (const Fact& fact : result.environment)
+  for (const Fact& fact : result.environment)  // the one that decides what a limit is
     if (fact.name == "processor" && !fact.value.value)
       e.gate.unknown.push_back("the machine: " + fact.value.reason);
   if (!e.gate.drift_controlled)

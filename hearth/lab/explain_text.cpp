@@ -51,6 +51,7 @@ std::string gate(const Explanation& e) {
       e.gate.comparable() ? "Comparable: yes.\n" : "Comparable: NO, so neither is called faster.\n";
   for (const auto& difference : e.gate.differences) text += "  differs: " + difference + "\n";
   for (const auto& unknown : e.gate.unknown) text += "  unknown: " + unknown + "\n";
+  text += environment_line(e.gate);
   for (const auto& note : e.gate.notes) text += "  note: " + note + "\n";
   return text;
 }
@@ -253,23 +254,24 @@ json to_json(const Explanation& e) {
     if (h.interval) last["interval"] = {h.interval->low, h.interval->high};
     if (!h.predicted_at.empty()) last["predicted_at"] = h.predicted_at;
   }
-  return {
-      {"job", e.job},
-      {"unit", e.unit},
-      {"a", json_of(e.a)},
-      {"b", json_of(e.b)},
-      {"comparable", e.gate.comparable()},
-      {"comparability",
-       {{"differences", e.gate.differences}, {"unknown", e.gate.unknown}, {"notes", e.gate.notes}}},
-      {"ratio", {{"total", json_of(e.total)}, {"per_unit", json_of(e.per_unit)}}},
-      {"attribution",
-       {{"log_ratio", t.log_ratio},
-        {"cycles", term(t.cycles)},
-        {"clock", term(t.clock)},
-        {"utilisation", term(t.utilisation)}}},
-      {"hypotheses", hypotheses},
-      {"certainty", e.certainty},
-      {"cause", e.cause}};
+  return {{"job", e.job},
+          {"unit", e.unit},
+          {"a", json_of(e.a)},
+          {"b", json_of(e.b)},
+          {"comparable", e.gate.comparable()},
+          {"comparability",
+           {{"differences", e.gate.differences},
+            {"unknown", all_unknown(e.gate)},
+            {"notes", e.gate.notes}}},
+          {"ratio", {{"total", json_of(e.total)}, {"per_unit", json_of(e.per_unit)}}},
+          {"attribution",
+           {{"log_ratio", t.log_ratio},
+            {"cycles", term(t.cycles)},
+            {"clock", term(t.clock)},
+            {"utilisation", term(t.utilisation)}}},
+          {"hypotheses", hypotheses},
+          {"certainty", e.certainty},
+          {"cause", e.cause}};
 }
 
 }  // namespace hearth::lab

@@ -113,7 +113,7 @@ void try_out(Intervention& i, const Result& result, RunOptions options,
     options.engines.push_back(std::move(changed));
   }
   options.jobs = {result.jobs[size_t(i.job)]};
-  options.against_itself = options.limits = options.launches = false;
+  options.against_itself = options.limits = options.launches = options.hash_weights = false;
   // After its own time only: what ran before an execution is the same for both.
   options.warm_turns = i.change == "pause";
   Result tried = run(options, interrupted, progress);

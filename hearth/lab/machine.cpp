@@ -229,6 +229,49 @@ Reading<double> clock_max_mhz(const fs::path& root) {
   return double(*value) / 1e3;
 }
 
+// A machine with a mains supply that is off runs on its battery; one whose battery is not being
+// emptied, on the mains. Batteries of mice and keyboards tell nothing.
+Reading<std::string> power_source(const fs::path& root) {
+  bool mains = false, battery = false, emptied = false;
+  std::error_code error;
+  for (auto& entry : fs::directory_iterator(root / "sys/class/power_supply", error)) {
+    const Text type = slurp(entry.path() / "type"), status = slurp(entry.path() / "status");
+    if (slurp(entry.path() / "scope") == "Device" || !type) continue;
+    if (*type == "Battery") battery = true, emptied |= status == "Discharging";
+    if (*type != "Battery") mains |= slurp(entry.path() / "online") == "1";
+  }
+  if (mains || (battery && !emptied)) return "mains";
+  if (emptied) return "battery";
+  return Reading<std::string>::missing(
+      "/sys/class/power_supply lists neither mains nor a battery, as in most virtual machines");
+}
+
+Reading<std::vector<std::string>> gpus(const fs::path& root) {
+  std::vector<fs::path> folders;
+  std::error_code error;
+  for (auto& entry : fs::directory_iterator(root / "proc/driver/nvidia/gpus", error))
+    folders.push_back(entry.path());
+  std::ranges::sort(folders);
+  std::vector<std::string> names;
+  for (const fs::path& folder : folders)
+    if (Text model = field(slurp(folder / "information"), ':', "Model")) names.push_back(*model);
+  if (names.empty())
+    return Reading<std::vector<std::string>>::missing("/proc/driver/nvidia lists no GPU");
+  return names;
+}
+
+// "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22 ..."
+Reading<std::string> gpu_driver(const fs::path& root) {
+  const char* file = "proc/driver/nvidia/version";
+  const Text text = slurp(root / file);
+  std::istringstream in(text ? text->substr(0, text->find('\n')) : "");
+  for (std::string word; in >> word;)
+    if (std::isdigit(static_cast<unsigned char>(word[0])) && word.find('.') != word.npos)
+      return "NVIDIA " + word;
+  return Reading<std::string>::missing(
+      concat("/", file, text ? " names no version" : " cannot be read"));
+}
+
 }  // namespace
 
 Facts read_facts(const fs::path& root) {
@@ -247,7 +290,10 @@ Facts read_facts(const fs::path& root) {
           .kernel = line_of(root, "proc/sys/kernel/osrelease"),
           .hypervisor = hypervisor(cpuinfo),
           .governor = line_of(root, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-          .clock_max_mhz = clock_max_mhz(root)};
+          .clock_max_mhz = clock_max_mhz(root),
+          .power_source = power_source(root),
+          .gpus = gpus(root),
+          .gpu_driver = gpu_driver(root)};
 }
 
 }  // namespace hearth::lab

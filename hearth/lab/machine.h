@@ -45,9 +45,12 @@ struct Facts {
   Reading<std::string> huge_pages;  // Linux's policy: "always", "madvise" (if asked) or "never"
   Reading<std::string> os;
   Reading<std::string> kernel;
-  Reading<std::string> hypervisor;  // "none" on bare metal
-  Reading<std::string> governor;    // who sets the clock, as "performance" or "schedutil"
-  Reading<double> clock_max_mhz;    // as the system states it, not as measured
+  Reading<std::string> hypervisor;         // "none" on bare metal
+  Reading<std::string> governor;           // who sets the clock, as "performance" or "schedutil"
+  Reading<double> clock_max_mhz;           // as the system states it, not as measured
+  Reading<std::string> power_source;       // "mains" or "battery"
+  Reading<std::vector<std::string>> gpus;  // NVIDIA's, as its driver names them
+  Reading<std::string> gpu_driver;         // "NVIDIA 550.54.14"
 };
 
 /// Reads the facts from the system's files under `root` (its /proc, /sys and /etc). Never throws

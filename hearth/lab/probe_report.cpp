@@ -62,6 +62,9 @@ json to_json(const Machine& machine) {
   w.put("hypervisor", facts.hypervisor);
   w.put("governor", facts.governor);
   w.put("clock_max_mhz", facts.clock_max_mhz);
+  w.put("power_source", facts.power_source);
+  w.put("gpus", facts.gpus);
+  w.put("gpu_driver", facts.gpu_driver);
   w.put("threads", json(machine.threads));
   w.put("clock_mhz", machine.clock_mhz);
   w.put("counter_mhz", machine.counter_mhz);
@@ -168,6 +171,11 @@ std::string to_text(const Machine& machine) {
                   p.show("stated maximum clock", mhz(facts.clock_max_mhz)),
                   p.show("counter", mhz(machine.counter_mhz)), p.show("governor", facts.governor)));
   if (!clock.value) p.missing += fmt::format("  clock: {}\n", clock.reason);
+
+  p.line("power", p.show("power source", facts.power_source));
+  if (facts.gpus.value)
+    p.line("GPUs", fmt::format("{}, driver {}", fmt::join(*facts.gpus.value, ", "),
+                               p.show("driver", facts.gpu_driver)));
 
   const auto& read = machine.read_bandwidth;
   p.lines += fmt::format("\n{:<32}{:>12}{:>12}{:>20}\n", "median", "one thread",

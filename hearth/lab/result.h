@@ -118,6 +118,7 @@ struct EngineResult {
   std::string name, program, device;
   std::map<std::string, std::string> options;
   std::string version;
+  Reading<std::string> commit;  // of its source
   EngineStatus status = EngineStatus::ok;
   std::vector<std::string> faults;  // what went wrong, in order; or why it is unavailable
   std::vector<std::string> notes;   // what else a reader must know
@@ -141,9 +142,10 @@ struct EngineResult {
   /// engines time; or the streamed ones where there are no others (a server's requests).
   std::vector<const Repetition*> totals(int job) const;
   static constexpr std::string_view kName = "EngineResult";
-  HEARTH_FIELDS(label, name, program, device, options, version, status, faults, notes, dtype,
-                bytes_per_weight, weights_bytes, threads, same_prompt_ids, sampling, launches,
-                replayed, start_s, load_s, first_s, repetitions, published, memory, telemetry)
+  HEARTH_FIELDS(label, name, program, device, options, version, commit, status, faults, notes,
+                dtype, bytes_per_weight, weights_bytes, threads, same_prompt_ids, sampling,
+                launches, replayed, start_s, load_s, first_s, repetitions, published, memory,
+                telemetry)
 };
 
 /// A change of one thing of an engine's execution, and what a supposed cause predicts for it:

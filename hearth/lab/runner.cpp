@@ -11,6 +11,7 @@
 #include "hearth/lab/stats.h"
 #include "hearth/lab/telemetry/sources.h"
 #include "hearth/lab/turns.h"
+#include "hearth/lab/weights_hash.h"
 #include "hearth/lab/work.h"
 
 namespace hearth::lab {
@@ -75,14 +76,25 @@ class Run {
         everyone_.push_back({spec, result_.engines.size(), nullptr});
         result_.engines.push_back(std::move(e));
       }
+    if (!o_.model.empty()) describe_model();
     tell(o_.limits ? "measuring the machine" : "looking at the machine");
     describe_machine(result_, o_, interrupted_);
-    if (!o_.model.empty()) {  // from which follows what each engine must do
-      Job from;
-      from.model = o_.model;
-      result_.environment.push_back({"model_config", model_config({}, from)});
-    }
     origin_ = Clock::now();
+  }
+
+  /// Its config, from which follows what each engine must do, and which weights they were.
+  void describe_model() {
+    Job from;
+    from.model = o_.model;
+    result_.environment.push_back({"model_config", model_config({}, from)});
+    Reading<std::string> hash = "random weights, made for this run";
+    if (!o_.hash_weights)
+      hash = Reading<std::string>::missing("not asked for");
+    else if (!o_.jobs.at(0).random_weights)
+      hash = weights_sha256(o_.model, [&](double part) {
+        tell(concat("hashing the weights, ", int(100 * part), " %"));
+      });
+    result_.environment.push_back({"weights_sha256", hash});
   }
 
   void go_on(Result before) {

@@ -30,7 +30,8 @@ class Database {
   void insert(const Table& table) {
     std::string columns, marks;
     for (const std::string& column : table.columns) {
-      columns += concat(columns.empty() ? "" : ", ", column);
+      columns +=
+          concat(columns.empty() ? "\"" : ", \"", column, "\"");  // "commit" is a word of SQL
       marks += marks.empty() ? "?" : ", ?";
     }
     run(concat("create table ", table.name, " (", columns, ")"));

@@ -67,17 +67,32 @@ Table interventions_of(const Result& r) {
 
 Table engines_of(const std::vector<EngineResult>& engines) {
   Table t{"engines",
-          {"engine", "name", "program", "device", "version", "status", "faults", "notes", "dtype",
-           "bytes_per_weight", "weights_bytes", "threads", "sampling", "launches", "replayed",
-           "start_s", "load_s", "first_s", "sampler_cpu_s"},
+          {"engine",           "name",          "program", "device",   "version",
+           "commit",           "status",        "faults",  "notes",    "dtype",
+           "bytes_per_weight", "weights_bytes", "threads", "sampling", "launches",
+           "replayed",         "start_s",       "load_s",  "first_s",  "sampler_cpu_s"},
           {}};
   for (const EngineResult& e : engines)
-    t.rows.push_back({cell(e.label), cell(e.name), cell(e.program), cell(e.device), cell(e.version),
-                      cell(to_string(e.status)), cell(joined(e.faults, "; ")),
-                      cell(joined(e.notes, "; ")), cell(e.dtype), cell(e.bytes_per_weight),
-                      cell(e.weights_bytes), cell(e.threads), cell(to_string(e.sampling)),
-                      cell(e.launches), cell(e.replayed), cell(e.start_s), cell(e.load_s),
-                      cell(e.first_s), cell(e.telemetry.sampler_cpu_s)});
+    t.rows.push_back({cell(e.label),
+                      cell(e.name),
+                      cell(e.program),
+                      cell(e.device),
+                      cell(e.version),
+                      cell(e.commit),
+                      cell(to_string(e.status)),
+                      cell(joined(e.faults, "; ")),
+                      cell(joined(e.notes, "; ")),
+                      cell(e.dtype),
+                      cell(e.bytes_per_weight),
+                      cell(e.weights_bytes),
+                      cell(e.threads),
+                      cell(to_string(e.sampling)),
+                      cell(e.launches),
+                      cell(e.replayed),
+                      cell(e.start_s),
+                      cell(e.load_s),
+                      cell(e.first_s),
+                      cell(e.telemetry.sampler_cpu_s)});
   return t;
 }
 

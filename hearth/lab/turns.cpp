@@ -101,6 +101,7 @@ bool Turns::start(Participant& p) {
     const EngineHello hello = p.engine->hello();
     e.start_s = seconds_since(from);
     e.version = hello.version;
+    e.commit = hello.commit;
     p.counts_launches = hello.counts_launches;
     if (!hello.device.empty()) e.device = hello.device;
     std::string program;

@@ -1,5 +1,6 @@
 // hearth lab as a user runs it: hearth itself, engines of tests, and the peers that are here.
 #include "hearth/lab/compare.h"
+#include "hearth/lab/weights_hash.h"
 #include "tests/cli/cli.h"
 #include "tests/lab/fakes.h"
 #include "tests/lab/schema.h"
@@ -30,6 +31,12 @@ struct Ran : Finished {
   lab::Result result() const { return lab::read_result(file); }
 };
 
+std::optional<std::string> fact(const lab::Result& result, std::string_view name) {
+  for (const lab::Fact& one : result.environment)
+    if (one.name == name) return one.value.value;
+  return std::nullopt;
+}
+
 std::string binary() {
   const char* named = std::getenv("HEARTH_BINARY");
   return named ? named : HEARTH_BINARY;
@@ -48,6 +55,8 @@ TEST(Lab, HearthAgainstItself) {
   EXPECT_EQ(result.engines[0].bytes_per_weight.value, 2);
   EXPECT_EQ(result.engines[1].threads.value, 1);
   EXPECT_EQ(result.engines[0].repetitions[0].ids[0].size(), 6);
+  EXPECT_EQ(fact(result, "weights_sha256"),
+            lab::weights_sha256(source_path("models/tiny-phi")).value);
   EXPECT_EQ(result_violation(to_json(result)), "");
   // What hearth generates without the lab.
   const auto alone = json_of({"generate", "--max-tokens", "6", "--ignore-eos"});
@@ -117,6 +126,7 @@ TEST(Lab, RandomWeightsAreTheSameForAll) {
   ASSERT_EQ(ran.exit_code, 0) << ran.err;
   const auto result = ran.result();
   EXPECT_TRUE(result.jobs[0].random_weights);
+  EXPECT_THAT(fact(result, "weights_sha256").value_or(""), HasSubstr("random weights"));
   EXPECT_EQ(result.engines[0].repetitions[0].ids, result.engines[1].repetitions[0].ids);
   EXPECT_NE(result.engines[0].repetitions[0].ids,
             Ran({"--engines", "hearth:cpu"}).result().engines[0].repetitions[0].ids);
@@ -200,9 +210,10 @@ struct Compared : Finished {
 };
 
 TEST(Lab, CompareGivesAVerdictAndAnExitCode) {
-  EXPECT_EQ(
+  EXPECT_THAT(
       Compared(two(1.1), {}).out,
-      "a is 1.100 times faster than b per new token (95 % interval 1.100 to 1.100, 12 pairs)\n");
+      ::testing::StartsWith("a is 1.100 times faster than b per new token (95 % interval 1.100 to "
+                            "1.100, 12 pairs)\n"));
   EXPECT_THAT(Compared(two(1.1), {"b", "a"}).out, HasSubstr("b is 1.100 times slower than a"));
   EXPECT_THAT(Compared(two(1.01), {}).out, HasSubstr("a and b are equivalent"));
   EXPECT_THAT(Compared(two(2, 5), {}).out, HasSubstr("undecided; 5 pairs, at least 6"));
@@ -212,6 +223,25 @@ TEST(Lab, CompareGivesAVerdictAndAnExitCode) {
   EXPECT_EQ(slower.exit_code, 1);
   EXPECT_THAT(slower.err, HasSubstr("a is 11.1 % slower than b, more than 3.0 %"));
   EXPECT_EQ(Compared(two(1.1, 3), {"--fail-if-slower", "3%"}).exit_code, 1);
+}
+
+TEST(Lab, WhatTheEnvironmentLacksIsListed) {
+  auto r = two(1.1);
+  r.environment = {{"processor", std::string("a processor")},
+                   {"governor", lab::Reading<std::string>::missing("no cpufreq")},
+                   {"weights_sha256", std::string("00")}};
+  r.engines[1].version = "1";
+  const auto unknown = nlohmann::json::parse(Compared(r, {"--json"}).out)[0]["unknown"];
+  const auto listed = unknown.get<Words>();
+  EXPECT_THAT(listed,
+              ::testing::IsSupersetOf(
+                  {"governor: no cpufreq", "power_source: the result does not tell",
+                   "os: the result does not tell", "version of a: the engine does not say"}));
+  for (const auto& fact : listed)
+    for (const char* known : {"processor", "weights", "version of b"})
+      EXPECT_THAT(fact, ::testing::Not(::testing::StartsWith(known)));
+  EXPECT_THAT(Compared(r, {}).out,
+              HasSubstr("not known of the machine: cores, os, governor, power_source"));
 }
 
 TEST(Lab, NothingIsFasterInSequenceOrByFewPairs) {

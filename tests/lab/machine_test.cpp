@@ -39,7 +39,19 @@ TEST(machine, reads_an_x86_machine) {
   root.write("sys/devices/system/node/node0/cpulist", "0-1\n");
   root.write("sys/devices/system/node/node1/cpulist", "\n");
 
+  root.write("sys/class/power_supply/AC/type", "Mains\n");
+  root.write("sys/class/power_supply/AC/online", "1\n");
+  root.write("proc/driver/nvidia/version",
+             "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22 01:44:30\n"
+             "GCC version:  gcc version 12.2.0\n");
+  for (auto gpu : {"0000:02:00.0", "0000:01:00.0"})
+    root.write(std::string("proc/driver/nvidia/gpus/") + gpu + "/information",
+               std::string("Model: \t\t Imaginary GPU ") + gpu[6] + "\nIRQ:   \t\t 42\n");
+
   Facts facts = read_facts(root.path());
+  EXPECT_EQ(facts.power_source.value, "mains");
+  EXPECT_EQ(facts.gpu_driver.value, "NVIDIA 550.54.14");
+  EXPECT_THAT(facts.gpus.value.value(), ElementsAre("Imaginary GPU 1", "Imaginary GPU 2"));
   EXPECT_EQ(facts.processor.value, "Imaginary 9000 @ 3 GHz");
   EXPECT_EQ(facts.cores.value, 1);
   EXPECT_EQ(facts.hardware_threads.value, 2);
@@ -94,6 +106,29 @@ TEST(machine, says_why_where_the_system_tells_nothing) {
   expect_missing(facts.hypervisor, "/proc/cpuinfo");
   expect_missing(facts.governor, "scaling_governor");
   expect_missing(facts.clock_max_mhz, "cpufreq");
+  expect_missing(facts.power_source, "/sys/class/power_supply");
+  expect_missing(facts.gpus, "/proc/driver/nvidia");
+  expect_missing(facts.gpu_driver, "/proc/driver/nvidia/version cannot be read");
+}
+
+TEST(machine, tells_mains_from_battery) {
+  testing::TempFolder root;
+  const std::string at = "sys/class/power_supply/";
+  const auto source = [&] { return read_facts(root.path()).power_source; };
+  root.write(at + "mouse/type", "Battery\n");
+  root.write(at + "mouse/scope", "Device\n");
+  root.write(at + "mouse/status", "Discharging\n");
+  expect_missing(source(), "neither mains nor a battery");
+  root.write(at + "BAT0/type", "Battery\n");
+  root.write(at + "BAT0/status", "Discharging\n");
+  root.write(at + "AC/type", "Mains\n");
+  root.write(at + "AC/online", "0\n");
+  EXPECT_EQ(source().value, "battery");
+  root.write(at + "BAT0/status", "Full\n");
+  EXPECT_EQ(source().value, "mains");
+  root.write(at + "BAT0/status", "Discharging\n");  // it needs more than the supply gives
+  root.write(at + "AC/online", "1\n");
+  EXPECT_EQ(source().value, "mains");
 }
 
 TEST(machine, takes_garbage_for_missing) {
@@ -101,6 +136,9 @@ TEST(machine, takes_garbage_for_missing) {
   root.write("proc/cpuinfo", std::string("\0\xff: :::\nmodel name\nflags :\n", 27));
   root.write("proc/meminfo", "MemTotal: plenty kB\nMemAvailable: -5\n");
   root.write("etc/os-release", "PRETTY_NAME=\n");
+  root.write("proc/driver/nvidia/version", "NVRM version: none\n");
+  root.write("proc/driver/nvidia/gpus/0/information", "Model:\n");
+  root.write("sys/class/power_supply/AC/online", "1\n");
   root.write("sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq", "fast\n");
   root.write("sys/devices/system/cpu/cpu0/cache/index0/level", "high\n");
   root.write("sys/devices/system/cpu/cpufreq/x", "a folder that is no processor\n");
@@ -111,6 +149,9 @@ TEST(machine, takes_garbage_for_missing) {
   expect_missing(facts.os, "PRETTY_NAME");
   expect_missing(facts.clock_max_mhz, "not a number");
   expect_missing(facts.caches, "no caches");
+  expect_missing(facts.gpu_driver, "names no version");
+  expect_missing(facts.gpus, "lists no GPU");
+  expect_missing(facts.power_source, "neither");
 
   root.write("proc/meminfo", "MemTotal: 99999999999999999999 kB\n");
   expect_missing(read_facts(root.path()).memory_total_bytes, "not a number of kB");

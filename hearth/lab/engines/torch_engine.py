@@ -31,6 +31,7 @@ class Torch(protocol.Engine):
         return {
             "name": "torch",
             "version": version,
+            "commit": getattr(torch.version, "git_version", None),
             "device": self.device,
             "devices": devices,
             "lacks": lacks,

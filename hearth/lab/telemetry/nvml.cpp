@@ -86,10 +86,18 @@ class Nvml : public Telemetry {
   }
 
   Reading<double> free_bytes(int gpu) const {
-    if (gpu < 0 || size_t(gpu) >= devices_.size())
-      return Reading<double>::missing(none_.empty() ? concat("NVML finds no GPU ", gpu) : none_);
-    return as(ask<MemoryInfo>("nvmlDeviceGetMemoryInfo", devices_[size_t(gpu)].device),
-              [](const MemoryInfo& m) { return m.free; });
+    return of(gpu, [&](Device d) {
+      return as(ask<MemoryInfo>("nvmlDeviceGetMemoryInfo", d),
+                [](const MemoryInfo& m) { return m.free; });
+    });
+  }
+  Reading<double> nominal_gb_s(int gpu) const {
+    return of(gpu, [&](Device d) {
+      const auto bits = ask<unsigned>("nvmlDeviceGetMemoryBusWidth", d);
+      if (!bits.value) return Reading<double>::missing(bits.reason);
+      return as(ask<unsigned, int>("nvmlDeviceGetMaxClockInfo", d, memory),
+                [&](unsigned mhz) { return 2e6 * mhz * *bits.value / 8 * 1e-9; });
+    });
   }
 
  private:
@@ -97,6 +105,13 @@ class Nvml : public Telemetry {
     Device device;
     Rate energy;
   };
+
+  template <class F>
+  Reading<double> of(int gpu, F&& f) const {
+    if (gpu < 0 || size_t(gpu) >= devices_.size())
+      return Reading<double>::missing(none_.empty() ? concat("NVML finds no GPU ", gpu) : none_);
+    return f(devices_[size_t(gpu)].device);
+  }
 
   // "" or why it did not work.
   std::string start() {
@@ -191,6 +206,10 @@ const std::vector<Field> Nvml::kFields = {{"gpu_active_fraction", "fraction"},
 
 std::unique_ptr<Telemetry> nvml_telemetry(const std::string& library) {
   return std::make_unique<Nvml>(library);
+}
+
+Reading<double> nvml_nominal_gb_s(int gpu, const std::string& library) {
+  return Nvml(library).nominal_gb_s(gpu);
 }
 
 Reading<double> nvml_free_bytes(int gpu, const std::string& library) {

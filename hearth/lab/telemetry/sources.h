@@ -72,6 +72,8 @@ std::unique_ptr<Telemetry> nvml_telemetry(const std::string& library = "libnvidi
 
 /// Memory of the GPU that nobody uses, in bytes.
 Reading<double> nvml_free_bytes(int gpu, const std::string& library = "libnvidia-ml.so.1");
+/// 1e9 bytes a second that its memory moves at its highest clock: two bits a line and clock.
+Reading<double> nvml_nominal_gb_s(int gpu, const std::string& library = "libnvidia-ml.so.1");
 
 /// macOS's powermetrics, run as a child for as long as this lives (it wants root):
 /// cpu_power_w, gpu_power_w, ane_power_w, gpu_clock_mhz, gpu_active_fraction, and

@@ -39,7 +39,10 @@ int nvmlDeviceGetUtilizationRates(void*, unsigned* gpu_then_memory) {
 int nvmlDeviceGetClockInfo(void*, int which, unsigned* mhz) {
   return answer(mhz, which == 1 ? 1980 : 2619);
 }
-int nvmlDeviceGetMaxClockInfo(void*, int, unsigned* mhz) { return answer(mhz, 1980); }
+int nvmlDeviceGetMaxClockInfo(void*, int which, unsigned* mhz) {
+  return answer(mhz, which == 1 ? 1980 : 2619);
+}
+int nvmlDeviceGetMemoryBusWidth(void*, unsigned* bits) { return answer(bits, 5120); }
 int nvmlDeviceGetPowerUsage(void*, unsigned* milliwatts) { return answer(milliwatts, 123456); }
 int nvmlDeviceGetTotalEnergyConsumption(void*, unsigned long long* mj) {
   return answer(mj, millijoules += 50'000);

@@ -46,6 +46,15 @@ TEST(Nvml, TellsOfEveryGpu) {
   EXPECT_DOUBLE_EQ(r["gpu_clock_mhz.1"], 1980);
 }
 
+TEST(Nvml, TellsWhatTheMemorysClockAndWidthGive) {
+  Fake fake("ok");
+  EXPECT_NEAR(*nvml_nominal_gb_s(1, HEARTH_FAKE_NVML).value, 2 * 2.619 * 5120 / 8, 1e-9);
+  EXPECT_THAT(nvml_nominal_gb_s(2, HEARTH_FAKE_NVML).reason, HasSubstr("no GPU 2"));
+  Fake refuses("not supported");
+  EXPECT_THAT(nvml_nominal_gb_s(0, HEARTH_FAKE_NVML).reason, HasSubstr("Not Supported"));
+  EXPECT_FALSE(nvml_nominal_gb_s(0, "/nowhere/libnvidia-ml.so.1").value);
+}
+
 TEST(Nvml, WithoutTheLibraryEveryFieldHasTheReason) {
   const auto source = nvml_telemetry("/nowhere/libnvidia-ml.so.1");
   const Readings r = read(*source, 1);
