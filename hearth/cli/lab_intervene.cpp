@@ -17,8 +17,8 @@ namespace {
 struct Options {
   std::string file, engine;
   std::vector<std::string> changes;
-  int job = 0, pairs = 12;
-  double seconds = 3, warmup = 5, timeout = 600;
+  int job = 0;
+  TurnOptions turns{.seconds = 3, .warmup = 5};
 };
 
 void intervene(const Options& o) {
@@ -34,13 +34,7 @@ void intervene(const Options& o) {
   }
   lab::write_result(result, o.file);
 
-  lab::RunOptions options;
-  options.places = engine_places();
-  options.made_by = "hearth " HEARTH_VERSION;
-  options.timeouts.run_s = o.timeout;
-  options.pairs = o.pairs;
-  options.least_seconds = o.seconds;
-  options.warmup_s = o.warmup;
+  lab::RunOptions options = o.turns.run_options();
   options.telemetry_period_s = result.plan.telemetry_period_s.value.value_or(0);
   const lab::Job& job = result.jobs[size_t(o.job)];
   const JobModel model(job, result.engine(engine)->dtype);
@@ -80,25 +74,15 @@ void add_lab_intervene(CLI::App& lab) {
   command->add_option("engine", o->engine, "Default: the slower of the first two")->type_name("E");
   const auto all = lab::interventions();
   command
-      ->add_option("--try", o->changes,
-                   "threads, dtype, batch, keepalive, pause (default: all of which something "
-                   "follows)")
+      ->add_option(
+          "--try", o->changes,
+          "threads, dtype, batch, compile, keepalive, pause (default: all of which something "
+          "follows)")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(all.begin(), all.end())))
       ->type_name("LIST");
   command->add_option("--job", o->job, "The number of the job, from 0")->check(CLI::Range(0, 9999));
-  command->add_option("--pairs", o->pairs, "Rounds of each")
-      ->check(CLI::Range(lab::kFewestPairs, 10000))
-      ->capture_default_str();
-  command->add_option("--seconds", o->seconds, "Samples of each side, at least")
-      ->check(CLI::Range(0.0, 3600.0))
-      ->capture_default_str();
-  command->add_option("--warmup", o->warmup, "Seconds to wait for steady times, at most")
-      ->check(CLI::Range(0.0, 3600.0))
-      ->capture_default_str();
-  command->add_option("--timeout", o->timeout, "Seconds that one execution may take")
-      ->check(CLI::Range(0.1, 86400.0))
-      ->capture_default_str();
+  o->turns.add_to(*command, lab::kFewestPairs);
   command->callback([o] {
     try {
       intervene(*o);

@@ -24,8 +24,8 @@ struct Options {
   std::string model, engines, job = "generate", prompt = "Once upon a time", dtype = "f16";
   std::string op = "matmul", shapes, dtypes = "f32";
   std::string telemetry = "100ms", target_ci, out, resume;
-  int tokens = 200, prompt_tokens = 0, batch = 0, pairs = 12;
-  double seconds = 5, warmup = 10, timeout = 600;
+  int tokens = 200, prompt_tokens = 0, batch = 0;
+  TurnOptions turns{.seconds = 5, .warmup = 10};
   bool prompt_given = false, random_weights = false, against_itself = false, take_turns = false,
        no_limits = false;
 };
@@ -141,14 +141,8 @@ std::string default_name() {
 }
 
 void run(const Options& o) {
-  lab::RunOptions options;
-  options.places = engine_places();
-  options.made_by = "hearth " HEARTH_VERSION;
-  options.timeouts.run_s = o.timeout;
-  options.pairs = o.pairs;
+  lab::RunOptions options = o.turns.run_options();
   options.against_itself = o.against_itself;
-  options.least_seconds = o.seconds;
-  options.warmup_s = o.warmup;
   options.telemetry_period_s = period(o.telemetry);
   options.take_turns = o.take_turns;
   options.limits = !o.no_limits;
@@ -262,27 +256,16 @@ void add_lab_run(CLI::App& lab) {
           ->capture_default_str()
           ->type_name("D"),
   };
-  command->add_option("--pairs", o->pairs, "Rounds in which every engine runs")
-      ->check(CLI::Range(1, 10000))
-      ->capture_default_str();
+  o->turns.add_to(*command, 1);
   command
       ->add_option("--target-ci", o->target_ci,
                    "Go on until every interval is within this, e.g. 1%")
       ->type_name("X%");
-  command->add_option("--seconds", o->seconds, "Samples of each engine, at least")
-      ->check(CLI::Range(0.0, 3600.0))
-      ->capture_default_str();
-  command->add_option("--warmup", o->warmup, "Seconds to wait for steady times, at most")
-      ->check(CLI::Range(0.0, 3600.0))
-      ->capture_default_str();
   command->add_flag("--aa", o->against_itself, "Every engine against itself too: the noise");
   command->add_flag("--take-turns", o->take_turns, "Load one engine at a time");
   command->add_option("--telemetry", o->telemetry, "How often to look: 100ms, 1s, off")
       ->capture_default_str()
       ->type_name("T");
-  command->add_option("--timeout", o->timeout, "Seconds that one execution may take")
-      ->check(CLI::Range(0.1, 86400.0))
-      ->capture_default_str();
   command->add_flag("--no-limits", o->no_limits, "Do not measure the machine's limits");
   command->add_option("--resume", o->resume, "Go on with an interrupted run")->type_name("F");
   command->add_option("-o,--output", o->out, "The result (default: hearth-lab-TIME.json)")

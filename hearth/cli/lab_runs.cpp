@@ -8,11 +8,38 @@
 #include <cstring>
 
 #include "hearth/base/error.h"
+#include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 
 namespace hearth::cli {
 
 namespace fs = std::filesystem;
+
+void TurnOptions::add_to(CLI::App& command, int fewest_pairs) {
+  command.add_option("--pairs", pairs, "Rounds in which every engine runs")
+      ->check(CLI::Range(fewest_pairs, 10000))
+      ->capture_default_str();
+  command.add_option("--seconds", seconds, "Samples of each engine, at least")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  command.add_option("--warmup", warmup, "Seconds to wait for steady times, at most")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  command.add_option("--timeout", timeout, "Seconds that one execution may take")
+      ->check(CLI::Range(0.1, 86400.0))
+      ->capture_default_str();
+}
+
+lab::RunOptions TurnOptions::run_options() const {
+  lab::RunOptions options;
+  options.places = engine_places();
+  options.made_by = "hearth " HEARTH_VERSION;
+  options.timeouts.run_s = timeout;
+  options.pairs = pairs;
+  options.least_seconds = seconds;
+  options.warmup_s = warmup;
+  return options;
+}
 
 TemporaryFolder::TemporaryFolder() {
   std::string name = (fs::temp_directory_path() / "hearth_lab_XXXXXX").string();

@@ -5,9 +5,21 @@
 #include <filesystem>
 #include <optional>
 
+#include "hearth/cli/commands.h"
 #include "hearth/lab/runner.h"
 
 namespace hearth::cli {
+
+/// How engines take turns: the same options wherever they do.
+struct TurnOptions {
+  int pairs = 12;
+  double seconds, warmup, timeout = 600;
+
+  /// --pairs, --seconds, --warmup, --timeout.
+  void add_to(CLI::App& command, int fewest_pairs);
+  /// With this program's engines.
+  lab::RunOptions run_options() const;
+};
 
 /// Gone, with all in it, at its end.
 struct TemporaryFolder {
