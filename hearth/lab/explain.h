@@ -111,14 +111,20 @@ struct Hypothesis {
 /// no state has half of the time.
 std::string asked_for(const Busy& busy);
 
-/// A prediction holds within this factor.
+/// A prediction of a factor holds within this one.
 constexpr double kTolerance = 1.15;
-/// Time after over time before that `cause` predicts for a change of "threads", "dtype", "batch",
-/// "keepalive", "pause" or "compile" of an engine; missing where it says nothing. `bytes`: of a
-/// weight, after over before.
-Reading<double> predicted_factor(Regime cause, std::string_view change, const std::string& from,
-                                 const std::string& to, const Reading<double>& bytes,
-                                 const Busy& busy);
+/// Time after over time before, and the range in which it holds.
+struct Prediction {
+  double factor, least, most;
+  explicit Prediction(double factor)
+      : factor(factor), least(factor / kTolerance), most(factor * kTolerance) {}
+  Prediction(double factor, double least, double most) : factor(factor), least(least), most(most) {}
+};
+/// What `cause` predicts for a change of "threads", "dtype", "batch", "keepalive", "pause" or
+/// "compile" of an engine; missing where it says nothing. `bytes`: of a weight, after over before.
+Reading<Prediction> predicted(Regime cause, std::string_view change, const std::string& from,
+                              const std::string& to, const Reading<double>& bytes,
+                              const Busy& busy);
 /// Other causes that predict something else than what lies between `least` and `most`.
 std::vector<std::string> causes_unlike(double least, double most, std::string_view change,
                                        const std::string& from, const std::string& to,

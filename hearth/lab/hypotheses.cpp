@@ -3,6 +3,7 @@
 // interventions, and from engines and jobs of the same result that differ in that one thing.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -135,35 +136,56 @@ std::string in_words(double factor) {
   return fmt::format("{:.2f} times the time", factor);
 }
 
-Reading<double> predicted_factor(Regime cause, std::string_view change, const std::string& from,
-                                 const std::string& to, const Reading<double>& bytes,
-                                 const Busy& busy) {
-  using Number = Reading<double>;
+namespace {
+
+// Fewer and larger launches. What they cost is waiting, and goes: as far as the device waited, or
+// further, since the kernels become others too. So any less time holds.
+Reading<Prediction> predicted_of_compiling(Regime cause, const std::string& from,
+                                           const Busy& busy) {
+  using P = Reading<Prediction>;
+  if (!from.empty() && from != "0")
+    return P::missing("what the steps cost that are not compiled does not follow");
+  if (cause == Regime::bandwidth || cause == Regime::compute) return Prediction(1);
+  if (cause != Regime::launch)
+    return P::missing("the cause does not say what a compiler would save");
+  constexpr double kLess = 1 / kTolerance, kAny = 0.01;
+  const double active = busy.active_fraction.value.value_or(kLess);
+  return Prediction(std::clamp(active, kAny, kLess), kAny, kLess);
+}
+
+}  // namespace
+
+Reading<Prediction> predicted(Regime cause, std::string_view change, const std::string& from,
+                              const std::string& to, const Reading<double>& bytes,
+                              const Busy& busy) {
+  using P = Reading<Prediction>;
   const double before = std::atof(from.c_str()), after = std::atof(to.c_str());
   if (change == "keepalive") {
-    if (cause != Regime::clock) return 1.0;
+    if (cause != Regime::clock) return Prediction(1);
     if (!busy.clock_mhz.value || !busy.clock_max_mhz.value)
-      return Number::missing("the clocks are not known");
-    return *busy.clock_mhz.value / *busy.clock_max_mhz.value;
+      return P::missing("the clocks are not known");
+    return Prediction(*busy.clock_mhz.value / *busy.clock_max_mhz.value);
   }
-  if (change == "pause") return 1.0;
-  if (change == "compile") return Number::missing("how much a compiler saves is not known before");
+  if (change == "pause") return Prediction(1);
+  if (change == "compile") return predicted_of_compiling(cause, from, busy);
   if (change == "batch") {
-    if (cause == Regime::compute) return after / before;
+    if (cause == Regime::compute) return Prediction(after / before);
     if (cause == Regime::clock || cause == Regime::kernels)
-      return Number::missing("the cause does not say what more rows would do");
-    return 1.0;
+      return P::missing("the cause does not say what more rows would do");
+    return Prediction(1);
   }
   if (change == "dtype") {
-    if (cause == Regime::launch || cause == Regime::host) return 1.0;
-    if (cause == Regime::bandwidth) return bytes;
-    return Number::missing("the cause does not say what another dtype would do");
+    if (cause == Regime::launch || cause == Regime::host) return Prediction(1);
+    if (cause == Regime::bandwidth)
+      return bytes.value ? P(Prediction(*bytes.value)) : P::missing(bytes.reason);
+    return P::missing("the cause does not say what another dtype would do");
   }
   // threads
-  if (cause == Regime::bandwidth || cause == Regime::launch || cause == Regime::host) return 1.0;
+  if (cause == Regime::bandwidth || cause == Regime::launch || cause == Regime::host)
+    return Prediction(1);
   if ((cause == Regime::compute || cause == Regime::kernels) && before > 0 && after > 0)
-    return before / after;
-  return Number::missing("the cause does not say what other threads would do");
+    return Prediction(before / after);
+  return P::missing("the cause does not say what other threads would do");
 }
 
 std::vector<std::string> causes_unlike(double least, double most, std::string_view change,
@@ -171,8 +193,8 @@ std::vector<std::string> causes_unlike(double least, double most, std::string_vi
                                        const Reading<double>& bytes, const Busy& busy) {
   std::vector<std::string> unlike;
   for (const Regime cause : kCauses) {
-    const auto factor = predicted_factor(cause, change, from, to, bytes, busy);
-    if (factor.value && (*factor.value < least || *factor.value > most))
+    const auto other = predicted(cause, change, from, to, bytes, busy);
+    if (other.value && (other.value->factor < least || other.value->factor > most))
       unlike.emplace_back(to_string(cause));
   }
   return unlike;
@@ -197,20 +219,25 @@ std::vector<Hypothesis> hypotheses_of(const Result& result, const EngineResult& 
     const auto named = [](const std::string& value) { return value.empty() ? "none" : value; };
     h.intervention =
         fmt::format("{} from {} to {}", change.option, named(change.from), named(change.to));
-    h.predicted = main.regime == Regime::unknown
-                      ? Reading<double>::missing("nothing follows from an unknown cause")
-                      : predicted_factor(main.regime, change.option, change.from, change.to,
-                                         change.bytes, busy);
-    h.prediction = h.predicted.value ? in_words(*h.predicted.value) : h.predicted.reason;
-    h.observed = change.after_s / change.before_s;
-    h.verdict = !h.predicted.value ? "not tested"
-                : std::abs(std::log(*h.observed.value / *h.predicted.value)) < std::log(kTolerance)
-                    ? "held"
-                    : "failed";
-    if (h.predicted.value)
-      h.tells = !causes_unlike(*h.predicted.value / kTolerance, *h.predicted.value * kTolerance,
-                               change.option, change.from, change.to, change.bytes, busy)
-                     .empty();
+    const auto told =
+        main.regime == Regime::unknown
+            ? Reading<Prediction>::missing("nothing follows from an unknown cause")
+            : predicted(main.regime, change.option, change.from, change.to, change.bytes, busy);
+    const double observed = change.after_s / change.before_s;
+    h.observed = observed;
+    if (told.value) {
+      const auto& [factor, least, most] = *told.value;
+      h.predicted = factor;
+      h.prediction = in_words(factor);
+      h.verdict = observed > least && observed < most ? "held" : "failed";
+      h.tells =
+          !causes_unlike(least, most, change.option, change.from, change.to, change.bytes, busy)
+               .empty();
+    } else {
+      h.predicted = Reading<double>::missing(told.reason);
+      h.prediction = told.reason;
+      h.verdict = "not tested";
+    }
     tried += concat(" ", change.option);
     all.push_back(std::move(h));
   }

@@ -12,8 +12,8 @@
 namespace hearth::lab {
 namespace {
 
-constexpr std::array<std::string_view, 5> kChanges{"threads", "dtype", "batch", "keepalive",
-                                                   "pause"};
+constexpr std::array<std::string_view, 6> kChanges{"threads", "dtype",     "batch",
+                                                   "compile", "keepalive", "pause"};
 const std::vector<std::string> kPauses{"0.2", "1", "2"};  // seconds
 
 /// From what to what; nothing where the engine or the job has not that to change.
@@ -31,6 +31,10 @@ std::optional<Change> change_of(std::string_view what, const EngineResult& engin
     return Change{engine.dtype, {"f32"}};
   if (what == "batch" && model)
     return Change{std::to_string(job.batch), {std::to_string(2 * job.batch)}};
+  if (what == "compile" && model && engine.name == "torch") {
+    const auto now = engine.options.find("compile");
+    return Change{now == engine.options.end() ? "0" : now->second, {"1"}};
+  }
   if (what == "keepalive") return Change{"no load beside it", {"a light load beside it"}};
   if (what == "pause") return Change{"0", kPauses};
   return std::nullopt;
@@ -43,6 +47,7 @@ std::string does(std::string_view what, const Change& change) {
   std::string to;
   for (const std::string& one : change.to) to += (to.empty() ? "" : ", ") + one;
   if (what == "pause") return fmt::format("pauses of {} s before each execution", to);
+  if (what == "compile") return "the decoding steps compiled";
   if (what == "batch") return fmt::format("{} rows at once instead of {}", to, change.from);
   return fmt::format("{} {} instead of {}", what, to, change.from);
 }
@@ -72,9 +77,9 @@ std::vector<Intervention> predict(const Result& result, std::string_view label, 
       continue;
     }
     const Reading<double> bytes = bytes_of(change->to[0]) / bytes_of(change->from);
-    const auto predicted = predicted_factor(cause, what, change->from, change->to[0], bytes, busy);
-    if (!predicted.value) {
-      nothing += concat("; ", what, ": ", predicted.reason);
+    const auto told = predicted(cause, what, change->from, change->to[0], bytes, busy);
+    if (!told.value) {
+      nothing += concat("; ", what, ": ", told.reason);
       continue;
     }
     Intervention i;
@@ -84,9 +89,9 @@ std::vector<Intervention> predict(const Result& result, std::string_view label, 
     i.change = what;
     i.from = change->from;
     i.to = change->to;
-    i.predicted = *predicted.value;
-    i.least = i.predicted / kTolerance;
-    i.most = i.predicted * kTolerance;
+    i.predicted = told.value->factor;
+    i.least = told.value->least;
+    i.most = told.value->most;
     i.unlike = causes_unlike(i.least, i.most, what, i.from, i.to[0], bytes, busy);
     i.prediction = fmt::format("{}: {}, {:.2f} to {:.2f} times", does(what, *change),
                                in_words(i.predicted), i.least, i.most);
@@ -109,7 +114,8 @@ void try_out(Intervention& i, const Result& result, RunOptions options,
     if (i.change == "batch") changed.altered.batch = std::stoi(to);
     if (i.change == "pause") changed.altered.pause_s = std::stod(to);
     if (i.change == "keepalive") changed.altered.keepalive = true;
-    if (i.change == "threads" || i.change == "dtype") changed.options[i.change] = to;
+    if (i.change == "threads" || i.change == "dtype" || i.change == "compile")
+      changed.options[i.change] = to;
     options.engines.push_back(std::move(changed));
   }
   options.jobs = {result.jobs[size_t(i.job)]};

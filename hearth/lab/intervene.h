@@ -8,7 +8,8 @@
 
 namespace hearth::lab {
 
-/// The changes there are: threads, dtype, batch, keepalive, pause.
+/// The changes there are: threads, dtype, batch, compile, keepalive, pause. None changes a setting
+/// of the machine.
 std::span<const std::string_view> interventions();
 
 /// What binds the engine on the job, as explain() supposes, and what that predicts for each of the

@@ -153,18 +153,18 @@ struct EngineResult {
 struct Intervention {
   std::string engine;  // its label
   int job = 0;
-  std::string cause;                     // what is put to the test: "bandwidth-bound"
-  std::string change;                    // "threads", "dtype", "batch", "keepalive" or "pause"
-  std::string from;                      // "2"
-  std::vector<std::string> to;           // "1"; of pauses several
-  std::string prediction;                // in words
-  double predicted = 1;                  // time after over time before
-  double least = 1, most = 1;            // the range that the prediction allows
-  std::string refuted_by;                // in words
-  std::vector<std::string> unlike;       // causes that predict something outside of that range
-  std::string predicted_at;              // "2026-11-23T10:45:00Z"
-  std::string measured_at;               // the end; empty: not tried, or interrupted
-  std::string fault;                     // why it could not be tried
+  std::string cause;                // what is put to the test: "bandwidth-bound"
+  std::string change;               // "threads", "dtype", "batch", "compile", "keepalive", "pause"
+  std::string from;                 // "2"
+  std::vector<std::string> to;      // "1"; of pauses several
+  std::string prediction;           // in words
+  double predicted = 1;             // time after over time before
+  double least = 1, most = 1;       // the range that the prediction allows
+  std::string refuted_by;           // in words
+  std::vector<std::string> unlike;  // causes that predict something outside of that range
+  std::string predicted_at;         // "2026-11-23T10:45:00Z"
+  std::string measured_at;          // the end; empty: not tried, or interrupted
+  std::string fault;                // why it could not be tried
   std::vector<EngineResult> executions;  // the engine as it is, then as it was changed, in turns
   static constexpr std::string_view kName = "Intervention";
   HEARTH_FIELDS(engine, job, cause, change, from, to, prediction, predicted, least, most,

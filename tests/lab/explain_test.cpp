@@ -192,6 +192,13 @@ TEST(Regimes, OfTransformersOnAnH100AreLaunches) {
     EXPECT_THAT(side->phases[0].because, HasSubstr("100 % of its highest clock: no slow GPU"));
   }
   EXPECT_NEAR(*e.attribution.clock.value, 0, 1e-12);
+  // The compiled engine of the same result is the intervention that tells.
+  ASSERT_EQ(e.hypotheses.at(0).intervention, "compile from none to 1");
+  EXPECT_NEAR(*e.hypotheses[0].predicted.value, 0.32, 0.01);
+  EXPECT_LT(*e.hypotheses[0].observed.value, 0.2);
+  EXPECT_EQ(e.hypotheses[0].verdict, "held");
+  EXPECT_TRUE(e.hypotheses[0].tells);
+  EXPECT_EQ(e.certainty, "supported by an intervention");
   const std::string text = to_text(e, r);
   EXPECT_THAT(text, HasSubstr("32 against 72 % active"));
   EXPECT_THAT(text, Not(HasSubstr("clock-limited")));

@@ -102,6 +102,48 @@ TEST(Intervene, OtherCausesPredictOtherFactors) {
   EXPECT_DOUBLE_EQ(memory[0].predicted, 2);  // from f16 to f32
 }
 
+// Fewer launches help only what waits for them: any less time holds, but not the same.
+TEST(Intervene, CompilingIsPredictedOfTorchThatIsNotCompiled) {
+  Result r = testing::gpu_result({.active = 0.32, .clock_mhz = 1980});
+  const auto compile = lab::predict(r, "torch:cuda", 0, std::vector<std::string>{"compile"}).at(0);
+  EXPECT_EQ(compile.cause, "launch-bound");
+  EXPECT_NEAR(compile.predicted, 0.32, 1e-9);
+  EXPECT_LT(compile.least, 0.05);
+  EXPECT_NEAR(compile.most, 1 / 1.15, 1e-9);
+  EXPECT_THAT(compile.unlike, ElementsAre("bandwidth-bound", "compute-bound"));
+  EXPECT_THAT(compile.prediction, HasSubstr("the decoding steps compiled: 0.32 times the time"));
+  r.interventions = {compile};
+  check_result(r, "it");
+
+  r.engines[0].options["compile"] = "1";
+  const auto error = [&](const char* engine) {
+    return testing::error_of<std::invalid_argument>(
+        [&] { lab::predict(r, engine, 0, std::vector<std::string>{"compile"}); });
+  };
+  EXPECT_THAT(error("torch:cuda"), HasSubstr("compile: what the steps cost that are not compiled"));
+  r.engines[0].name = "mine";
+  EXPECT_THAT(error("torch:cuda"), HasSubstr("compile: it has none to change"));
+
+  Result memory = testing::gpu_result({.active = 0.95, .clock_mhz = 1980, .gb_s = 300});
+  const auto same = lab::predict(memory, "torch:cuda", 0, std::vector<std::string>{"compile"});
+  EXPECT_DOUBLE_EQ(same.at(0).predicted, 1);
+  EXPECT_THAT(same[0].unlike, ElementsAre());
+}
+
+TEST(Intervene, CompiledStepsRunBesideThoseThatAreNot) {
+  HEARTH_PYTHON_OR_SKIP();
+  Result r = result_of(fake("sleep=0.1"), 0.4);
+  Intervention i = predict(r, {"batch"}).at(0);  // of a CPU nothing follows of compiling
+  i.change = "compile", i.from = "0", i.to = {"1"};
+  i.predicted = 0.4, i.least = 0.01, i.most = 1 / 1.15;
+  try_out(i, r, quick(), kGoOn);
+  ASSERT_EQ(i.executions.size(), 2) << i.fault;
+  EXPECT_FALSE(i.executions[0].options.contains("compile"));
+  EXPECT_EQ(i.executions[1].options.at("compile"), "1");
+  EXPECT_NEAR(judge(i).ratio.value().ratio, 0.5, 0.1);  // the fake takes half the time
+  EXPECT_EQ(judge(i).verdict, "held");
+}
+
 TEST(Intervene, RefusesWhereNothingFollows) {
   Result r = result_of(fake(), 0.4);
   const auto error = [&](auto&&... args) {
