@@ -146,6 +146,10 @@ std::string line_of(const lab::EngineResult& e, const lab::Job& job, int index) 
   const double mean = lab::mean(totals);
   line += fmt::format("{:>9} +- {:>8} (std. dev. of {} runs)", with_unit(mean),
                       with_unit(lab::stddev(totals)), totals.size());
+  const int far = lab::outliers(totals);
+  const std::string middle =
+      fmt::format("  {:24}{:>9} +- {:>8} (median, MAD{})\n", "", with_unit(lab::median(totals)),
+                  with_unit(lab::mad(totals)), far ? fmt::format("; {} far off, kept", far) : "");
   if (job.kind == lab::JobKind::prefill)
     line += fmt::format("  {:.1f} prompt tokens/s", job.batch * job.prompt_tokens / mean);
   else if (job.kind != lab::JobKind::op)
@@ -153,7 +157,26 @@ std::string line_of(const lab::EngineResult& e, const lab::Job& job, int index) 
   if (!rates.empty())
     line += fmt::format(", decode {:.1f}, first after {}", job.batch * lab::median(rates),
                         with_unit(lab::median(first)));
-  return line + "\n";
+  return line + "\n" + (totals.size() > 1 ? middle : "");
+}
+
+/// What twins of one engine differ by: nothing smaller can be told.
+std::string noise_floor(const lab::Result& result, int job) {
+  std::string text;
+  for (const auto& e : result.engines) {
+    const std::string twin = e.label + "#2";
+    if (!result.engine(twin)) continue;
+    if (const auto c = lab::compare(result, e.label, twin, job); c.time)
+      text += fmt::format("  noise floor: {}\n", lab::to_text(c, result.jobs[size_t(job)]));
+  }
+  return text;
+}
+
+/// How small a difference as many pairs can tell.
+std::string power_of(const lab::PairedRatio& time) {
+  if (time.pairs < 2) return "";
+  return fmt::format("  {} pairs with a spread of {:.2g} % tell {:.2g} % in 8 of 10 comparisons\n",
+                     time.pairs, 100 * time.spread, 100 * lab::detectable(time.spread, time.pairs));
 }
 
 }  // namespace
@@ -161,7 +184,7 @@ std::string line_of(const lab::EngineResult& e, const lab::Job& job, int index) 
 std::string summary(const lab::Result& result) {
   std::string text;
   for (size_t j = 0; j < result.jobs.size(); ++j) {
-    text += describe(result.jobs[j]) + "\n";
+    text += describe(result.jobs[j]) + "\n" + noise_floor(result, int(j));
     for (const auto& e : result.engines) text += line_of(e, result.jobs[j], int(j));
     for (size_t i = 1; i < result.engines.size(); ++i) {
       const auto c = lab::compare(result, result.engines[0].label, result.engines[i].label, int(j));
@@ -201,6 +224,9 @@ nlohmann::json json_of(const lab::Comparison& c) {
     out["ratio"] = c.time->ratio;
     out["interval"] = {c.time->low, c.time->high};
     out["pairs"] = c.time->pairs;
+    out["detectable"] = c.time->pairs < 2
+                            ? nlohmann::json()
+                            : nlohmann::json(lab::detectable(c.time->spread, c.time->pairs));
     if (c.gate.comparable() && c.gate.drift_controlled)
       out["verdict"] = lab::to_string(c.time->verdict);
   }
@@ -229,6 +255,7 @@ void compare(const CompareOptions& o) {
       controlled &= c.gate.drift_controlled;
       if (!o.json) {
         std::string text = lab::to_text(c, result.jobs[j]) + "\n";
+        if (c.time) text += power_of(*c.time);
         for (const auto& why : c.gate.differences) text += "  not the same: " + why + "\n";
         for (const auto& what : c.gate.unknown) text += "  not known: " + what + "\n";
         text += lab::environment_line(c.gate);

@@ -24,7 +24,7 @@ struct Options {
   std::string model, engines, job = "generate", prompt = "Once upon a time", dtype = "f16";
   std::string op = "matmul", shapes, dtypes = "f32";
   std::string telemetry = "100ms", target_ci, out, resume;
-  int tokens = 200, prompt_tokens = 0, batch = 0;
+  std::string tokens = "200", prompt_tokens, batch;  // several with commas, or a range
   TurnOptions turns{.seconds = 5, .warmup = 10};
   bool prompt_given = false, random_weights = false, against_itself = false, take_turns = false,
        no_limits = false;
@@ -98,24 +98,49 @@ std::vector<lab::Job> operations(const Options& o) {
   return jobs;
 }
 
-lab::Job generation(const Options& o, const fs::path& folder) {
+/// "128,512", "1-4", "0-1024+256" or "1-64*2", as llama-bench has them.
+std::vector<int> counts(const std::string& option, const std::string& text) {
+  constexpr int kMost = 1 << 20;
+  std::vector<int> all;
+  for (const std::string& word : words(text, ',')) {
+    const size_t dash = word.find('-'), step = word.find_first_of("+*", dash + 1);
+    const int first = positive(option, word.substr(0, dash));
+    if (dash == word.npos) {
+      all.push_back(first);
+      continue;
+    }
+    const int last = positive(option, word.substr(dash + 1, step - dash - 1)),
+              by = step == word.npos ? 1 : positive(option, word.substr(step + 1));
+    const bool times = step != word.npos && word[step] == '*';
+    if (last < first || last > kMost || (times && by == 1))
+      wrong(option, word, "a range that grows, e.g. 128-1024*2");
+    for (int64_t n = first; n <= last; n = times ? n * by : n + by) all.push_back(int(n));
+  }
+  for (int n : all)
+    if (n > kMost) wrong(option, text, fmt::format("no more than {}", kMost));
+  if (all.empty() || all.size() > 100) wrong(option, text, "1 to 100 numbers");
+  return all;
+}
+
+lab::Job generation(const Options& o, const fs::path& folder, int prompt_tokens, int tokens,
+                    int batch) {
   lab::Job job;
   job.kind = o.job == "prefill" ? lab::JobKind::prefill
              : o.job == "batch" ? lab::JobKind::batch
                                 : lab::JobKind::generate;
   job.model = fs::absolute(folder).lexically_normal().string();
   job.random_weights = o.random_weights;
-  job.new_tokens = job.kind == lab::JobKind::prefill ? 1 : o.tokens;
-  job.batch = o.batch > 0 ? o.batch : job.kind == lab::JobKind::batch ? 8 : 1;
+  job.new_tokens = job.kind == lab::JobKind::prefill ? 1 : tokens;
+  job.batch = batch > 0 ? batch : job.kind == lab::JobKind::batch ? 8 : 1;
   // A text if there is one; prefill wants many ids, and a bare config has no tokenizer.
   const bool prefill = job.kind == lab::JobKind::prefill && !o.prompt_given;
   const bool bare = !fs::exists(folder / "tokenizer.json") && !o.prompt_given;
-  if (o.prompt_tokens > 0 || prefill || bare) {
+  if (prompt_tokens > 0 || prefill || bare) {
     const auto config = JsonObject::read(folder / "config.json");
     const int context = config.positive("max_position_embeddings", 1 << 30);
-    const int count = o.prompt_tokens > 0 ? o.prompt_tokens
-                      : prefill           ? std::min(512, context / 2)
-                                          : kBarePrompt;
+    const int count = prompt_tokens > 0 ? prompt_tokens
+                      : prefill         ? std::min(512, context / 2)
+                                        : kBarePrompt;
     job.prompt_ids = lab::random_ids(count, config.positive("vocab_size"));
   } else {
     job.prompt = o.prompt;
@@ -124,6 +149,19 @@ lab::Job generation(const Options& o, const fs::path& folder) {
   }
   job.prompt_tokens = int(job.prompt_ids.size());
   return job;
+}
+
+/// A job for each of the shapes asked for.
+std::vector<lab::Job> generations(const Options& o, const fs::path& folder) {
+  const auto list = [](const char* option, const std::string& text) {
+    return text.empty() ? std::vector<int>{0} : counts(option, text);
+  };
+  std::vector<lab::Job> jobs;
+  for (const int prompt : list("--prompt-tokens", o.prompt_tokens))
+    for (const int tokens : list("--tokens", o.tokens))
+      for (const int batch : list("--batch", o.batch))
+        jobs.push_back(generation(o, folder, prompt, tokens, batch));
+  return jobs;
 }
 
 std::vector<lab::EngineSpec> available_engines(std::string_view what) {
@@ -168,7 +206,7 @@ void run(const Options& o) {
     const fs::path folder = before            ? fs::path(before->jobs[0].model)
                             : o.model.empty() ? shipped_model()
                                               : find_model(o.model);
-    if (!before) options.jobs = {generation(o, folder)};
+    if (!before) options.jobs = generations(o, folder);
     options.model = model.emplace(options.jobs[0], o.dtype).folder();
   } else if (!before) {
     options.jobs = operations(o);
@@ -204,6 +242,9 @@ void run(const Options& o) {
   for (const auto& e : result.engines)
     any |= e.status == lab::EngineStatus::ok || e.status == lab::EngineStatus::partial;
   ensure(any, "no engine could be measured; ", out, " says why");
+  for (const auto& e : result.engines)
+    for (const std::string& fault : e.faults)
+      ensure(fault.find("E_TOKENS") == fault.npos, e.label, ": ", fault);
 }
 
 }  // namespace
@@ -232,14 +273,16 @@ void add_lab_run(CLI::App& lab) {
       ->type_name("JOB");
   auto* prompt = command->add_option("--prompt", o->prompt, "The text to continue");
   prompt->capture_default_str()->type_name("TEXT");
-  command->add_option("--prompt-tokens", o->prompt_tokens, "Instead of a text: N random ids")
-      ->check(CLI::Range(1, 1 << 20))
+  command
+      ->add_option("-p,--prompt-tokens", o->prompt_tokens,
+                   "Instead of a text: N random ids; several with commas, or 128-1024*2")
       ->type_name("N");
-  command->add_option("--tokens", o->tokens, "New tokens")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  command->add_option("--batch", o->batch, "Rows at once (of the job batch: 8)")
-      ->check(CLI::Range(1, 4096));
+  command->add_option("-n,--tokens", o->tokens, "New tokens; several as above")
+      ->capture_default_str()
+      ->type_name("N");
+  command
+      ->add_option("-b,--batch", o->batch, "Rows at once (of the job batch: 8); several as above")
+      ->type_name("N");
   const std::vector<CLI::Option*> of_op = {
       command
           ->add_option("--op", o->op,
@@ -275,7 +318,7 @@ void add_lab_run(CLI::App& lab) {
       if (option->count() > 0 && o->job != "op")
         throw CLI::ValidationError(fmt::format("{}: belongs to --job op", option->get_name()));
     o->prompt_given = prompt->count() > 0;
-    if (o->prompt_given && o->prompt_tokens > 0)
+    if (o->prompt_given && !o->prompt_tokens.empty())
       throw CLI::ValidationError("give one prompt: --prompt or --prompt-tokens");
     try {
       run(*o);

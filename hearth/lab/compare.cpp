@@ -78,6 +78,38 @@ std::vector<std::string> missing_facts(const Result& result, const EngineResult&
   return missing;
 }
 
+// "" unless its times rose or fell all along, by more than 1 % in all.
+std::string unstable(const EngineResult& e, int job) {
+  constexpr size_t kMost = 400;  // rounds that are looked at, of more every second, third, ...
+  std::map<int, double> starts;
+  for (const Repetition* r : e.totals(job)) starts.emplace(r->round, r->start_s);
+  std::vector<double> at, logs;
+  size_t i = 0;
+  for (const auto& [round, time] : times_of(e, job))
+    if (i++ % (starts.size() / kMost + 1) == 0) {
+      at.push_back(starts.at(round));
+      logs.push_back(std::log(time));
+    }
+  if (at.size() < 2 || std::ranges::count(at, at[0]) == std::ssize(at)) return "";
+  const Slope slope = theil_sen(at, logs);
+  const double grown = std::expm1(slope.value * (at.back() - at.front()));
+  if ((slope.low <= 0 && slope.high >= 0) || std::abs(grown) < 0.01) return "";
+  return fmt::format("unstable: the times of {} {} by {:.1f} % from the first round to the last",
+                     e.label, grown > 0 ? "rose" : "fell", 100 * std::abs(grown));
+}
+
+// "" unless the processor's clock is another after the run than before.
+std::string clock_changed(const Result& result) {
+  double before = 0, after = 0;
+  for (const Ceiling& c : result.ceilings) {
+    if (c.name == "clock" && c.value.value) before = *c.value.value;
+    if (c.name == "clock_after" && c.value.value) after = *c.value.value;
+  }
+  if (before <= 0 || after <= 0 || std::abs(after / before - 1) < 0.03) return "";
+  return fmt::format("unstable: the processor's clock was {:.0f} MHz before and {:.0f} MHz after",
+                     before, after);
+}
+
 }  // namespace
 
 std::vector<double> log_ratios(const EngineResult& a, const EngineResult& b, int job) {
@@ -109,6 +141,8 @@ Comparability comparability(const Result& result, const EngineResult& a, const E
   gate.environment = missing_facts(result, a, b, what.kind == JobKind::op);
   const auto differ = [&](auto&&... parts) { gate.differences.push_back(concat(parts...)); };
   const auto unknown = [&](auto&&... parts) { gate.unknown.push_back(concat(parts...)); };
+  for (const std::string& note : {unstable(a, job), unstable(b, job), clock_changed(result)})
+    if (!note.empty()) gate.notes.push_back(note);
   const Output of_a = output_of(a, job), of_b = output_of(b, job);
   for (const EngineResult* e : {&a, &b})
     if (const auto why = under_sampled(result, *e, job); !why.empty())

@@ -64,8 +64,8 @@ struct Phase {
   Reading<double> bandwidth_share, compute_share;  // of the measured limits
   /// In the phase alone, where it lasts for long enough and its times are known; else in the job.
   Reading<double> active_fraction, clock_mhz;
-  double telemetry_s = 0;     // that samples of the phase cover
-  std::string under_sampled;  // why they are too few
+  double telemetry_s = 0;        // that samples of the phase cover
+  std::string under_sampled;     // why they are too few
   Reading<double> launches;      // that the engine needs for it, whether or not it replays them
   Reading<double> launch_share;  // part of the time that as many of the least operations take
   /// The least time in which this machine can do it, by those of the three limits that are known

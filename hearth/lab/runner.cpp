@@ -8,6 +8,7 @@
 #include "hearth/base/error.h"
 #include "hearth/base/system.h"
 #include "hearth/lab/compare.h"
+#include "hearth/lab/limits.h"
 #include "hearth/lab/stats.h"
 #include "hearth/lab/telemetry/sources.h"
 #include "hearth/lab/turns.h"
@@ -204,6 +205,11 @@ class Run {
     else
       take_turns();
     for (EngineResult& e : result_.engines) turns_.look_for_leak(e);
+    if (!o_.limits) return;
+    const auto clock = measure_clock_mhz();
+    result_.ceilings.push_back({"clock_after", "cpu", "MHz", "measured after the run",
+                                clock.value ? Reading<double>(clock.value->median)
+                                            : Reading<double>::missing(clock.reason)});
   }
 
   void side_by_side() {

@@ -104,6 +104,48 @@ PairedRatio paired_ratio(std::span<const double> log_ratios, double margin) {
   return r;
 }
 
+double detectable(double spread, int pairs) {
+  check(pairs >= 2, "detectable: got ", pairs, " pairs, wants at least 2");
+  const double quantiles = t_quantile(0.975, pairs - 1) + t_quantile(0.8, pairs - 1);
+  return std::expm1(quantiles * spread / std::sqrt(double(pairs)));
+}
+
+namespace {
+std::vector<double> distances(std::span<const double> values) {
+  const double centre = median(values);
+  std::vector<double> all;
+  for (double v : values) all.push_back(std::abs(v - centre));
+  return all;
+}
+}  // namespace
+
+double mad(std::span<const double> values) { return median(distances(values)); }
+
+int outliers(std::span<const double> values) {
+  if (values.empty()) return 0;
+  const auto far = distances(values);
+  const double most = 3.5 * median(far) / 0.6745;
+  return most > 0 ? int(std::ranges::count_if(far, [&](double d) { return d > most; })) : 0;
+}
+
+Slope theil_sen(std::span<const double> x, std::span<const double> y) {
+  check(x.size() == y.size() && x.size() >= 2, "theil_sen: got ", x.size(), " and ", y.size(),
+        " values, wants two or more of both");
+  std::vector<double> slopes;
+  for (size_t i = 0; i < x.size(); ++i)
+    for (size_t j = i + 1; j < x.size(); ++j)
+      if (x[i] != x[j]) slopes.push_back((y[j] - y[i]) / (x[j] - x[i]));
+  check(!slopes.empty(), "theil_sen: all x are the same");
+  std::ranges::sort(slopes);
+  Slope slope{median(slopes), -HUGE_VAL, HUGE_VAL};
+  const double n = double(x.size()), all = double(slopes.size());
+  const double width = 1.96 * std::sqrt(n * (n - 1) * (2 * n + 5) / 18);
+  if (n < 6 || width >= all) return slope;
+  slope.low = slopes[size_t(std::floor((all - width) / 2))];
+  slope.high = slopes[size_t(std::ceil((all + width) / 2)) - 1];
+  return slope;
+}
+
 bool drifting(std::span<const double> values) {
   constexpr size_t kLast = 6;
   if (values.size() < kLast) return true;

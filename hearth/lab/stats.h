@@ -28,6 +28,10 @@ constexpr double kMargin = 0.02;
 /// std::invalid_argument when there are none, or one is not finite.
 PairedRatio paired_ratio(std::span<const double> log_ratios, double margin = kMargin);
 
+/// The difference, as a part of the time, that as many pairs with this spread of their log ratios
+/// tell from none in 8 of 10 comparisons. Throws for fewer than two.
+double detectable(double spread, int pairs);
+
 /// The value that Student's t with `degrees` of freedom stays below with probability p.
 double t_quantile(double p, int degrees);
 
@@ -36,6 +40,20 @@ double median(std::span<const double> values);
 double stddev(std::span<const double> values);  // n - 1; 0 for fewer than two
 /// The p-th part of the values lies below: p in 0 to 1, linear between neighbours.
 double percentile(std::span<const double> values, double p);
+
+/// The median distance from the median.
+double mad(std::span<const double> values);
+/// How many values are far from the others: by more than 3.5 times what MAD makes of a standard
+/// deviation (Iglewicz and Hoaglin); none where more than half are the same.
+int outliers(std::span<const double> values);
+
+/// How y grows with x: the median of all slopes (Theil, Sen), and its 95 % interval by Kendall's
+/// test; it is all numbers for fewer than 6 points. Throws unless both are of one length, at least
+/// 2, and x differs.
+struct Slope {
+  double value, low, high;
+};
+Slope theil_sen(std::span<const double> x, std::span<const double> y);
 
 /// Do the values, in their order, still go up or down? Kendall's test over the last six, at about
 /// 5 %. Fewer than six: yes.

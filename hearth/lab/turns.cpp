@@ -172,7 +172,8 @@ const Repetition& Turns::execute(Participant& p, int job, int round, bool stream
   bool all = kept.new_tokens == wanted;
   for (const auto& row : kept.ids) all &= int(row.size()) == wanted;
   if (!all)
-    throw EngineRefusal(concat("stopped early: ", kept.new_tokens, " of ", wanted, " tokens"));
+    throw EngineRefusal(
+        concat("E_TOKENS: stopped early: ", kept.new_tokens, " of ", wanted, " tokens"));
   return kept;
 }
 

@@ -244,6 +244,61 @@ TEST(Lab, WhatTheEnvironmentLacksIsListed) {
               HasSubstr("not known of the machine: cores, os, governor, power_source"));
 }
 
+TEST(Lab, TimesThatRiseAllAlongAreUnstable) {
+  auto r = two(1.1);
+  for (auto& e : r.engines)
+    for (auto& rep : e.repetitions) rep.start_s = 2.0 * rep.round;
+  EXPECT_THAT(Compared(r, {}).out, ::testing::Not(HasSubstr("unstable")));
+  for (auto& rep : r.engines[1].repetitions) rep.total_s *= 1 + 0.01 * rep.round;
+  EXPECT_THAT(Compared(r, {}).out, HasSubstr("unstable: the times of b rose by 1"));
+  r = two(1.1);
+  r.ceilings = {{"clock", "cpu", "MHz", "measured", 3400.0},
+                {"clock_after", "cpu", "MHz", "measured after the run", 3000.0}};
+  EXPECT_THAT(Compared(r, {}).out, HasSubstr("clock was 3400 MHz before and 3000 MHz after"));
+}
+
+TEST(Lab, SaysHowSmallADifferenceItCanTell) {
+  EXPECT_THAT(Compared(two(1.1), {}).out, HasSubstr("12 pairs with a spread of"));
+  EXPECT_GE(nlohmann::json::parse(Compared(two(1.1), {"--json"}).out)[0]["detectable"], 0);
+  EXPECT_TRUE(
+      nlohmann::json::parse(Compared(two(2, 1), {"--json"}).out)[0]["detectable"].is_null());
+}
+
+// The run goes on with the others, and fails: numbers of other work must not pass unseen.
+TEST(Lab, TooFewTokensFailTheRun) {
+  HEARTH_PYTHON_OR_SKIP();
+  const Ran ran({"--engines", fake("fault=early,after=8").text + "," + fake().text});
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_THAT(ran.err, HasSubstr("E_TOKENS: stopped early: 5 of 6 tokens"));
+  EXPECT_EQ(ran.result().engines[1].status, lab::EngineStatus::ok);
+}
+
+TEST(Lab, ShapesAreListsAndRanges) {
+  const Ran ran({"--engines", "hearth:cpu", "-p", "8-16*2,20", "--tokens", "4-5", "-b", "1,2",
+                 "--pairs", "1"});
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  const auto result = ran.result();
+  ASSERT_EQ(result.jobs.size(), 3 * 2 * 2);
+  EXPECT_EQ(result.jobs[0].prompt_tokens, 8);
+  EXPECT_EQ(result.jobs[11].prompt_tokens, 20);
+  EXPECT_EQ(result.jobs[11].new_tokens, 5);
+  EXPECT_EQ(result.jobs[11].batch, 2);
+  for (int job = 0; job < 12; ++job) EXPECT_EQ(result.engines[0].totals(job).size(), 1) << job;
+  const std::pair<const char*, const char*> wrong[] = {
+      {"8-4", "a range that grows"},   {"4-8*1", "a range that grows"},
+      {"0", "a whole number above 0"}, {"4-", "a whole number above 0"},
+      {"1-1000", "1 to 100 numbers"},  {"99999999", "no more than"}};
+  for (const auto& [text, says] : wrong)
+    EXPECT_THAT(Ran({"--engines", "hearth:cpu", "-p", text}).err, HasSubstr(says)) << text;
+}
+
+TEST(Lab, AgainstItselfTheNoiseFloorComesFirst) {
+  const Ran ran({"--engines", "hearth:cpu", "--aa"});
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  const size_t floor = ran.out.find("noise floor: hearth:cpu"), line = ran.out.find(" (std. dev.");
+  EXPECT_LT(floor, line) << ran.out;
+}
+
 TEST(Lab, NothingIsFasterInSequenceOrByFewPairs) {
   auto r = two(1.5);
   r.plan.order = "sequential";

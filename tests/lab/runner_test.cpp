@@ -105,7 +105,7 @@ TEST_F(LabRun, OneFaultDoesNotStopTheOthers) {
   EXPECT_EQ(r.engines[5].status, EngineStatus::failed);
   EXPECT_THAT(says(5), HasSubstr("warm-up: wrote something else"));
   EXPECT_EQ(r.engines[6].status, EngineStatus::failed);
-  EXPECT_EQ(says(6), "warm-up: stopped early: 4 of 5 tokens");
+  EXPECT_EQ(says(6), "warm-up: E_TOKENS: stopped early: 4 of 5 tokens");
   EXPECT_EQ(r.engines[7].status, EngineStatus::unavailable);
   EXPECT_THAT(says(7), HasSubstr("cannot start /no/such/engine"));
   EXPECT_TRUE(r.plan.finished);
