@@ -24,8 +24,11 @@ cp tools/gpu_*.sh tools/gpu_peers.py "$bundle/tools/"
 rm "$bundle/tools/gpu_bundle.sh"
 kilobytes() { du -s --block-size=1000 --apparent-size "$bundle" | cut -f1; }
 unpacked=$(kilobytes)
-tar -C "$bundle" --sort=name --owner=0 --group=0 -c bin lib models share tests |
-  xz -9e >"$bundle/packed.tar.xz"
+pack() { # name, options of xz, folders: code by x86's filter, data as pairs of bytes
+  tar -C "$bundle" --sort=name --owner=0 --group=0 -c "${@:3}" | xz $2 >"$bundle/$1.tar.xz"
+}
+pack programs "--x86 --lzma2=preset=9e,dict=64MiB" bin lib
+pack data "--lzma2=preset=9e,lc=3,lp=1,pb=1" models share tests
 rm -r "$bundle"/{bin,lib,models,share,tests}
 packed=$(kilobytes)
 echo "$bundle: $((packed / 1000)).$((packed % 1000 / 100)) MB, unpacked $((unpacked / 1000)) MB"
