@@ -85,6 +85,12 @@ std::string asked_for(const Busy& busy) {
   return "";
 }
 
+std::string crowded(const Busy& busy) {
+  constexpr double kFew = 0.1;
+  if (busy.others.value.value_or(0) < kFew) return "";
+  return fmt::format("other processes took {:.0f} % of the processors", 100 * *busy.others.value);
+}
+
 Busy busy_of(const Result& result, const EngineResult& engine, int job, std::string_view phase) {
   const Timeline& telemetry = engine.telemetry;
   const Channel* active = telemetry.find("gpu_active_fraction");
@@ -109,6 +115,16 @@ Busy busy_of(const Result& result, const EngineResult& engine, int job, std::str
   busy.active_fraction = mean(busy.active_from.c_str());
   busy.clock_mhz = mean(busy.clock_from.c_str(), telemetry.find(busy.active_from));
   busy.host_cores = mean("process_active_cores");
+  const auto cores = std::ranges::count_if(telemetry.channels, [](const Channel& channel) {
+    constexpr std::string_view kCore = "cpu_active_fraction.";
+    return channel.name.starts_with(kCore) && channel.name.size() > kCore.size() &&
+           channel.name.find_first_not_of("0123456789", kCore.size()) == std::string::npos;
+  });
+  const Reading<double> all = mean("cpu_active_fraction");
+  if (!busy.host_cores.value || !all.value || cores == 0)
+    busy.others = Reading<double>::missing("the processors' time is not known");
+  else
+    busy.others = std::max(0.0, *all.value - *busy.host_cores.value / double(cores));
   busy.power_w =
       mean(gpu ? choose({"gpu_counted_power_w", "gpu_power_w"}) : choose({"cpu_power_w"}));
   if (gpu) {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "hearth/base/error.h"
+#include "hearth/lab/explain.h"
 #include "hearth/lab/windows.h"
 
 namespace hearth::lab {
@@ -76,6 +77,13 @@ std::vector<std::string> missing_facts(const Result& result, const EngineResult&
     if (e->version.empty() && !e->commit.value)
       missing.push_back("version of " + e->label + ": the engine does not say");
   return missing;
+}
+
+// Three digits after the point, fewer of what is large.
+std::string digits(double times) {
+  return times < 10    ? fmt::format("{:.3f}", times)
+         : times < 100 ? fmt::format("{:.1f}", times)
+                       : fmt::format("{:.0f}", times);
 }
 
 // "" unless its times rose or fell all along, by more than 1 % in all.
@@ -147,6 +155,9 @@ Comparability comparability(const Result& result, const EngineResult& a, const E
   for (const EngineResult* e : {&a, &b})
     if (const auto why = under_sampled(result, *e, job); !why.empty())
       gate.notes.push_back(concat("telemetry of ", e->label, " is ", why));
+  for (const EngineResult* e : {&a, &b})
+    if (const std::string why = crowded(busy_of(result, *e, job)); !why.empty())
+      gate.notes.push_back(concat(why, " while ", e->label, " ran: its times are not its own"));
   if (of_a.new_tokens != of_b.new_tokens && of_a.new_tokens >= 0 && of_b.new_tokens >= 0)
     differ("new tokens: ", of_a.new_tokens, " against ", of_b.new_tokens);
   if (of_a.prompt_tokens != of_b.prompt_tokens && of_a.prompt_tokens >= 0 &&
@@ -230,11 +241,11 @@ std::string to_text(const Comparison& c, const Job& job) {
   const PairedRatio& t = *c.time;
   const bool slower = t.ratio < 1;
   const std::string interval =
-      fmt::format("95 % interval {:.3f} to {:.3f}, {} pairs", slower ? 1 / t.high : t.low,
-                  slower ? 1 / t.low : t.high, t.pairs);
-  const double times = slower ? 1 / t.ratio : t.ratio;
+      fmt::format("95 % interval {} to {}, {} pairs", digits(slower ? 1 / t.high : t.low),
+                  digits(slower ? 1 / t.low : t.high), t.pairs);
+  const std::string times = digits(slower ? 1 / t.ratio : t.ratio);
   if (!c.gate.comparable() || !c.gate.drift_controlled)
-    return fmt::format("{} took {:.3f} times the time of {} {} ({}); {}", slower ? c.a : c.b, times,
+    return fmt::format("{} took {} times the time of {} {} ({}); {}", slower ? c.a : c.b, times,
                        slower ? c.b : c.a, per, interval,
                        c.gate.comparable() ? "no verdict, they took no turns" : "not comparable");
   switch (t.verdict) {
@@ -243,8 +254,8 @@ std::string to_text(const Comparison& c, const Job& job) {
                          kMargin * 100, interval);
     case Verdict::faster:
     case Verdict::slower:
-      return fmt::format("{} is {:.3f} times {} than {} {} ({})", c.a, times, to_string(t.verdict),
-                         c.b, per, interval);
+      return fmt::format("{} is {} times {} than {} {} ({})", c.a, times, to_string(t.verdict), c.b,
+                         per, interval);
     case Verdict::undecided: break;
   }
   return t.pairs < kFewestPairs

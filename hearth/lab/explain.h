@@ -38,6 +38,7 @@ struct Busy {
   std::vector<std::pair<std::string, double>> held_back;
   /// Of NVML's event reasons all parts, also the one of being idle.
   std::map<std::string, double> limits;
+  Reading<double> others;  // the part of all cores that other processes took
   std::vector<StateShares> states;
   std::vector<std::string> discrepancies;  // between sources of the same quantity
   std::string under_sampled;               // why the samples are too few to tell; "": they are not
@@ -110,6 +111,8 @@ struct Hypothesis {
 /// "software asked for P1, the lowest clock, for 91 % of the time"; "" where that is not known or
 /// no state has half of the time.
 std::string asked_for(const Busy& busy);
+/// "other processes took 45 % of the processors"; "" if it was less than 10 %, or is not known.
+std::string crowded(const Busy& busy);
 
 /// A prediction of a factor holds within this one.
 constexpr double kTolerance = 1.15;

@@ -203,6 +203,7 @@ json json_of(const Side& side) {
       {"clock_max_mhz", value_of(side.busy.clock_max_mhz)},
       {"clock_source", side.busy.clock_from},
       {"process_active_cores", value_of(side.busy.host_cores)},
+      {"others_active_fraction", value_of(side.busy.others)},
       {"power_w", value_of(side.busy.power_w)},
       {"idle_power_w", value_of(side.idle_power_w)},
       {"joules_per_unit", value_of(side.joules_per_unit)},

@@ -118,6 +118,8 @@ void judge(Phase& phase, const Busy& busy, bool gpu) {
     return set(Regime::compute,
                fmt::format("it computes {:.0f} % of what the device can", 100 * compute));
   if (!busy.active_fraction.value) return set(Regime::unknown, busy.active_fraction.reason);
+  if (const std::string why = crowded(busy); !gpu && !why.empty())
+    return set(Regime::unknown, why);  // what is active is not only the engine
   const double active = *busy.active_fraction.value;
   const auto f = busy.clock_mhz.value, most = busy.clock_max_mhz.value;
   const bool clock_known = f && most && *most > 0;

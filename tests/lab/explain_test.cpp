@@ -377,6 +377,33 @@ TEST(Regimes, EveryReasonOfTheDriverHasItsShareOfTheTime) {
   EXPECT_EQ(to_json(e)["a"]["limits"].size(), 2u);
 }
 
+TEST(Regimes, WhatOthersTookIsNotTheEnginesOwn) {
+  Result r = gpu_result({.active = 0.95, .clock_mhz = 600});
+  EngineResult& e = r.engines[0];
+  e.device = "cpu";
+  const auto channel = [&](const char* name, const char* unit, double value) {
+    Channel c = e.telemetry.channels.back();
+    c.name = name, c.unit = unit;
+    c.values.assign(e.telemetry.time_s.size(), value);
+    e.telemetry.channels.push_back(c);
+  };
+  channel("cpu_active_fraction", "fraction", 1);
+  channel("cpu_active_fraction.0", "fraction", 1);
+  channel("cpu_active_fraction.1", "fraction", 1);
+  channel("process_active_cores", "cores", 1.1);
+  const Explanation crowded = explain(r, "torch:cuda", "hearth:cuda");
+  EXPECT_NEAR(*crowded.a.busy.others.value, 0.45, 1e-9);
+  EXPECT_EQ(crowded.a.phases[0].regime, Regime::unknown);
+  EXPECT_THAT(crowded.a.phases[0].because, HasSubstr("other processes"));
+  EXPECT_THAT(to_text(crowded, r), HasSubstr("other processes took 45 % of the processors while "
+                                             "torch:cuda ran: its times are not its own"));
+  e.telemetry.channels.back().values.assign(e.telemetry.time_s.size(), 1.9);
+  const Explanation alone = explain(r, "torch:cuda", "hearth:cuda");
+  EXPECT_NEAR(*alone.a.busy.others.value, 0.05, 1e-9);
+  EXPECT_THAT(to_text(alone, r), Not(HasSubstr("other processes")));
+  EXPECT_FALSE(alone.b.busy.others.value);
+}
+
 TEST(Regimes, SourcesThatDisagreeAreSaid) {
   Result r = gpu_result({.active = 0.95, .clock_mhz = 600});
   Timeline& telemetry = r.engines[0].telemetry;
