@@ -8,7 +8,7 @@ namespace hearth {
 
 /// Raised with every change of what plug-ins and libhearth share. A library with another number is
 /// refused.
-inline constexpr int kAbi = 1;
+inline constexpr int kAbi = 2;
 
 /// The two symbols of a plug-in.
 extern "C" {

@@ -273,12 +273,15 @@ class HearthEngine {
         median_of(backend(device.type)->read_gb_per_s({&small, 1}), "its backend measures none"));
     for (const Dtype dtype : {float32, float16, bfloat16})
       add(concat("flops_", to_string(dtype)), "GFLOP/s", median_of(product_gflop_s(dtype), ""));
+    const auto measured = [&](const char* name, const char* unit, const auto& samples) {
+      add(name, unit,
+          samples.value ? json{{"value", samples.value->median}}
+                        : json{{"value", nullptr}, {"reason", samples.reason}});
+    };
+    measured("clock", "MHz", lab::measure_clock_mhz(device));
     const lab::Launch launch = lab::measure_launch(device);
-    for (const auto& [name, us] :
-         {std::pair("launch", &launch.evaluated_us), {"launch_replayed", &launch.replayed_us}})
-      add(name, "us",
-          us->value ? json{{"value", us->value->median}}
-                    : json{{"value", nullptr}, {"reason", us->reason}});
+    measured("launch", "us", launch.evaluated_us);
+    measured("launch_replayed", "us", launch.replayed_us);
     return {{"limits", all}};
   }
 

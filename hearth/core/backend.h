@@ -131,6 +131,11 @@ class Backend {
   virtual std::vector<double> read_gb_per_s(std::span<const array> arrays) {
     return (void)arrays, std::vector<double>();
   }
+  /// MHz of the device's clock, measured on it by a program that lasts `seconds`; several samples.
+  /// Empty: not measured by the backend.
+  virtual std::vector<double> clock_mhz(int index, double seconds) {
+    return (void)index, (void)seconds, std::vector<double>();
+  }
   virtual std::unique_ptr<Queue> queue(Stream stream) = 0;
   KernelTable kernels;
 };

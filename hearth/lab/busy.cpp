@@ -127,13 +127,12 @@ Busy busy_of(const Result& result, const EngineResult& engine, int job, std::str
     busy.others = std::max(0.0, *all.value - *busy.host_cores.value / double(cores));
   busy.power_w =
       mean(gpu ? choose({"gpu_counted_power_w", "gpu_power_w"}) : choose({"cpu_power_w"}));
-  if (gpu) {
-    busy.clock_max_mhz = mean("gpu_clock_max_mhz");
-  } else {
-    busy.clock_max_mhz = Reading<double>::missing("the machine's limits have no clock");
-    for (const Ceiling& ceiling : result.ceilings)
-      if (ceiling.name == "clock") busy.clock_max_mhz = ceiling.value;
-  }
+  busy.clock_max_mhz = gpu ? mean("gpu_clock_max_mhz")
+                           : Reading<double>::missing("the machine's limits have no clock");
+  for (const Ceiling& ceiling : result.ceilings)
+    if (!busy.clock_max_mhz.value && ceiling.name == "clock" &&
+        ceiling.device == engine.device.substr(0, engine.device.find(':')) && ceiling.value.value)
+      busy.clock_max_mhz = ceiling.value;
   for (const Channel& channel : telemetry.channels) {
     const bool limit = gpu && channel.name.starts_with("gpu_limit_") &&
                        channel.name.find('.') == std::string::npos;

@@ -152,8 +152,8 @@ void describe_machine(Result& result, const RunOptions& options,
   limit("flops_f32", "GFLOP/s", machine.fma_f32.all_threads);
   limit("flops_bf16", "GFLOP/s", machine.dot_bf16.all_threads);
   limit("clock", "MHz", machine.clock_mhz);
-  limit("launch", "us", machine.launch[0].second.evaluated_us);
-  limit("launch_replayed", "us", machine.launch[0].second.replayed_us);
+  limit("launch", "us", machine.devices[0].launch.evaluated_us);
+  limit("launch_replayed", "us", machine.devices[0].launch.replayed_us);
   for (Ceiling& c : limits_of_gpus(options, interrupted)) result.ceilings.push_back(std::move(c));
 }
 

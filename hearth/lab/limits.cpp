@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "hearth/base/error.h"
+#include "hearth/core/backend.h"
 #include "hearth/lab/loops.h"
 #include "hearth/lab/team.h"
 
@@ -163,7 +164,16 @@ Reading<Samples> measure_dot_bf16(int threads, double seconds) {
                             "no bfloat16 dot product (AVX512-BF16) is in use");
 }
 
-Reading<Samples> measure_clock_mhz(double seconds) {
+Reading<Samples> measure_clock_mhz(Device device, double seconds) {
+  if (device.type != Device::cpu) {
+    Backend* of = backend(device.type);
+    if (!of) return Reading<Samples>::missing(backend_absence(device.type));
+    of->clock_mhz(device.index, seconds / 2);
+    std::vector<double> samples = of->clock_mhz(device.index, seconds / 2);
+    if (samples.empty())
+      return Reading<Samples>::missing(concat("the backend of ", device, " measures no clock"));
+    return summarize(std::move(samples));
+  }
   constexpr int64_t kAdds = 1 << 18;  // about 0.1 ms: shorter than a time slice
   if (!chain_of_adds(64))
     return Reading<Samples>::missing("no chain of additions is written for this processor");

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hearth/core/device.h"
 #include "hearth/lab/machine.h"
 
 namespace hearth::lab {
@@ -70,9 +71,10 @@ Reading<Samples> measure_fma_f32(int threads, double seconds = 0.1);
 /// The same for bfloat16 dot products, where the instruction set in use has them.
 Reading<Samples> measure_dot_bf16(int threads, double seconds = 0.1);
 
-/// MHz of the core that this thread runs on, now: a chain of additions, each of which takes a
-/// cycle. The first half of `seconds` only wakes the clock up.
-Reading<Samples> measure_clock_mhz(double seconds = 0.1);
+/// MHz of a device's clock, now: of the core that this thread runs on by a chain of additions, each
+/// of which takes a cycle; of others by the backend's program, on the device. The first half of
+/// `seconds` only wakes the clock up.
+Reading<Samples> measure_clock_mhz(Device device = Device::cpu, double seconds = 0.1);
 
 /// MHz of the processor's constant counter (TSC): often its nominal clock, never its real one.
 Reading<double> measure_counter_mhz();

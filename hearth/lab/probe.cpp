@@ -58,8 +58,11 @@ Machine probe_machine(std::span<const Device> devices) {
       .fma_f32 = {measure_fma_f32(1), measure_fma_f32(threads)},
       .dot_bf16 = {measure_dot_bf16(1), measure_dot_bf16(threads)},
       .matmul = measure_matmul(),
-      .launch = {}};
-  for (const Device device : devices) machine.launch.emplace_back(device, measure_launch(device));
+      .devices = {}};
+  for (const Device device : devices)
+    machine.devices.push_back(
+        {device, device == Device::cpu ? machine.clock_mhz : measure_clock_mhz(device),
+         measure_launch(device)});
   return machine;
 }
 

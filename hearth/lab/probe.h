@@ -21,8 +21,8 @@ struct MatmulRates {
 
 struct Machine {
   Facts facts;
-  int threads;  // "all threads": those of the CPU backend
-  Reading<Samples> clock_mhz;
+  int threads;                 // "all threads": those of the CPU backend
+  Reading<Samples> clock_mhz;  // of a core
   Reading<double> counter_mhz;
   // Forward, each thread its own part, over pages as the system gives them: what other programs
   // measure too.
@@ -32,7 +32,12 @@ struct Machine {
   Scaling<Reading<Samples>> fma_f32;   // GFLOP/s in registers: the limit of f32 and f16 products
   Scaling<Reading<Samples>> dot_bf16;  // the same for bf16 products
   MatmulRates matmul;                  // hearth's own, all threads
-  std::vector<std::pair<Device, Launch>> launch;
+  struct OfDevice {
+    Device device;
+    Reading<Samples> clock_mhz;
+    Launch launch;
+  };
+  std::vector<OfDevice> devices;
 };
 
 /// GFLOP/s of hearth's product of a (512, 2560) with the transpose of a (2560, 2560): Phi-2's
@@ -40,7 +45,7 @@ struct Machine {
 MatmulRates measure_matmul(double seconds_each = 0.2);
 
 /// Reads and measures all of it, in about four seconds, with cpu::threads() as "all threads"; the
-/// time of a launch on each of `devices`, which stay in use by this process.
+/// clock of each of `devices`, which stay in use by this process, and the time of a launch there.
 Machine probe_machine(std::span<const Device> devices);
 
 /// docs/cli.md has the keys; what is missing is null, with its reason under "reasons".

@@ -79,7 +79,8 @@ json to_json(const Machine& machine) {
   w.put("matmul_gflop_s.f32", machine.matmul.f32);
   w.put("matmul_gflop_s.f16", machine.matmul.f16);
   w.put("matmul_gflop_s.bf16", machine.matmul.bf16);
-  for (const auto& [device, launch] : machine.launch) {
+  for (const auto& [device, clock_mhz, launch] : machine.devices) {
+    if (device != Device::cpu) w.put("device_clock_mhz." + to_string(device), clock_mhz);
     w.put("launch_us." + to_string(device) + ".evaluated", launch.evaluated_us);
     w.put("launch_us." + to_string(device) + ".replayed", launch.replayed_us);
   }
@@ -195,8 +196,12 @@ std::string to_text(const Machine& machine) {
   p.lines += row("matmul f32, GFLOP/s", none, machine.matmul.f32);
   p.lines += row("matmul f16, GFLOP/s", none, machine.matmul.f16);
   p.lines += row("matmul bf16, GFLOP/s", none, machine.matmul.bf16);
-  for (const auto& [device, launch] : machine.launch) {
+  for (const auto& [device, clock_mhz, launch] : machine.devices) {
     const std::string name = to_string(device);
+    if (device != Device::cpu) {
+      p.lines += row(("clock of " + name + ", MHz").c_str(), none, clock_mhz);
+      if (!clock_mhz.value) p.missing += fmt::format("  clock of {}: {}\n", name, clock_mhz.reason);
+    }
     p.lines += row(("launch on " + name + ", us").c_str(), none, launch.evaluated_us);
     p.lines += row(("launch replayed on " + name + ", us").c_str(), none, launch.replayed_us);
     for (const auto& reading : {launch.evaluated_us, launch.replayed_us})

@@ -68,16 +68,18 @@ TEST(Lab, HearthMeasuresTheLimitsOfItsDevice) {
   lab::Engine engine(spec, {});
   engine.hello();
   const auto limits = engine.limits();
-  ASSERT_EQ(limits.size(), 6);
+  ASSERT_EQ(limits.size(), 7);
   EXPECT_EQ(limits[0].name, "read_bandwidth");  // of the CPU it is the lab that measures it
   EXPECT_THAT(limits[0].value.reason, HasSubstr("measures none"));
   EXPECT_EQ(limits[1].name, "flops_f32");
   EXPECT_GT(limits[1].value.value.value_or(0), 1);
   EXPECT_EQ(limits[2].name, "flops_f16");
-  EXPECT_EQ(limits[4].name, "launch");
-  EXPECT_EQ(limits[4].unit, "us");
-  EXPECT_GT(limits[4].value.value.value_or(0), 0);
-  EXPECT_EQ(limits[5].name, "launch_replayed");
+  EXPECT_EQ(limits[4].name, "clock");
+  EXPECT_GT(limits[4].value.value.value_or(0), 200);
+  EXPECT_EQ(limits[5].name, "launch");
+  EXPECT_EQ(limits[5].unit, "us");
+  EXPECT_GT(limits[5].value.value.value_or(0), 0);
+  EXPECT_EQ(limits[6].name, "launch_replayed");
   engine.bye();
 }
 

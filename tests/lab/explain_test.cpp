@@ -243,6 +243,18 @@ TEST(Regimes, FollowTheSamples) {
   EXPECT_EQ(regime({.active = 0.95, .clock_mhz = 1980, .gb_s = 100}), Regime::kernels);
 }
 
+TEST(Regimes, WithoutADriversMaximumTheClockIsHeldAgainstTheMeasuredOne) {
+  Result r = gpu_result({.active = 0.95, .clock_mhz = 600});
+  std::erase_if(r.engines[0].telemetry.channels,
+                [](const Channel& c) { return c.name == "gpu_clock_max_mhz"; });
+  const auto regime = [&] { return explain(r, "torch:cuda", "hearth:cuda").a.phases.at(0).regime; };
+  EXPECT_NE(regime(), Regime::clock);
+  r.ceilings.push_back({"clock", "cpu", "MHz", "measured", 4000.0});  // of another device
+  EXPECT_NE(regime(), Regime::clock);
+  r.ceilings.push_back({"clock", "cuda", "MHz", "measured", 1980.0});
+  EXPECT_EQ(regime(), Regime::clock);
+}
+
 // 8 rounds of 50 tokens in about 1 s: 20 ms a token.
 TEST(Regimes, AFloorIsTheSlowestOfReadingComputingAndLaunching) {
   Result r = gpu_result({.active = 0.95, .clock_mhz = 1980, .gb_s = 1000, .gflop_s = 1e6});

@@ -100,7 +100,7 @@ TEST(limits, a_read_buffer_is_written) {
 // Whatever the load of the machine, the fastest sample is near what the processor can do: no fewer
 // than one operation and no more than 512 in a cycle of the measured clock.
 TEST(limits, arithmetic_is_plausible_for_the_clock) {
-  Reading<Samples> clock = measure_clock_mhz(0.02);
+  Reading<Samples> clock = measure_clock_mhz(Device::cpu, 0.02);
   if (!clock.value) GTEST_SKIP() << clock.reason;
   EXPECT_GT(clock.value->max, 200);
   EXPECT_LT(clock.value->max, 10'000);

@@ -267,6 +267,9 @@ class Cuda : public Backend {
   std::vector<double> read_gb_per_s(std::span<const array> arrays) override {
     return cuda::read_gb_per_s(arrays);
   }
+  std::vector<double> clock_mhz(int index, double seconds) override {
+    return cuda::clock_mhz(index, seconds);
+  }
 };
 
 }  // namespace

@@ -110,6 +110,8 @@ class CudaQueue : public BatchQueue {
 
 /// How fast the card reads the arrays, in samples; read.cu.
 std::vector<double> read_gb_per_s(std::span<const array> arrays);
+/// The clock of its multiprocessors, in samples of about `seconds` in all; clock.cu.
+std::vector<double> clock_mhz(int card, double seconds);
 
 /// A kernel launch, on the queue's stream. Throws when it could not start.
 ///   launch(queue, kernel, grid, block, shared_bytes, arguments...)

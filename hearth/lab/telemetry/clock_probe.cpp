@@ -1,4 +1,5 @@
-// The processor's clock without rights: additions that wait for each other take a cycle each.
+// Clocks without rights: of a processor, on which additions that wait for each other take a cycle
+// each, and of a GPU, whose program counts cycles against time.
 #include <algorithm>
 #include <chrono>
 
@@ -34,7 +35,34 @@ class ClockProbe : public Telemetry {
   std::vector<Field> fields_ = {{"cpu_clock_probe_mhz", "MHz"}};
 };
 
+class GpuClockProbe : public Telemetry {
+ public:
+  GpuClockProbe(Backend* gpu, std::string why) : gpu_(gpu), why_(std::move(why)) {}
+  std::string_view source() const override { return "GPU clock probe"; }
+  const std::vector<Field>& fields() const override { return fields_; }
+
+  std::vector<Reading<double>> sample(double) override {
+    if (!gpu_) return {Reading<double>::missing(why_)};
+    try {
+      const auto samples = gpu_->clock_mhz(0, 0.0002);
+      if (!samples.empty()) return {samples.back()};
+      return {Reading<double>::missing("its backend measures no clock")};
+    } catch (const std::exception& error) {
+      return {Reading<double>::missing(error.what())};
+    }
+  }
+
+ private:
+  Backend* gpu_;
+  std::string why_;
+  std::vector<Field> fields_ = {{"gpu_clock_mhz", "MHz"}};
+};
+
 }  // namespace
+
+std::unique_ptr<Telemetry> gpu_clock_probe_telemetry(Backend* gpu, const std::string& why) {
+  return std::make_unique<GpuClockProbe>(gpu, why);
+}
 
 std::unique_ptr<Telemetry> clock_probe_telemetry() { return std::make_unique<ClockProbe>(); }
 

@@ -91,6 +91,12 @@ class Nvml : public Telemetry {
                 [](const MemoryInfo& m) { return m.free; });
     });
   }
+  Reading<double> clock_mhz(int gpu) const {
+    return of(gpu, [&](Device d) {
+      return as(ask<unsigned, int>("nvmlDeviceGetClockInfo", d, sm),
+                [](unsigned mhz) { return mhz; });
+    });
+  }
   Reading<double> nominal_gb_s(int gpu) const {
     return of(gpu, [&](Device d) {
       const auto bits = ask<unsigned>("nvmlDeviceGetMemoryBusWidth", d);
@@ -203,6 +209,10 @@ const std::vector<Field> Nvml::kFields = {{"gpu_active_fraction", "fraction"},
                                           {"gpu_memory_used_bytes", "bytes"}};
 
 }  // namespace
+
+Reading<double> nvml_clock_mhz(int gpu, const std::string& library) {
+  return Nvml(library).clock_mhz(gpu);
+}
 
 std::unique_ptr<Telemetry> nvml_telemetry(const std::string& library) {
   return std::make_unique<Nvml>(library);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "hearth/core/backend.h"
 #include "hearth/lab/telemetry.h"
 #include "hearth/lab/telemetry/ioreport.h"
 
@@ -51,6 +52,10 @@ std::unique_ptr<Telemetry> hwmon_telemetry(const Path& root = "/");
 /// four: cpu_clock_probe_mhz. Needs no rights; where no other clock is told, this one is.
 std::unique_ptr<Telemetry> clock_probe_telemetry();
 
+/// The clock of the backend's first device, by a program of 0.2 ms on it: gpu_clock_mhz. With
+/// no backend, `why` is the reason.
+std::unique_ptr<Telemetry> gpu_clock_probe_telemetry(Backend* gpu, const std::string& why = {});
+
 /// The two calls that perf_event needs, so that tests can stand in for the kernel.
 struct PerfCalls {
   std::function<int(perf_event_attr*, pid_t)> open;  // a file, or -errno
@@ -72,6 +77,8 @@ std::unique_ptr<Telemetry> nvml_telemetry(const std::string& library = "libnvidi
 
 /// Memory of the GPU that nobody uses, in bytes.
 Reading<double> nvml_free_bytes(int gpu, const std::string& library = "libnvidia-ml.so.1");
+/// The clock of its multiprocessors, now, in MHz.
+Reading<double> nvml_clock_mhz(int gpu, const std::string& library = "libnvidia-ml.so.1");
 /// 1e9 bytes a second that its memory moves at its highest clock: two bits a line and clock.
 Reading<double> nvml_nominal_gb_s(int gpu, const std::string& library = "libnvidia-ml.so.1");
 

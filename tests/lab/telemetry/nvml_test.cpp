@@ -55,6 +55,14 @@ TEST(Nvml, TellsWhatTheMemorysClockAndWidthGive) {
   EXPECT_FALSE(nvml_nominal_gb_s(0, "/nowhere/libnvidia-ml.so.1").value);
 }
 
+TEST(Nvml, TellsTheClockAlone) {
+  Fake fake("ok");
+  EXPECT_EQ(nvml_clock_mhz(1, HEARTH_FAKE_NVML).value, 1980);
+  EXPECT_THAT(nvml_clock_mhz(2, HEARTH_FAKE_NVML).reason, HasSubstr("no GPU 2"));
+  Fake refuses("not supported");
+  EXPECT_THAT(nvml_clock_mhz(0, HEARTH_FAKE_NVML).reason, HasSubstr("Not Supported"));
+}
+
 TEST(Nvml, WithoutTheLibraryEveryFieldHasTheReason) {
   const auto source = nvml_telemetry("/nowhere/libnvidia-ml.so.1");
   const Readings r = read(*source, 1);
