@@ -181,11 +181,15 @@ class Run {
     }
   }
 
+  bool measured(const Participant& p, int job) const {
+    return !result_.engines[p.index].totals(job).empty();
+  }
+
   /// Is every interval as narrow as was asked?
   bool narrow(int job) const {
     const Participant* first = nullptr;
     for (const Participant& p : everyone_) {
-      if (!takes_part(p)) continue;
+      if (p.out || p.passes || !measured(p, job)) continue;
       if (!first) {
         first = &p;
         continue;
@@ -233,30 +237,55 @@ class Run {
         ++rounds_of_;
         rounds(job, round, round + 1, who);
       }
+      note_width(job);
     }
     for (const char* moment : {"after", "cleared"})
       for (Participant* p : who) turns_.gauges(*p, moment);
     for (Participant* p : who) turns_.count_launches(*p);
   }
 
-  /// A loads, does the first half of the rounds, and goes; so do the others; then back.
+  /// Says so if all rounds that there may be did not bring the interval that was asked for.
+  void note_width(int job) {
+    if (o_.target_ci && !narrow(job))
+      result_.notes.push_back(concat("job ", job, ": after ", rounds_done(job),
+                                     " rounds an interval is still wider than the ",
+                                     100 * *o_.target_ci, " % that were asked for"));
+  }
+
   void take_turns() {
-    const int half = (o_.pairs + 1) / 2;
     rounds_of_ *= int(everyone_.size());
+    two_blocks(0, o_.pairs);
+    const auto all_narrow = [&] {
+      for (int job = 0; job < int(result_.jobs.size()); ++job)
+        if (!narrow(job)) return false;
+      return true;
+    };
+    for (int n = 1; n < 10 && o_.target_ci && !all_narrow(); ++n) {
+      rounds_of_ += o_.pairs * int(result_.jobs.size() * everyone_.size());
+      two_blocks(n * o_.pairs, (n + 1) * o_.pairs);
+    }
+    for (int job = 0; job < int(result_.jobs.size()); ++job) note_width(job);
+  }
+
+  /// A loads, does the first half of the rounds, and goes; so do the others; then back.
+  void two_blocks(int from, int to) {
+    const int half = from + (to - from + 1) / 2;
     for (int pass = 0; pass < 2; ++pass) {
+      const int begin = pass ? half : from, end = pass ? to : half;
       std::vector<Participant*> who;
       for (Participant& p : everyone_) who.push_back(&p);
       if (pass == 1) std::reverse(who.begin(), who.end());
+      bool done = true;  // by a run that is resumed
+      for (int job = 0; job < int(result_.jobs.size()); ++job) done &= rounds_done(job) >= end;
       for (Participant* p : who) {
-        if (p->out || !turns_.start(*p)) continue;
+        if (done || p->out || !turns_.start(*p)) continue;
         for (int job = 0; job < int(result_.jobs.size()) && !p->out; ++job) {
-          std::erase_if(result_.engines[p->index].repetitions,
-                        [&](const Repetition& r) {  // of a run that is resumed
-                          return r.job == job && !r.warmup && (r.round >= half) == (pass == 1);
-                        });
+          std::erase_if(result_.engines[p->index].repetitions, [&](const Repetition& r) {
+            return r.job == job && !r.warmup && r.round >= begin && r.round < end;
+          });
           turns_.warm_up(*p, job);
           if (job == 0) turns_.gauges(*p, "before");
-          rounds(job, pass ? half : 0, pass ? o_.pairs : half, {p});
+          rounds(job, begin, end, {p});
         }
         turns_.gauges(*p, "after");
         turns_.gauges(*p, "cleared");

@@ -217,9 +217,47 @@ TEST_F(LabRun, GoesOnUntilTheIntervalIsNarrow) {
   o.pairs = 1;
   Result r = run(o, kGoOn);
   EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 10);
+  EXPECT_THAT(r.notes, Contains(HasSubstr("job 0: after 10 rounds an interval is still wider")));
   o.target_ci = 10;  // at once, when there are enough pairs
   r = run(o, kGoOn);
   EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), size_t(kFewestPairs));
+  EXPECT_THAT(r.notes, IsEmpty());
+}
+
+TEST_F(LabRun, EnginesThatTakeTurnsGoOnUntilTheIntervalIsNarrowToo) {
+  auto o = options({fake("sleep=0.002"), fake("sleep=0.002,shift=0")});
+  o.take_turns = true;
+  o.target_ci = 1e-9;
+  o.pairs = 1;
+  Result r = run(o, kGoOn);
+  EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 10);
+  EXPECT_THAT(r.notes, Contains(HasSubstr("job 0: after 10 rounds an interval is still wider")));
+  o.target_ci = 10;
+  o.pairs = 4;
+  r = run(o, kGoOn);
+  EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 8);  // one more of each block
+  EXPECT_THAT(r.notes, IsEmpty());
+}
+
+TEST_F(LabRun, ABlockThatAllHadFinishedIsNotMeasuredAgain) {
+  auto o = options({fake(), fake("shift=0")});
+  o.take_turns = true;
+  std::atomic<bool> stop{false};
+  Result r = run(o, stop, [&](const Progress& p) {
+    if (p.doing.starts_with("round 6") && p.doing.ends_with("cpu")) stop = true;
+  });
+  EXPECT_FALSE(r.plan.finished);
+  std::vector<double> first_block;
+  for (const Repetition& rep : r.engines[0].repetitions)
+    if (!rep.warmup && rep.round < 3) first_block.push_back(rep.start_s);
+  r = run(o, kGoOn, {}, std::move(r));
+  EXPECT_TRUE(r.plan.finished);
+  std::vector<double> kept;
+  for (const Repetition& rep : r.engines[0].repetitions)
+    if (!rep.warmup && rep.round < 3) kept.push_back(rep.start_s);
+  EXPECT_EQ(kept, first_block);
+  EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 6);
+  check_result(r, "it");
 }
 
 TEST_F(LabRun, OperationsAreCalledOftenAndChecked) {
