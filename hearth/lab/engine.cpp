@@ -1,6 +1,7 @@
 #include "hearth/lab/engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -228,7 +229,8 @@ Repetition Engine::run(const Job& job, bool streamed, int calls, Clock::time_poi
                                  : int(r.ids.front().size());
     const json own = reply.done.value("own", json::object());
     for (const auto& [key, value] : own.items())
-      if (value.is_number()) r.own[key] = value.get<double>();
+      if (value.is_number() && std::abs(value.get<double>()) <= kLargest)
+        r.own[key] = value.get<double>();
     if (streamed && !r.ids.empty() && !arrived.front().empty() && arrived != r.ids)
       throw EngineFault("streamed other ids than it answered with");
   });
@@ -237,7 +239,11 @@ Repetition Engine::run(const Job& job, bool streamed, int calls, Clock::time_poi
 
 double Engine::checksum() {
   const json done = ask({{"do", "check"}}, timeouts_.run_s).done;
-  return understand([&] { return done.at("checksum").get<double>(); });
+  return understand([&] {
+    const double sum = done.at("checksum").get<double>();
+    if (std::abs(sum) > kLargest) throw EngineFault(concat("answered with the checksum ", sum));
+    return sum;
+  });
 }
 
 void Engine::clear_cache() { ask({{"do", "clear_cache"}}, timeouts_.run_s); }

@@ -58,6 +58,8 @@ void agree(bool ok, const Where& at, const Parts&... parts) {
     ensure(false, at.file, ": ", at.path, ": ", parts...);
 }
 
+constexpr double kShortest = 1e-9;  // seconds: no clock here tells less
+
 bool ascending(const std::vector<double>& times) {
   for (size_t i = 0; i < times.size(); ++i)
     if (!(times[i] >= (i ? times[i - 1] : 0))) return false;
@@ -73,7 +75,7 @@ void check_repetition(const Repetition& r, const Result& result, const Where& at
   check_job(r.job, result, at);
   agree(r.round >= 0, at, "round is ", r.round, ", wanted 0 or more");
   agree(r.start_s >= 0, at, "start_s is ", r.start_s, ", wanted 0 or more");
-  agree(r.total_s > 0, at, "total_s is ", r.total_s, ", wanted more than 0");
+  agree(r.total_s >= kShortest, at, "total_s is ", r.total_s, ", wanted 1e-9 or more");
   agree(r.calls > 0, at, "calls is ", r.calls, ", wanted 1 or more");
   agree(r.prompt_tokens >= 0 && r.new_tokens >= 0, at, "a count of tokens is below 0");
   agree(ascending(r.token_s), at, "token_s does not ascend from 0");
@@ -91,8 +93,9 @@ void check_engine(const EngineResult& e, const Result& result, const Where& at) 
     const Published& p = e.published[i];
     const Where here = at.in("published", i);
     check_job(p.job, result, here);
-    agree(p.mean_s > 0 && p.stddev_s >= 0 && p.n >= 1, here, "mean_s ", p.mean_s, ", stddev_s ",
-          p.stddev_s, ", n ", p.n, ": wanted a positive mean, and at least one run");
+    agree(p.mean_s >= kShortest && p.stddev_s >= 0 && p.n >= 1, here, "mean_s ", p.mean_s,
+          ", stddev_s ", p.stddev_s, ", n ", p.n,
+          ": wanted a positive mean of 1e-9 or more, and at least one run");
     agree(p.prompt_tokens >= 0 && p.new_tokens >= 0, here, "a count of tokens is below 0");
   }
   const Timeline& t = e.telemetry;

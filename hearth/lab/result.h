@@ -16,6 +16,8 @@
 namespace hearth::lab {
 
 constexpr int kResultVersion = 1;
+/// Nothing that is measured is larger; sums, squares and ratios of what is not stay finite.
+constexpr double kLargest = 1e100;
 
 enum class JobKind : uint8_t { generate, prefill, batch, op };
 enum class EngineStatus : uint8_t {

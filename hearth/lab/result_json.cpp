@@ -1,4 +1,5 @@
 // Results as JSON, and their schema: three walks over the fields of the same structs.
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <type_traits>
@@ -176,6 +177,7 @@ void read(const json& from, T& to, const Path& at) {
     to = from.get<T>();
   } else if constexpr (std::is_floating_point_v<T>) {
     if (!from.is_number()) wanted(at, from, "a number");
+    if (std::abs(from.get<double>()) > kLargest) wanted(at, from, "a number of at most 1e100");
     to = from.get<T>();
   } else {
     if (!from.is_string()) wanted(at, from, "a text");
@@ -231,7 +233,7 @@ json schema(json& defs) {
             {"minimum", std::numeric_limits<T>::min()},
             {"maximum", std::numeric_limits<T>::max()}};
   } else if constexpr (std::is_floating_point_v<T>) {
-    return {{"type", "number"}};
+    return {{"type", "number"}, {"minimum", -kLargest}, {"maximum", kLargest}};
   } else {
     return {{"type", "string"}};
   }
