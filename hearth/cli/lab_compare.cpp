@@ -10,6 +10,7 @@
 #include "hearth/cli/failure.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/lab/times.h"
 
 namespace hearth::cli {
 
@@ -113,12 +114,6 @@ double parse_share(const std::string& text, std::string_view option) {
 
 namespace {
 
-std::string with_unit(double s) {
-  return s >= 1      ? fmt::format("{:.3g} s", s)
-         : s >= 1e-3 ? fmt::format("{:.3g} ms", s * 1e3)
-                     : fmt::format("{:.3g} us", s * 1e6);
-}
-
 std::string describe(const lab::Job& job) {
   if (job.kind == lab::JobKind::op) {
     std::string shape;
@@ -131,33 +126,40 @@ std::string describe(const lab::Job& job) {
                      job.random_weights ? ", random weights" : "");
 }
 
-/// The line of one engine: as the post has it, mean and standard deviation of n runs.
-std::string line_of(const lab::EngineResult& e, const lab::Job& job, int index) {
-  std::vector<double> totals, first, rates;
-  for (const lab::Repetition& r : e.repetitions) {
-    if (r.job != index || r.warmup) continue;
-    if (r.streamed && !r.token_s.empty()) first.push_back(r.token_s[0]);
-    if (r.streamed && r.token_s.size() > 1)
-      rates.push_back(double(r.token_s.size() - 1) / (r.token_s.back() - r.token_s[0]));
-  }
-  for (const lab::Repetition* r : e.totals(index)) totals.push_back(r->total_s / r->calls);
-  std::string line = fmt::format("  {:24}", e.label);
-  if (totals.empty()) return line + fmt::format("{}\n", lab::to_string(e.status));
-  const double mean = lab::mean(totals);
-  line += fmt::format("{:>9} +- {:>8} (std. dev. of {} runs)", with_unit(mean),
-                      with_unit(lab::stddev(totals)), totals.size());
-  const int far = lab::outliers(totals);
-  const std::string middle =
-      fmt::format("  {:24}{:>9} +- {:>8} (median, MAD{})\n", "", with_unit(lab::median(totals)),
-                  with_unit(lab::mad(totals)), far ? fmt::format("; {} far off, kept", far) : "");
+/// The lines of one engine: as the post has it, mean and standard deviation of n runs; below, what
+/// its tokens and its start took.
+std::string lines_of(const lab::Result& result, const lab::EngineResult& e, int index) {
+  using lab::with_unit;
+  const lab::Job& job = result.jobs[size_t(index)];
+  const lab::Times times = lab::times_of(result, e, index);
+  std::string text = fmt::format("  {:24}", e.label);
+  if (times.totals.empty()) return text + fmt::format("{}\n", lab::to_string(e.status));
+  const double mean = lab::mean(times.totals);
+  text += fmt::format("{:>9} +- {:>8} (std. dev. of {} runs)", with_unit(mean),
+                      with_unit(lab::stddev(times.totals)), times.totals.size());
   if (job.kind == lab::JobKind::prefill)
-    line += fmt::format("  {:.1f} prompt tokens/s", job.batch * job.prompt_tokens / mean);
+    text += fmt::format("  {:.1f} prompt tokens/s", job.batch * job.prompt_tokens / mean);
   else if (job.kind != lab::JobKind::op)
-    line += fmt::format("  {:.1f} tokens/s", job.batch * job.new_tokens / mean);
-  if (!rates.empty())
-    line += fmt::format(", decode {:.1f}, first after {}", job.batch * lab::median(rates),
-                        with_unit(lab::median(first)));
-  return line + "\n" + (totals.size() > 1 ? middle : "");
+    text += fmt::format("  {:.1f} tokens/s", job.batch * job.new_tokens / mean);
+  if (times.decode_per_s.value) text += fmt::format(", decode {:.1f}", *times.decode_per_s.value);
+  text += "\n";
+  const int far = lab::outliers(times.totals);
+  if (times.totals.size() > 1)
+    text += fmt::format("  {:24}{:>9} +- {:>8} (median, MAD{})\n", "",
+                        with_unit(lab::median(times.totals)), with_unit(lab::mad(times.totals)),
+                        far ? fmt::format("; {} far off, kept", far) : "");
+  std::string more;
+  const auto add = [&](const char* what, const lab::Reading<double>& time) {
+    if (time.value)
+      more += fmt::format("{}{} {}", more.empty() ? "" : ", ", what, with_unit(*time.value));
+  };
+  add("first token after", times.first_token_s);
+  add("between tokens", times.between_s);
+  add("95 % within", times.between_95_s);
+  add("99 %", times.between_99_s);
+  add("loaded in", e.load_s);
+  add("cold run", e.first_s);
+  return more.empty() ? text : text + fmt::format("  {:24}{}\n", "", more);
 }
 
 /// What twins of one engine differ by: nothing smaller can be told.
@@ -185,7 +187,7 @@ std::string summary(const lab::Result& result) {
   std::string text;
   for (size_t j = 0; j < result.jobs.size(); ++j) {
     text += describe(result.jobs[j]) + "\n" + noise_floor(result, int(j));
-    for (const auto& e : result.engines) text += line_of(e, result.jobs[j], int(j));
+    for (const auto& e : result.engines) text += lines_of(result, e, int(j));
     for (size_t i = 1; i < result.engines.size(); ++i) {
       const auto c = lab::compare(result, result.engines[0].label, result.engines[i].label, int(j));
       if (c.time) text += "  " + lab::to_text(c, result.jobs[j]) + "\n";

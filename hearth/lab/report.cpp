@@ -6,6 +6,8 @@
 #include <cmath>
 
 #include "hearth/base/error.h"
+#include "hearth/lab/stats.h"
+#include "hearth/lab/times.h"
 #include "hearth/lab/windows.h"
 
 namespace hearth::lab {
@@ -59,6 +61,29 @@ std::string cell(const Reading<T>& reading) {
     return "<td>" + short_number(double(*reading.value)) + "</td>";
   else
     return "<td>" + e(*reading.value) + "</td>";
+}
+
+// What each engine took, from its start to its last token.
+std::string times_table(const Result& result, int job) {
+  std::string rows;
+  for (const EngineResult& engine : result.engines) {
+    const Times times = times_of(result, engine, job);
+    if (times.totals.empty()) continue;
+    const auto time = [](const Reading<double>& s) {
+      return s.value ? "<td>" + with_unit(*s.value) + "</td>" : cell(s);
+    };
+    rows += fmt::format("<tr><td>{}</td>{}{}{}{}{}{}{}{}{}<td>{} +- {} ({})</td></tr>\n",
+                        e(engine.label), time(engine.start_s), time(engine.load_s),
+                        time(engine.first_s), time(times.first_token_s), cell(times.prefill_per_s),
+                        cell(times.decode_per_s), time(times.between_s), time(times.between_95_s),
+                        time(times.between_99_s), with_unit(mean(times.totals)),
+                        with_unit(stddev(times.totals)), times.totals.size());
+  }
+  if (rows.empty()) return "";
+  return "<h3>Times</h3>\n<div class=\"wide\"><table><tr><th>engine</th><th>start</th><th>load</th>"
+         "<th>cold run</th><th>first token</th><th>prefill, tokens/s</th><th>decode, tokens/s</th>"
+         "<th>between tokens</th><th>95 % within</th><th>99 %</th><th>total (runs)</th></tr>\n" +
+         rows + "</table></div>\n";
 }
 
 // As the post's table: before, after, difference, in MB (1e6 bytes).
@@ -218,7 +243,7 @@ std::string report_html(const Result& result) {
     for (const Explanation& one : explained) body += "<p>" + e(sentence(one)) + "</p>\n";
     body += "<div class=\"charts\">\n";
     for (const Chart& chart : charts_of(result, job, explained)) body += figure(chart);
-    body += "</div>\n";
+    body += "</div>\n" + times_table(result, job);
     for (const Explanation& one : explained)
       body +=
           fmt::format("<details{}><summary>Why: {} against {}</summary><pre>{}</pre></details>\n",

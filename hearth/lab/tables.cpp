@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "hearth/base/error.h"
 #include "hearth/lab/stats.h"
+#include "hearth/lab/times.h"
 
 namespace hearth::lab {
 
@@ -218,41 +220,41 @@ std::string to_jsonl(const Table& table) {
 }
 
 std::string markdown(const Result& r) {
-  const auto number = [](const std::vector<double>& values, auto&& of) {
-    return values.empty() ? std::string("-") : fmt::format("{:.4g}", of(values));
-  };
   std::string out;
   for (size_t j = 0; j < r.jobs.size(); ++j) {
     const Job& job = r.jobs[j];
     out += fmt::format(
-        "{}: {}\n\n| engine | version | mean total s | std. dev. | runs | median ms per unit | "
-        "median decode per s | median first s |\n|---|---|---|---|---|---|---|---|\n",
+        "{}: {}\n\n| engine | version | load s | cold s | mean total s | std. dev. | runs | "
+        "median ms per unit | first token s | prefill per s | decode per s | between tokens ms | "
+        "95 % | 99 % |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
         to_string(job.kind),
         job.kind == JobKind::op ? fmt::format("{} {} {}", job.op, joined(job.shape, "x"), job.dtype)
                                 : fmt::format("{} prompt tokens, {} new tokens, {} rows",
                                               job.prompt_tokens, job.new_tokens, job.batch));
     for (const EngineResult& e : r.engines) {
-      std::vector<double> totals, units, rates, firsts;
-      for (const Repetition& x : e.repetitions) {
-        if (x.job != int(j) || x.warmup) continue;
-        if (!x.token_s.empty()) firsts.push_back(x.token_s[0]);
-        if (x.token_s.size() > 1)
-          rates.push_back(job.batch * double(x.token_s.size() - 1) /
-                          (x.token_s.back() - x.token_s[0]));
-      }
-      for (const Repetition* x : e.totals(int(j))) {
-        totals.push_back(x->total_s / x->calls);
+      const Times times = times_of(r, e, int(j));
+      const auto number = [](double x) { return fmt::format("{:.4g}", x); };
+      const auto known = [&](const Reading<double>& x, double scale = 1) {
+        return x.value ? number(*x.value * scale) : "-";
+      };
+      std::vector<std::string> cells = {e.label, e.version, known(e.load_s), known(e.first_s)};
+      const auto published = std::ranges::find(e.published, int(j), &Published::job);
+      if (published != e.published.end())
+        cells.insert(cells.end(), {number(published->mean_s), number(published->stddev_s),
+                                   fmt::format("{}", published->n)});
+      else if (times.totals.empty())
+        cells.insert(cells.end(), {"-", "-", "0"});
+      else
+        cells.insert(cells.end(), {number(mean(times.totals)), number(stddev(times.totals)),
+                                   fmt::format("{}", times.totals.size())});
+      std::vector<double> units;
+      for (const Repetition* x : e.totals(int(j)))
         units.push_back(x->total_s * 1e3 / x->calls / std::max(1, x->new_tokens));
-      }
-      const auto average = [](const auto& v) { return mean(v); };
-      const auto middle = [](const auto& v) { return median(v); };
-      std::string cells =
-          fmt::format("{} | {} | {}", number(totals, average),
-                      number(totals, [](const auto& v) { return stddev(v); }), totals.size());
-      for (const Published& p : e.published)
-        if (p.job == int(j)) cells = fmt::format("{:.4g} | {:.4g} | {}", p.mean_s, p.stddev_s, p.n);
-      out += fmt::format("| {} | {} | {} | {} | {} | {} |\n", e.label, e.version, cells,
-                         number(units, middle), number(rates, middle), number(firsts, middle));
+      cells.push_back(units.empty() ? "-" : number(median(units)));
+      cells.insert(cells.end(), {known(times.first_token_s), known(times.prefill_per_s),
+                                 known(times.decode_per_s), known(times.between_s, 1e3),
+                                 known(times.between_95_s, 1e3), known(times.between_99_s, 1e3)});
+      out += "| " + joined(cells, " | ") + " |\n";
     }
     out += "\n";
   }
