@@ -10,6 +10,7 @@
 #include "hearth/cli/failure.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/lab/report.h"
 #include "hearth/lab/times.h"
 
 namespace hearth::cli {
@@ -263,7 +264,7 @@ void compare(const CompareOptions& o) {
         text += lab::environment_line(c.gate);
         for (const auto& note : c.gate.notes) text += "  note: " + note + "\n";
         if (!c.gate.drift_controlled) text += "  " + drift + "\n";
-        print_out(text);
+        print_out(lab::printable(text));
       }
       if (fail == 0 || !slower.empty()) continue;
       if (!c.time || c.time->pairs < lab::kFewestPairs)

@@ -5,6 +5,7 @@
 
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/lab/report.h"
 
 namespace hearth::cli {
 
@@ -26,7 +27,7 @@ void explain(const Options& o) {
   const lab::Explanation why = lab::explain(result, a, b, o.job);
   print_out(o.json
                 ? to_json(why).dump(2, ' ', true, nlohmann::json::error_handler_t::replace) + "\n"
-                : to_text(why, result));
+                : lab::printable(to_text(why, result)));
 }
 
 }  // namespace

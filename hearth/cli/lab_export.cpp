@@ -5,6 +5,7 @@
 #include "hearth/cli/model_options.h"
 #include "hearth/io/output_file.h"
 #include "hearth/lab/imports.h"
+#include "hearth/lab/report.h"
 #include "hearth/lab/tables.h"
 
 namespace hearth::cli {
@@ -24,7 +25,7 @@ void put(const std::string& text, const std::string& out) {
 
 void write(const ExportOptions& o) {
   const lab::Result result = lab::read_result(o.file);
-  if (o.format == "md") return put(lab::markdown(result), o.out);
+  if (o.format == "md") return put(lab::printable(lab::markdown(result)), o.out);
   const auto tables = lab::tables_of(result);
   if (o.format == "sqlite") {
     if (o.out.empty()) throw CLI::ValidationError("-o: a sqlite file needs a name");
@@ -73,7 +74,7 @@ void add_lab_import(CLI::App& lab) {
   command->callback([file, out] {
     const auto result = lab::import_result(read_text(*file), *file);
     lab::write_result(result, *out);
-    print_out(summary(result));
+    print_out(lab::printable(summary(result)));
   });
 }
 

@@ -227,7 +227,7 @@ void run(const Options& o) {
     result = lab::run(options, CatchInterrupt::flag(), std::ref(line), std::move(before));
   }
   lab::write_result(result, out);
-  print_out(summary(result));
+  print_out(lab::printable(summary(result)));
   if (!before && o.engines.empty() && options.engines.size() == 1)
     print_out("Only hearth is here; `hearth lab engines` says what the others need.\n");
   print_out(fmt::format("{}\n", out));

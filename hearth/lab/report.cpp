@@ -21,6 +21,7 @@ h1{font-size:1.5em;margin:.4em 0}h2{font-size:1.2em;margin:1.6em 0 .4em}h3{font-
 figure{margin:0}figcaption{color:#666;font-size:.85em}svg{width:100%;height:auto;display:block}
 table{border-collapse:collapse;font-size:.9em}th,td{text-align:right;padding:3px 9px;border-bottom:1px solid #ddd;vertical-align:top}
 th:first-child,td:first-child{text-align:left}.left td,.left th{text-align:left}.wide{overflow-x:auto}
+.wide table:not(.left) td{white-space:nowrap}
 .left td{overflow-wrap:anywhere}.left td:first-child{overflow-wrap:normal}
 pre{font:12px/1.4 ui-monospace,Menlo,Consolas,monospace;white-space:pre-wrap;overflow-wrap:anywhere;background:#f5f5f5;padding:10px;border-radius:6px}
 .why{color:#666}.bad{color:#b00020}
@@ -299,15 +300,14 @@ std::string sparkline(const Channel& channel, double most, size_t width) {
   return line;
 }
 
-// Terminals obey control characters: what a result says is shown as text.
-std::string plain(std::string_view text) {
+}  // namespace
+
+std::string printable(std::string_view text) {
   std::string out(text);
   for (char& c : out)
-    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = ' ';
+    if ((static_cast<unsigned char>(c) < ' ' && c != '\n') || c == 0x7f) c = ' ';
   return out;
 }
-
-}  // namespace
 
 std::string report_text(const Result& result, int width) {
   std::string text;
@@ -321,7 +321,7 @@ std::string report_text(const Result& result, int width) {
       if (const auto total = total_of(engine, job)) {
         const auto length = size_t(std::lround(total->mean_s / most * std::max(10, width - 40)));
         text +=
-            fmt::format("  {:<24} {} {}\n", plain(engine.label).substr(0, 24),
+            fmt::format("  {:<24} {} {}\n", printable(engine.label).substr(0, 24),
                         std::string(std::max<size_t>(length, 1), '#'), short_number(total->mean_s));
       }
   }
@@ -340,9 +340,9 @@ std::string report_text(const Result& result, int width) {
                                 size_t(std::max(10, width - 45))),
                       short_number(most));
     }
-    if (!lines.empty()) text += plain(engine.label) + "\n" + lines;
+    if (!lines.empty()) text += engine.label + "\n" + lines;
   }
-  return text;
+  return printable(text);
 }
 
 }  // namespace hearth::lab

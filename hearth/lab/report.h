@@ -2,6 +2,7 @@
 #pragma once
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "hearth/lab/charts.h"
 
@@ -11,6 +12,8 @@ namespace hearth::lab {
 std::string report_html(const Result& result);
 /// The page's charts as files of their own: name.svg -> text.
 std::map<std::string, std::string> report_svgs(const Result& result);
+/// Terminals obey control characters: all but new lines become spaces.
+std::string printable(std::string_view text);
 /// Bars of the times and sparklines of clocks and utilisation, `width` characters wide.
 std::string report_text(const Result& result, int width = 78);
 
