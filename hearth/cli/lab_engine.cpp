@@ -124,6 +124,7 @@ class HearthEngine {
       return {{"checksum", checksum}};
     }
     if (what == "launches") return launches(request.at("prompts"));
+    if (what == "logits") return logits(request.at("prompt"), request.at("tokens"));
     if (what == "memory") return memory();
     if (what == "limits") return limits();
     if (what == "clear_cache") return clear_cache(), json::object();
@@ -158,7 +159,8 @@ class HearthEngine {
             {"commit", *kCommit ? json(kCommit) : json()},
             {"device", to_string(default_device())},
             {"devices", devices},
-            {"counts_launches", true}};
+            {"counts_launches", true},
+            {"tells_logits", true}};
   }
 
   json load(const std::string& folder) {
@@ -207,6 +209,17 @@ class HearthEngine {
     const int64_t two = kernels(2), three = kernels(3), four = kernels(4);
     const int64_t each = four - three;  // what a replayed step still schedules
     return {{"launches", each}, {"replayed", three - two - each}};
+  }
+
+  json logits(const std::vector<int>& prompt, const std::vector<int>& ids) {
+    ensure(model_ != nullptr, "no model is loaded");
+    auto cache = model_->make_cache(1);
+    const array text(prompt.begin(), Shape{1, int(prompt.size())}, int32);
+    const auto all =
+        astype(reshape(model_->forward({text, {}, true}, cache), {-1}), float32).to_vector<float>();
+    json of_ids = json::array();
+    for (const int id : ids) of_ids.push_back(all.at(size_t(id)));
+    return {{"logits", of_ids}};
   }
 
   /// Rows of one length, together.

@@ -33,7 +33,6 @@ std::map<int, double> times_of(const EngineResult& e, int job) {
 /// its place.
 struct Output {
   int prompt_tokens = -1, new_tokens = -1;
-  const std::vector<std::vector<int>>* ids = nullptr;
   std::optional<double> checksum;
 };
 
@@ -45,11 +44,22 @@ Output output_of(const EngineResult& e, int job) {
     if (r.warmup) continue;
     out.prompt_tokens = r.prompt_tokens;
     out.new_tokens = r.new_tokens;
-    if (!out.ids && !r.ids.empty()) out.ids = &r.ids;
   }
   for (const Published& p : e.published)
     if (p.job == job) out.prompt_tokens = p.prompt_tokens, out.new_tokens = p.new_tokens;
   return out;
+}
+
+// By how much each prefers its own token where their ids part: "; there ..." or "".
+std::string margins(const EngineResult& a, const EngineResult& b, int job, const Divergence& at) {
+  std::string text;
+  for (const auto& [one, other] : {std::pair(&a, &b), std::pair(&b, &a)})
+    for (const Margin& m : one->margins)
+      if (m.other == other->label && m.job == job && m.row == at.row && m.index == at.index &&
+          m.logits.value)
+        text += fmt::format("{} {} prefers its own by {:.2g}", text.empty() ? "; there" : ",",
+                            one->label, *m.logits.value);
+  return text.empty() ? text : text + " in the logits";
 }
 
 // What a reader must know of the machine, the weights and the engines, and is not told.
@@ -191,11 +201,13 @@ Comparability comparability(const Result& result, const EngineResult& a, const E
   if (a.sampling != b.sampling && a.sampling != Sampling::unknown &&
       b.sampling != Sampling::unknown)
     differ("sampling: ", to_string(a.sampling), " against ", to_string(b.sampling));
-  if (!of_a.ids || !of_b.ids) {
+  const auto *ids_of_a = a.ids(job), *ids_of_b = b.ids(job);
+  if (!ids_of_a || !ids_of_b) {
     unknown("whether both made the same tokens");
-  } else if (const auto at = first_divergence(*of_a.ids, *of_b.ids)) {
-    const std::string where = concat("ids differ from new token ", at->index + 1, " on",
-                                     what.batch > 1 ? concat(" in row ", at->row + 1) : "");
+  } else if (const auto at = first_divergence(*ids_of_a, *ids_of_b)) {
+    const std::string where =
+        concat("ids differ from new token ", at->index + 1, " on",
+               what.batch > 1 ? concat(" in row ", at->row + 1) : "", margins(a, b, job, *at));
     if (at->index >= kSoonestByRounding || what.random_weights)
       gate.notes.push_back(where);
     else

@@ -70,17 +70,6 @@ std::string sentence(std::string text) {
   return text;
 }
 
-/// Row b begins b ids further, wrapping, so that rows differ and none can stand for another.
-json prompts_of(const Job& job) {
-  json rows = json::array();
-  for (int b = 0; b < job.batch; ++b) {
-    std::vector<int> row = job.prompt_ids;
-    if (!row.empty()) std::rotate(row.begin(), row.begin() + b % long(row.size()), row.end());
-    rows.push_back(row);
-  }
-  return rows;
-}
-
 EngineLoad facts_of(const json& done) {
   EngineLoad facts;
   facts.dtype = text(done, "dtype");
@@ -102,6 +91,15 @@ EngineLoad facts_of(const json& done) {
 }
 
 }  // namespace
+
+std::vector<std::vector<int>> rows_of(const Job& job) {
+  std::vector<std::vector<int>> rows;
+  for (int b = 0; b < job.batch; ++b) {
+    std::vector<int>& row = rows.emplace_back(job.prompt_ids);
+    if (!row.empty()) std::rotate(row.begin(), row.begin() + b % long(row.size()), row.end());
+  }
+  return rows;
+}
 
 struct Engine::Reply {
   json done;
@@ -164,14 +162,14 @@ EngineHello Engine::hello() {
   request["device"] = spec_.device.empty() ? json() : json(spec_.device);
   const json done = ask(request, timeouts_.hello_s).done;
   return understand([&] {
-    EngineHello hello{
-        text(done, "name"),
-        text(done, "version"),
-        text(done, "device"),
-        field<std::string>(done, "commit", &json::is_string),
-        texts(done, "devices"),
-        {},
-        field<bool>(done, "counts_launches", &json::is_boolean).value.value_or(false)};
+    EngineHello hello{text(done, "name"),
+                      text(done, "version"),
+                      text(done, "device"),
+                      field<std::string>(done, "commit", &json::is_string),
+                      texts(done, "devices"),
+                      {},
+                      field<bool>(done, "counts_launches", &json::is_boolean).value.value_or(false),
+                      field<bool>(done, "tells_logits", &json::is_boolean).value.value_or(false)};
     const json lacks = done.value("lacks", json::object());
     for (const auto& [what, why] : lacks.items())
       hello.lacks[what] = sentence(why.get<std::string>());
@@ -195,7 +193,7 @@ Repetition Engine::run(const Job& job, bool streamed, int calls, Clock::time_poi
   if (job.kind == JobKind::op) {
     request.update({{"op", job.op}, {"dtype", job.dtype}, {"shape", job.shape}, {"calls", calls}});
   } else {
-    request.update({{"prompts", prompts_of(job)}, {"new_tokens", job.new_tokens}});
+    request.update({{"prompts", rows_of(job)}, {"new_tokens", job.new_tokens}});
     if (!job.prompt.empty()) request["text"] = job.prompt;
   }
   Repetition r;
@@ -250,7 +248,7 @@ void Engine::clear_cache() { ask({{"do", "clear_cache"}}, timeouts_.run_s); }
 
 Engine::Launches Engine::launches(const Job& job) {
   const json done =
-      ask({{"do", "launches"}, {"prompts", prompts_of(job)}, {"new_tokens", job.new_tokens}},
+      ask({{"do", "launches"}, {"prompts", rows_of(job)}, {"new_tokens", job.new_tokens}},
           timeouts_.run_s)
           .done;
   return understand([&] {
@@ -259,6 +257,18 @@ Engine::Launches Engine::launches(const Job& job) {
     for (auto* one : {&l.one_by_one, &l.replayed})
       if (!one->value && !why.empty()) *one = Reading<int64_t>::missing(why);
     return l;
+  });
+}
+
+std::vector<double> Engine::logits(const std::vector<int>& prompt, const std::vector<int>& tokens) {
+  const json done =
+      ask({{"do", "logits"}, {"prompt", prompt}, {"tokens", tokens}}, timeouts_.run_s).done;
+  return understand([&] {
+    const auto logits = done.at("logits").get<std::vector<double>>();
+    bool right = logits.size() == tokens.size();
+    for (const double x : logits) right &= std::abs(x) <= kLargest;
+    if (!right) throw EngineFault(concat("answered with the logits ", done.at("logits").dump()));
+    return logits;
   });
 }
 

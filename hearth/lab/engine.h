@@ -38,6 +38,10 @@ EngineSpec parse_engine(std::string_view text);
 /// the same engine.
 std::vector<EngineSpec> parse_engines(std::string_view text);
 
+/// The prompt of each row: row b begins b ids further, wrapping, so that rows differ and none can
+/// stand for another.
+std::vector<std::vector<int>> rows_of(const Job& job);
+
 /// An engine that ships.
 struct KnownEngine {
   std::string_view name;
@@ -69,6 +73,7 @@ struct EngineHello {
   /// would help.
   std::map<std::string, std::string> lacks;
   bool counts_launches = false;  // it can be asked for them
+  bool tells_logits = false;     // likewise
 
   /// Why it cannot do the job; nothing if it can.
   std::optional<std::string> lack(const Job& job) const;
@@ -109,6 +114,8 @@ class Engine {
     Reading<int64_t> one_by_one, replayed;
   };
   Launches launches(const Job& job);
+  /// Its logits of those tokens after the prompt, as many as tokens.
+  std::vector<double> logits(const std::vector<int>& prompt, const std::vector<int>& tokens);
   /// What its device can do at most, as it measures it; one that is asked by hearth alone.
   std::vector<Ceiling> limits();
   /// Ends it; never throws.

@@ -5,12 +5,19 @@
 #include <set>
 
 #include "hearth/base/error.h"
+#include "hearth/io/json.h"
 
 namespace hearth::lab {
 
 const EngineResult* Result::engine(std::string_view label) const {
   for (const EngineResult& e : engines)
     if (e.label == label) return &e;
+  return nullptr;
+}
+
+const std::vector<std::vector<int>>* EngineResult::ids(int job) const {
+  for (const Repetition& r : repetitions)
+    if (r.job == job && !r.warmup && !r.ids.empty()) return &r.ids;
   return nullptr;
 }
 
@@ -98,6 +105,12 @@ void check_engine(const EngineResult& e, const Result& result, const Where& at) 
           ": wanted a positive mean of 1e-9 or more, and at least one run");
     agree(p.prompt_tokens >= 0 && p.new_tokens >= 0, here, "a count of tokens is below 0");
   }
+  for (size_t i = 0; i < e.margins.size(); ++i) {
+    const Margin& m = e.margins[i];
+    check_job(m.job, result, at.in("margins", i));
+    agree(m.row >= 0 && m.index >= 0, at.in("margins", i), "row ", m.row, ", index ", m.index,
+          ": wanted 0 or more");
+  }
   const Timeline& t = e.telemetry;
   agree(ascending(t.time_s), at, "telemetry.time_s does not ascend from 0");
   for (size_t i = 0; i < t.channels.size(); ++i) {
@@ -125,14 +138,14 @@ void check_result(const Result& result, std::string_view name) {
   for (size_t i = 0; i < result.engines.size(); ++i) {
     const Where at = top.in("engines", i);
     check_engine(result.engines[i], result, at);
-    agree(labels.insert(result.engines[i].label).second, at, "the label ", result.engines[i].label,
-          " stands twice");
+    agree(labels.insert(result.engines[i].label).second, at, "the label ",
+          in_quotes(result.engines[i].label), " stands twice");
   }
   for (size_t i = 0; i < result.interventions.size(); ++i) {
     const Intervention& one = result.interventions[i];
     const Where at = top.in("interventions", i);
     check_job(one.job, result, at);
-    agree(result.engine(one.engine), at, "there is no engine ", one.engine);
+    agree(result.engine(one.engine), at, "there is no engine ", in_quotes(one.engine));
     agree(0 < one.least && one.least <= one.predicted && one.predicted <= one.most, at,
           "predicted is ", one.predicted, ", not between ", one.least, " and ", one.most);
     agree(!one.predicted_at.empty(), at, "predicted_at is empty");

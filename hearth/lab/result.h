@@ -114,6 +114,17 @@ struct Timeline {
   const Channel* find(std::string_view name) const;
 };
 
+/// Where an engine's greedy ids part from another's: by how much it prefers its own. Where that is
+/// next to nothing, rounding has decided.
+struct Margin {
+  std::string other;  // the other's label
+  int job = 0;
+  int row = 0, index = 0;  // of the first new token that is another
+  Reading<double> logits;  // of its own token, less that of the other's
+  static constexpr std::string_view kName = "Margin";
+  HEARTH_FIELDS(other, job, row, index, logits)
+};
+
 /// One engine: what it is, what it did, what was seen meanwhile.
 struct EngineResult {
   std::string label;  // as asked: "torch:cpu:dtype=f32"; unique in the result
@@ -139,7 +150,10 @@ struct EngineResult {
   std::vector<Repetition> repetitions;       // in the order they ran
   std::vector<Published> published;
   std::vector<Memory> memory;
+  std::vector<Margin> margins;
   Timeline telemetry;
+  /// The ids of the first measured repetition of the job that has some; null if none has.
+  const std::vector<std::vector<int>>* ids(int job) const;
   /// The repetitions of the job whose totals count: measured, and not streamed, which costs some
   /// engines time; or the streamed ones where there are no others (a server's requests).
   std::vector<const Repetition*> totals(int job) const;
@@ -147,7 +161,7 @@ struct EngineResult {
   HEARTH_FIELDS(label, name, program, device, options, version, commit, status, faults, notes,
                 dtype, bytes_per_weight, weights_bytes, threads, same_prompt_ids, sampling,
                 launches, replayed, start_s, load_s, first_s, repetitions, published, memory,
-                telemetry)
+                margins, telemetry)
 };
 
 /// A change of one thing of an engine's execution, and what a supposed cause predicts for it:

@@ -241,7 +241,7 @@ class Run {
     }
     for (const char* moment : {"after", "cleared"})
       for (Participant* p : who) turns_.gauges(*p, moment);
-    for (Participant* p : who) turns_.count_launches(*p);
+    for (Participant* p : who) turns_.count_launches(*p), turns_.ask_margins(*p);
   }
 
   /// Says so if all rounds that there may be did not bring the interval that was asked for.
@@ -289,7 +289,7 @@ class Run {
         }
         turns_.gauges(*p, "after");
         turns_.gauges(*p, "cleared");
-        if (pass == 1) turns_.count_launches(*p);
+        if (pass == 1) turns_.count_launches(*p), turns_.ask_margins(*p);
         if (p->engine) p->engine->bye(), p->engine.reset();
       }
     }

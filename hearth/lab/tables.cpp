@@ -125,6 +125,15 @@ Table memory_of(const std::vector<EngineResult>& engines) {
   return t;
 }
 
+Table margins_of(const std::vector<EngineResult>& engines) {
+  Table t{"margins", {"engine", "other", "job", "row", "token", "logits", "reason"}, {}};
+  for (const EngineResult& e : engines)
+    for (const Margin& m : e.margins)
+      t.rows.push_back({cell(e.label), cell(m.other), cell(m.job), cell(m.row), cell(m.index),
+                        cell(m.logits), m.logits.value ? Cell() : cell(m.logits.reason)});
+  return t;
+}
+
 Table telemetry_of(const std::vector<EngineResult>& engines) {
   Table t{"telemetry", {"engine", "time_s", "name", "unit", "source", "value", "reason"}, {}};
   for (const EngineResult& e : engines)
@@ -175,8 +184,12 @@ std::vector<Table> tables_of(const Result& r) {
       published.rows.push_back({cell(e.label), cell(p.job), cell(p.mean_s), cell(p.stddev_s),
                                 cell(p.n), cell(p.prompt_tokens), cell(p.new_tokens)});
   }
-  return {environment, ceilings,  jobs_of(r),         engines_of(engines),   repetitions,
-          tokens,      published, memory_of(engines), telemetry_of(engines), interventions_of(r)};
+  return {environment,         ceilings,
+          jobs_of(r),          engines_of(engines),
+          repetitions,         tokens,
+          published,           memory_of(engines),
+          margins_of(engines), telemetry_of(engines),
+          interventions_of(r)};
 }
 
 std::string to_csv(const Table& table) {

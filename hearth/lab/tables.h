@@ -20,7 +20,8 @@ struct Table {
 };
 
 /// environment, ceilings, jobs, engines, repetitions, tokens (of the streamed and their times, and
-/// of all others that have ids), published, memory, telemetry: every sample, numbers in full.
+/// of all others that have ids), published, memory, margins, telemetry: every sample, numbers in
+/// full.
 std::vector<Table> tables_of(const Result& result);
 
 /// RFC 4180, a line of names first; null is empty.

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "hearth/base/error.h"
+#include "hearth/lab/compare.h"
 #include "hearth/lab/stats.h"
 #include "hearth/lab/telemetry.h"
 #include "hearth/lab/windows.h"
@@ -103,6 +104,7 @@ bool Turns::start(Participant& p) {
     e.version = hello.version;
     e.commit = hello.commit;
     p.counts_launches = hello.counts_launches;
+    p.tells_logits = hello.tells_logits;
     if (!hello.device.empty()) e.device = hello.device;
     std::string program;
     for (const std::string& word : command_of(p.spec, o_.places))
@@ -271,6 +273,34 @@ void Turns::count_launches(Participant& p) {
   }
   e.launches = counted.one_by_one;
   e.replayed = counted.replayed;
+  if (p.engine) p.engine->pause();
+}
+
+void Turns::ask_margins(Participant& p) {
+  EngineResult& e = of(p);
+  e.margins.clear();  // of a run that is resumed
+  for (int job = 0; job < int(result_.jobs.size()); ++job)
+    for (const EngineResult& other : result_.engines) {
+      if (p.out || !p.engine || !p.tells_logits || &other == &e) continue;
+      const auto *mine = e.ids(job), *theirs = other.ids(job);
+      const auto at = mine && theirs ? first_divergence(*mine, *theirs) : std::nullopt;
+      if (!at) continue;
+      tell_(concat("asking for the logits of ", e.label));
+      const auto row = size_t(at->row), index = size_t(at->index);
+      std::vector<int> text = rows_of(result_.jobs[size_t(job)]).at(row);
+      text.insert(text.end(), (*mine)[row].begin(), (*mine)[row].begin() + at->index);
+      Margin margin{other.label, job, at->row, at->index, {}};
+      try {
+        const auto logits = p.engine->logits(text, {(*mine)[row][index], (*theirs)[row][index]});
+        margin.logits = logits[0] - logits[1];
+      } catch (const EngineFault& fault) {
+        margin.logits = Reading<double>::missing(fault.what());
+        p.engine.reset();
+      } catch (const EngineRefusal& refusal) {
+        margin.logits = Reading<double>::missing(refusal.what());
+      }
+      e.margins.push_back(std::move(margin));
+    }
   if (p.engine) p.engine->pause();
 }
 

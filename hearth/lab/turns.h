@@ -17,7 +17,7 @@ struct Participant {
   std::unique_ptr<KeepAlive> load = nullptr;
   bool out = false;     // failed, or not here
   bool passes = false;  // the current job
-  bool counts_launches = false;
+  bool counts_launches = false, tells_logits = false;
   int calls = 1;
 };
 
@@ -47,6 +47,8 @@ class Turns {
   /// Asks for the launches of a decoding step: no repetition, and after all of them, since what
   /// counts may disturb. An engine that fails at it keeps what was measured.
   void count_launches(Participant& p);
+  /// Asks for its logits where its ids part from another engine's; likewise after all.
+  void ask_margins(Participant& p);
   void look_for_leak(EngineResult& e);
   /// What became of it.
   void settle(Participant& p);

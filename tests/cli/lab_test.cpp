@@ -1,5 +1,8 @@
 // hearth lab as a user runs it: hearth itself, engines of tests, and the peers that are here.
 #include "hearth/lab/compare.h"
+
+#include <fstream>
+
 #include "hearth/lab/weights_hash.h"
 #include "tests/cli/cli.h"
 #include "tests/lab/fakes.h"
@@ -10,6 +13,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 /// `hearth lab run` made short, and the result it wrote.
 struct Ran : Finished {
@@ -81,6 +85,62 @@ TEST(Lab, HearthMeasuresTheLimitsOfItsDevice) {
   EXPECT_GT(limits[5].value.value.value_or(0), 0);
   EXPECT_EQ(limits[6].name, "launch_replayed");
   engine.bye();
+}
+
+TEST(Lab, WhatAResultSaysDoesNotSteerTheTerminal) {
+  TempFolder folder;
+  const std::string file = folder / "r.json";
+  auto result = lab::read_result(source_path("tests/lab/data/post_2023.json"));
+  for (lab::EngineResult& e : result.engines) {
+    e.label += "\x1b]0;title\x07";
+    e.faults = {"a\x1b[2Jb"};
+  }
+  lab::write_result(result, file);
+  for (const Words& command :
+       {Words{"compare", file}, Words{"explain", file},
+        Words{"report", file, "-o", folder / "r.html"}, Words{"compare", file, "--json"},
+        Words{"export", file, "-f", "md"}}) {
+    Words args = {"lab"};
+    args.insert(args.end(), command.begin(), command.end());
+    const Finished f = run_hearth(args);
+    EXPECT_EQ(f.exit_code, 0) << f.err;
+    EXPECT_THAT(f.out, AllOf(Not(HasSubstr("\x1b")), Not(HasSubstr("\x07")))) << command[0];
+  }
+  result.engines[1].label = result.engines[0].label;
+  std::ofstream(file) << lab::to_text(result);
+  EXPECT_THAT(run_hearth({"lab", "compare", file}).err,
+              AllOf(HasSubstr("stands twice"), Not(HasSubstr("\x1b"))));
+}
+
+TEST(Lab, EnginesTellTheLogitsOfTokens) {
+  const auto generated = json_of({"generate", "--ids", "5,6,7", "--max-tokens", "1", "--ignore-eos",
+                                  "--model", source_path("models/tiny-phi").string()});
+  const int best = generated["ids"][0];
+  std::vector<double> margins;
+  for (const char* name : {"hearth@", "torch:cpu", "mlx:cpu", "llama.cpp:cpu"}) {
+    std::string text = name;
+    if (text == "hearth@") text += binary() + ":cpu";
+    lab::EnginePlaces places;
+    places.adapters = source_path("hearth/lab/engines");
+    const char* python = std::getenv("HEARTH_PYTHON");
+    places.python = python ? python : "python3";
+    lab::Engine engine(lab::parse_engine(text), places);
+    try {
+      const auto hello = engine.hello();
+      if (hello.lacks.contains("generate")) continue;
+      EXPECT_TRUE(hello.tells_logits) << name;
+    } catch (const lab::EngineRefusal&) {  // not installed
+      continue;
+    }
+    engine.load(source_path("models/tiny-phi"));
+    const auto logits = engine.logits({5, 6, 7}, {best, 11});
+    ASSERT_EQ(logits.size(), 2);
+    EXPECT_GT(logits[0], logits[1]) << name;
+    margins.push_back(logits[0] - logits[1]);
+    engine.bye();
+  }
+  ASSERT_FALSE(margins.empty());
+  for (const double margin : margins) EXPECT_NEAR(margin, margins[0], 0.05);
 }
 
 TEST(Lab, EnginesCountTheLaunchesOfAStep) {

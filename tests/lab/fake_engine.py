@@ -112,7 +112,7 @@ for line in sys.stdin:
         else:
             lacks = {options["lacks"]: "it has none: pip install more"} if "lacks" in options else {}
             send(request, done={"name": "fake", "version": "1", "device": device, "devices": ["cpu"], "lacks": lacks,
-                                "counts_launches": "launches" in options})
+                                "counts_launches": "launches" in options, "tells_logits": "logits" in options})
     elif what == "load":
         if options.get("fault") == "load":
             send(request, error="no such model")
@@ -136,6 +136,14 @@ for line in sys.stdin:
             send(request, error="no profiler")
         else:
             send(request, done={"launches": int(options["launches"]), "replayed": request["new_tokens"]})
+    elif what == "logits":
+        if options["logits"] == "crash":
+            sys.exit(6)
+        elif options["logits"] == "refuse":
+            send(request, error="no logits")
+        else:  # the longer the prompt, the larger; the first of the two is ahead by the option
+            size = float(len(request["prompt"]))
+            send(request, done={"logits": [size + float(options["logits"]), size][: int(options.get("told", 2))]})
     elif what == "memory":
         send(request, done={"tensors_bytes": 400})
     else:

@@ -159,7 +159,7 @@ TEST(LabResult, LabelsAreUnique) {
   Result r = sample();
   r.engines.push_back(r.engines[0]);
   EXPECT_THAT(testing::error_of([&] { parse_result(to_text(r), "r.json"); }),
-              HasSubstr("engines[1]: the label hearth:cpu stands twice"));
+              HasSubstr("engines[1]: the label \"hearth:cpu\" stands twice"));
 }
 
 TEST(LabResult, EveryTruncationIsRefused) {

@@ -342,6 +342,36 @@ TEST_F(LabRun, LaunchesAreCountedOfEnginesThatCan) {
   EXPECT_THAT(run(o, kGoOn).engines[1].launches.reason, HasSubstr("no 4 new tokens"));
 }
 
+TEST_F(LabRun, WhereIdsPartTheLogitsTellByHowMuch) {
+  auto o = options({fake("logits=0.5"), fake("shift=1,logits=0.125"), fake("logits=0.5,threads=1"),
+                    fake("shift=2,logits=refuse"), fake("shift=3,logits=crash"),
+                    fake("shift=4,logits=1,told=1"), fake("shift=5")});
+  for (const bool take_turns : {false, true}) {
+    o.take_turns = take_turns;
+    const Result r = run(o, kGoOn);
+    const auto& e = r.engines;
+    ASSERT_EQ(e[0].margins.size(), 5);  // of six others one makes the same ids
+    EXPECT_EQ(e[0].margins[0].other, e[1].label);
+    EXPECT_EQ(e[0].margins[0].index, 0);
+    EXPECT_EQ(e[0].margins[0].logits.value, 0.5);
+    EXPECT_EQ(e[1].margins[0].logits.value, 0.125);
+    EXPECT_EQ(e[3].margins[0].logits.reason, "no logits");
+    ASSERT_EQ(e[4].margins.size(), 1);  // it was gone then
+    EXPECT_THAT(e[4].margins[0].logits.reason, HasSubstr("ended with exit code 6"));
+    EXPECT_THAT(e[5].margins[0].logits.reason, HasSubstr("answered with the logits"));
+    EXPECT_THAT(e[6].margins, IsEmpty());
+    for (const EngineResult& one : e) EXPECT_EQ(one.status, EngineStatus::ok) << one.label;
+    const auto gate = comparability(r, e[0], e[1], 0);
+    EXPECT_THAT(gate.differences,
+                Contains("ids differ from new token 1 on; there " + e[0].label +
+                         " prefers its own by 0.5, " + e[1].label +
+                         " prefers its own by 0.12 in the logits, too early for rounding"));
+    EXPECT_THAT(comparability(r, e[3], e[6], 0).differences,
+                Contains("ids differ from new token 1 on, too early for rounding"));
+    EXPECT_EQ(testing::result_violation(to_json(r)), "");
+  }
+}
+
 TEST(LabRunOptions, AreChecked) {
   const auto error = [](auto change) {
     auto o = options({parse_engine("hearth")});

@@ -19,7 +19,7 @@ class LlamaCpp(protocol.Engine):
         if self.device not in devices:
             raise Refusal(f"this build of llama.cpp has no device {device}; it has {', '.join(devices)}")
         version = f"llama-cpp-python {llama_cpp.__version__}"
-        return {"name": "llama.cpp", "version": version, "device": self.device, "devices": devices}
+        return {"name": "llama.cpp", "version": version, "device": self.device, "devices": devices, "tells_logits": True}
 
     def load(self, model):
         import gguf_writer
@@ -60,15 +60,25 @@ class LlamaCpp(protocol.Engine):
             raise Refusal(f"{len(prompts[0])} tokens and {new_tokens} new ones exceed the context of {self.context}")
         self.model.reset()
         self.model.eval(prompts[0])
-        size, ids = self.model.n_vocab(), []
+        ids = []
         while True:
-            logits = self.llama_cpp.llama_get_logits_ith(self.model.ctx, -1)
-            ids.append(int(np.argmax(np.ctypeslib.as_array(logits, shape=(size,)))))
+            ids.append(int(np.argmax(self.last_logits())))
             if emit:
                 emit([ids[-1]])
             if len(ids) == new_tokens:
                 return {"ids": [ids], "prompt_tokens": len(prompts[0])}
             self.model.eval(ids[-1:])
+
+    def last_logits(self):
+        import numpy as np
+
+        logits = self.llama_cpp.llama_get_logits_ith(self.model.ctx, -1)
+        return np.ctypeslib.as_array(logits, shape=(self.model.n_vocab(),))
+
+    def logits(self, prompt, tokens):
+        self.model.reset()
+        self.model.eval(prompt)
+        return self.last_logits()[tokens]
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ class Mlx(protocol.Engine):
             version += f", mlx-lm {importlib.metadata.version('mlx-lm')}"
         except importlib.metadata.PackageNotFoundError:
             lacks = {"generate": "mlx-lm is not installed: pip install mlx-lm"}
-        return {"name": "mlx", "version": version, "device": self.device, "devices": devices, "lacks": lacks}
+        return {"name": "mlx", "version": version, "device": self.device, "devices": devices, "lacks": lacks,
+                "tells_logits": True}
 
     def load(self, model):
         from mlx.utils import tree_flatten
@@ -57,6 +58,10 @@ class Mlx(protocol.Engine):
             if emit:
                 emit([ids[-1]])
         return {"ids": [ids], "prompt_tokens": len(prompts[0])}
+
+    def logits(self, prompt, tokens):
+        mx = self.mx
+        return self.model(mx.array([prompt]))[0, -1, mx.array(tokens)].astype(mx.float32).tolist()
 
     def op(self, name, dtype, shape, calls):
         mx = self.mx

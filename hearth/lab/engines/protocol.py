@@ -40,6 +40,11 @@ class Engine:
         hello has counts_launches, after all that is timed."""
         raise Refusal("this engine does not count its launches")
 
+    def logits(self, prompt, tokens):
+        """Its logits of the tokens after the prompt. Asked of engines whose hello has tells_logits,
+        after all that is timed."""
+        raise Refusal("this engine does not tell its logits")
+
     def memory(self):
         return {}
 
@@ -121,6 +126,8 @@ def serve(engine):
             return {"checksum": checksum}
         if what == "launches":
             return engine.launches(request["prompts"], request["new_tokens"])
+        if what == "logits":
+            return {"logits": [float(x) for x in engine.logits(request["prompt"], request["tokens"])]}
         if what == "memory":
             return engine.memory()
         if what == "clear_cache":

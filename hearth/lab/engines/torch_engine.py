@@ -36,6 +36,7 @@ class Torch(protocol.Engine):
             "devices": devices,
             "lacks": lacks,
             "counts_launches": True,
+            "tells_logits": True,
         }
 
     def load(self, model):
@@ -97,6 +98,11 @@ class Torch(protocol.Engine):
                 streamer=Stream() if emit else None,
             )
             return {"ids": out[:, ids.shape[1] :].tolist(), "prompt_tokens": ids.shape[1]}
+
+    def logits(self, prompt, tokens):
+        with self.torch.inference_mode():
+            out = self.model(self.torch.tensor([prompt], device=self.device), use_cache=False)
+            return out.logits[0, -1, tokens].float().tolist()
 
     def launches(self, prompts, new_tokens):
         """Of the step that makes the third token, by torch.profiler."""
