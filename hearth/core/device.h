@@ -1,5 +1,6 @@
 // Where an operation runs: devices, streams, and the ambient choice. Values, comparable, printable.
 #pragma once
+#include <iosfwd>
 #include <string>
 #include <variant>
 
@@ -29,6 +30,7 @@ using StreamOrDevice = std::variant<std::monostate, Stream, Device, Device::Devi
 
 std::string to_string(Device device);  // "cpu", "cuda:1"
 std::string to_string(Stream stream);
+std::ostream& operator<<(std::ostream& out, Device device);
 /// The reverse of to_string(Device); throws naming the devices there are.
 Device parse_device(std::string_view text);
 

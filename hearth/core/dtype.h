@@ -4,6 +4,7 @@
 #include <complex>
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -105,6 +106,7 @@ inline constexpr DtypeInfo kDtypeInfo[] = {
 };
 
 constexpr std::string_view to_string(Dtype d) { return kDtypeInfo[size_t(d)].short_name; }
+std::ostream& operator<<(std::ostream& out, Dtype d);  // "f32"
 constexpr size_t size_of(Dtype d) { return kDtypeInfo[size_t(d)].size; }
 constexpr Kind kind_of(Dtype d) { return kDtypeInfo[size_t(d)].kind; }
 constexpr bool is_floating(Dtype d) { return kind_of(d) == Kind::f; }

@@ -1,4 +1,4 @@
-// Arrays as text, in NumPy's manner.
+// Arrays as text, in NumPy's manner; and what else of an array can be put into a stream.
 #include <cmath>
 #include <cstdio>
 #include <ostream>
@@ -62,5 +62,8 @@ std::string to_string(const array& a) {
 }
 
 std::ostream& operator<<(std::ostream& out, const array& a) { return out << to_string(a); }
+std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << to_string(shape); }
+std::ostream& operator<<(std::ostream& out, Dtype d) { return out << to_string(d); }
+std::ostream& operator<<(std::ostream& out, Device device) { return out << to_string(device); }
 
 }  // namespace hearth

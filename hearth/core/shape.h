@@ -1,5 +1,6 @@
 // Shapes, strides and views: pure functions, no memory.
 #pragma once
+#include <iosfwd>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,7 @@ struct View {
 };
 
 std::string to_string(const Shape& shape);  // "(2, 3)"
+std::ostream& operator<<(std::ostream& out, const Shape& shape);
 
 /// The product of the sizes; throws when a size is negative or the product exceeds 2^48.
 size_t element_count(const Shape& shape);

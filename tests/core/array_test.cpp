@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <sstream>
 
 #include "hearth/ops/ops.h"
 
@@ -75,6 +76,13 @@ TEST(Array, HalvesRoundToNearestEven) {
       EXPECT_EQ(float16_t(float(h)).bits, bits);
     }
   }
+}
+
+TEST(Array, ShapeDtypeAndDeviceGoIntoAStream) {
+  const array x = zeros({2, 3}, float16);
+  std::ostringstream out;
+  out << x.shape() << ' ' << x.dtype() << ' ' << Shape{} << ' ' << Device(Device::cpu);
+  EXPECT_EQ(out.str(), "(2, 3) f16 () cpu");
 }
 
 TEST(Array, PrintsLikeNumPy) {
