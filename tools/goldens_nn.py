@@ -86,5 +86,26 @@ for name, make in {
         optimizer.step()
     case(name, [start, *gradients], q.detach())
 
+# Layers: weights as torch has them, (O, C / groups, K...), with the channels moved behind.
+def last(t):
+    return t.movedim(1, -1).contiguous()
+
+
+for layer, shape, args in [
+    (torch.nn.Conv1d, (2, 9), (2, 3, 4)),
+    (torch.nn.Conv1d, (2, 12), (4, 6, 3, 2, 2, 2, 2)),
+    (torch.nn.Conv1d, (1, 5), (3, 2, 1, 1, 0, 1, 1, False)),
+    (torch.nn.Conv2d, (2, 6, 5), (3, 4, 3)),
+    (torch.nn.Conv2d, (1, 9, 8), (4, 4, (3, 2), (2, 3), (0, 2), (2, 1), 4)),
+    (torch.nn.Conv2d, (1, 4, 4), (2, 3, 2, 2, 1, 1, 1, False)),
+]:
+    m = layer(*args).double()
+    with torch.no_grad():
+        for q in m.parameters():
+            q.copy_(normal(*q.shape))
+    given = normal(shape[0], args[0], *shape[1:])
+    case(type(m).__name__, [last(given), last(m.weight.detach()), *([] if m.bias is None else [m.bias.detach()])],
+         last(m(given).detach()), args=args)
+
 with open("tests/data/nn.json", "w") as file:
     file.write("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]\n")

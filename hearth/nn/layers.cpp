@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "hearth/ops/conv.h"
 #include "hearth/ops/create.h"
 #include "hearth/ops/elementwise.h"
 #include "hearth/ops/index.h"
@@ -15,6 +16,25 @@ array spread(const Shape& shape, int in) {
   const float most = in > 0 ? 1 / std::sqrt(float(in)) : 0.0f;
   return random::uniform(-most, most, shape);
 }
+
+// A kernel of (out, sizes..., in / groups).
+array kernel(std::string_view who, int in, int out, std::initializer_list<int> sizes, int groups) {
+  check(in > 0 && out > 0, who, ": ", in, " channels in and ", out, " out, wanted 1 or more");
+  check(groups > 0 && in % groups == 0 && out % groups == 0, who, ": ", in, " channels in and ",
+        out, " out cannot be split into ", groups, " groups");
+  Shape shape{out};
+  int64_t seen = in;  // MLX takes all channels, whatever the groups
+  for (const int size : sizes) {
+    check(size > 0, who, ": a kernel of size ", size, ", wanted 1 or more");
+    shape.push_back(size);
+    seen *= size;
+  }
+  shape.push_back(in / groups);
+  check(seen <= INT32_MAX, who, ": a kernel of ", seen, " elements for each output is too large");
+  return spread(shape, int(seen));
+}
+
+array plus(const array& x, const std::optional<array>& bias) { return bias ? add(x, *bias) : x; }
 
 }  // namespace
 
@@ -39,6 +59,34 @@ array Embedding::operator()(const array& ids) const { return take(weight.dense, 
 array Embedding::as_linear(const array& x) const {
   const Dtype dtype = promote_types(x.dtype(), weight.dense.dtype());
   return fast::linear(astype(x, dtype), astype(weight.dense, dtype));
+}
+
+Conv1d::Conv1d(int in_channels, int out_channels, int kernel_size, int stride, int padding,
+               int dilation, int groups, bool bias)
+    : weight(kernel("Conv1d", in_channels, out_channels, {kernel_size}, groups)),
+      stride(stride),
+      padding(padding),
+      dilation(dilation),
+      groups(groups) {
+  if (bias) this->bias = zeros({out_channels});
+}
+array Conv1d::operator()(const array& x) const {
+  return plus(conv1d(x, weight, stride, padding, dilation, groups), bias);
+}
+
+Conv2d::Conv2d(int in_channels, int out_channels, HeightWidth kernel_size, HeightWidth stride,
+               HeightWidth padding, HeightWidth dilation, int groups, bool bias)
+    : weight(kernel("Conv2d", in_channels, out_channels, {kernel_size.height, kernel_size.width},
+                    groups)),
+      stride(stride),
+      padding(padding),
+      dilation(dilation),
+      groups(groups) {
+  if (bias) this->bias = zeros({out_channels});
+}
+array Conv2d::operator()(const array& x) const {
+  const auto pair = [](const HeightWidth& both) { return std::pair(both.height, both.width); };
+  return plus(conv2d(x, weight, pair(stride), pair(padding), pair(dilation), groups), bias);
 }
 
 LayerNorm::LayerNorm(int dims, float eps, bool affine, bool bias) : eps(eps) {

@@ -36,6 +36,40 @@ struct Embedding {
   array as_linear(const array& x) const;
 };
 
+/// A convolution over (N, L, in) -> (N, M, out), M as in ops/conv.h, plus bias; each of the groups
+/// sees in / groups channels. Throws std::invalid_argument for sizes below 1, or groups that do not
+/// divide both numbers of channels.
+struct Conv1d {
+  array weight;               // (out, kernel_size, in / groups)
+  std::optional<array> bias;  // (out)
+  int stride, padding, dilation, groups;
+  HEARTH_FIELDS(weight, bias)
+
+  Conv1d(int in_channels, int out_channels, int kernel_size, int stride = 1, int padding = 0,
+         int dilation = 1, int groups = 1, bool bias = true);
+  array operator()(const array& x) const;
+};
+
+/// A number for each axis of an image, or one for both.
+struct HeightWidth {
+  int height, width;
+  HeightWidth(int both) : height(both), width(both) {}
+  HeightWidth(int height, int width) : height(height), width(width) {}
+};
+
+/// The same over images: (N, H, W, in) -> (N, H', W', out).
+struct Conv2d {
+  array weight;               // (out, kernel height, kernel width, in / groups)
+  std::optional<array> bias;  // (out)
+  HeightWidth stride, padding, dilation;
+  int groups;
+  HEARTH_FIELDS(weight, bias)
+
+  Conv2d(int in_channels, int out_channels, HeightWidth kernel_size, HeightWidth stride = 1,
+         HeightWidth padding = 0, HeightWidth dilation = 1, int groups = 1, bool bias = true);
+  array operator()(const array& x) const;
+};
+
 /// (x - mean) / sqrt(variance + eps) over the last axis; affine: times weight, plus bias.
 struct LayerNorm {
   std::optional<array> weight, bias;  // (dims)

@@ -2,6 +2,7 @@
 // they are made of.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -61,6 +62,29 @@ array steps(Optimizer optimizer, const Arrays& in) {
   return w;
 }
 
+/// A layer made by the arguments that torch's took, with its weights.
+array convolution(const std::string& op, const json& args, const Arrays& in) {
+  const auto arg = [&](size_t i, const json& usual) { return i < args.size() ? args[i] : usual; };
+  const auto pair = [&](size_t i, int usual) {
+    const json& a = arg(i, usual);
+    return a.is_array() ? HeightWidth(a[0], a[1]) : HeightWidth(a.get<int>());
+  };
+  const auto with_weights = [&](auto layer) {
+    EXPECT_EQ(layer.weight.shape(), in[1].shape());
+    EXPECT_EQ(parameters(layer).size(), in.size() - 1);
+    layer.weight = in[1];
+    if (layer.bias) layer.bias = in[2];
+    return layer(in[0]);
+  };
+  const int groups = arg(6, 1);
+  const bool bias = arg(7, true);
+  if (op == "Conv1d")
+    return with_weights(
+        Conv1d(args[0], args[1], args[2], arg(3, 1), arg(4, 0), arg(5, 1), groups, bias));
+  return with_weights(
+      Conv2d(args[0], args[1], pair(2, 0), pair(3, 1), pair(4, 0), pair(5, 1), groups, bias));
+}
+
 array run(const json& c, const Arrays& in) {
   const std::string op = c["op"];
   const json& p = c["params"];
@@ -82,6 +106,7 @@ array run(const json& c, const Arrays& in) {
   if (op == "log_cosh_loss") return log_cosh_loss(in[0], in[1]);
   if (op == "nll_loss") return nll_loss(in[0], ids(in[1]));
   if (op == "kl_div_loss") return kl_div_loss(in[0], in[1]);
+  if (op == "Conv1d" || op == "Conv2d") return convolution(op, p["args"], in);
   if (op == "sgd") return steps(optim::SGD{0.1f}, in);
   if (op == "sgd_momentum") return steps(optim::SGD{0.1f, 0.9f, 0.01f}, in);
   if (op == "sgd_nesterov") return steps(optim::SGD{0.1f, 0.8f, 0, 0, true}, in);
@@ -140,6 +165,23 @@ TEST(NN, LayersAreWhatTheyAreMadeOf) {
   EXPECT_EQ(parameters(bare).size(), 0u);
   RMSNorm rms(8, 0.0f);
   expect_close(mean(square(rms(x)), -1), ones({2, 3}), 1e-6, "rms norm");
+}
+
+TEST(NN, ConvolutionsStartAsMlxsAndRefuseNonsense) {
+  const Conv2d conv(3, 8, {5, 2});
+  EXPECT_EQ(conv.weight.shape(), (Shape{8, 5, 2, 3}));
+  const auto weights = conv.weight.to_vector<float>();
+  const float most = 1 / std::sqrt(3.0f * 5 * 2);
+  EXPECT_LE(std::abs(*std::max_element(weights.begin(), weights.end())), most);
+  EXPECT_GT(*std::max_element(weights.begin(), weights.end()), 0.9f * most);
+  EXPECT_EQ(conv.bias->to_vector<float>(), std::vector<float>(8, 0));
+  EXPECT_EQ(Conv1d(4, 6, 3, 1, 0, 1, 2).weight.shape(), (Shape{6, 3, 2}));
+  EXPECT_EQ(Conv1d(4, 6, 3)(ones({1, 5, 4}, float16)).shape(), (Shape{1, 3, 6}));
+  EXPECT_THROW(Conv1d(4, 6, 0), std::invalid_argument);
+  EXPECT_THROW(Conv1d(0, 6, 1), std::invalid_argument);
+  EXPECT_THROW(Conv1d(4, 6, 3, 1, 0, 1, 4), std::invalid_argument);  // 6 outputs
+  EXPECT_THROW(Conv2d(4, 6, 3, 1, 0, 1, 3), std::invalid_argument);  // 4 inputs
+  EXPECT_THROW(Conv2d(4, 6, 3)(ones({1, 8, 8, 3})), std::invalid_argument);
 }
 
 TEST(NN, OptimizersNameStrangersAndClipNorms) {
