@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "hearth/core/eval.h"
+#include "hearth/transforms/grad.h"
+
 namespace hearth::nn {
 namespace {
 
@@ -46,6 +49,43 @@ Tensors tensors(const Parameters& parameters) {
   Tensors out;
   for (const auto& [name, where] : parameters) out.emplace(name, *where);
   return out;
+}
+
+void eval(const Parameters& parameters) {
+  Arrays all;
+  for (const auto& [name, where] : parameters) all.push_back(*where);
+  hearth::eval(all);
+}
+
+std::pair<array, Tensors> value_and_grad(const Parameters& parameters,
+                                         const std::function<array()>& loss) {
+  std::vector<std::string> names;
+  std::vector<array*> places;
+  Arrays values;
+  std::vector<int> all;
+  for (const auto& [name, where] : parameters)
+    if (is_inexact(where->dtype())) {
+      all.push_back(int(names.size()));
+      names.push_back(name);
+      places.push_back(where);
+      values.push_back(*where);
+    }
+  struct Restore {  // what is traced must not stay in the module
+    const std::vector<array*>& places;
+    const Arrays& values;
+    ~Restore() {
+      for (size_t i = 0; i < places.size(); ++i) *places[i] = values[i];
+    }
+  } restore{places, values};
+  const auto traced = [&](const Arrays& now) {
+    for (size_t i = 0; i < places.size(); ++i) *places[i] = now[i];
+    return loss();
+  };
+  check(!all.empty(), "value_and_grad: no floating parameters");
+  const auto [value, slopes] = hearth::value_and_grad(ScalarFunction(traced), all)(values);
+  Tensors gradients;
+  for (size_t i = 0; i < names.size(); ++i) gradients.emplace(names[i], slopes[i]);
+  return {value, gradients};
 }
 
 }  // namespace hearth::nn

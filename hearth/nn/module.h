@@ -75,4 +75,13 @@ Tensors tensors(M& module) {
   return tensors(parameters(module));
 }
 
+/// Computes the parameters, all at once: what update() gave them is lazy.
+void eval(const Parameters& parameters);
+
+/// The loss, a scalar, and its gradients by the parameters, by name: `loss` computes it with the
+/// module that they lie in. Parameters that are not floating have none. A part of a module's
+/// parameters leaves the others as they are.
+std::pair<array, Tensors> value_and_grad(const Parameters& parameters,
+                                         const std::function<array()>& loss);
+
 }  // namespace hearth::nn

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "hearth/ops/elementwise.h"
+#include "hearth/ops/reduce.h"
+
 namespace hearth::nn {
 namespace {
 
@@ -71,6 +74,43 @@ TEST(Module, RenamesKeysAndPassesSomeOver) {
   const auto both = [](const std::string&) { return std::string("weight"); };
   EXPECT_THROW(load(leaf, {{"a", array({3.0f, 4.0f})}, {"b", array({3.0f, 4.0f})}}, both),
                std::runtime_error);
+}
+
+TEST(Module, ValueAndGradIsByName) {
+  Tree tree;
+  tree.layers[0].bias = array({1, 1}, int32);  // has no gradient
+  const auto loss = [&] { return sum(multiply(square(tree.first.weight.dense), tree.scale)); };
+  const auto [value, gradients] = value_and_grad(parameters(tree), loss);
+  EXPECT_EQ(value.item<float>(), 2.5f);
+  EXPECT_EQ(gradients.size(), 4u);
+  EXPECT_EQ(gradients.at("first.weight").to_vector<float>(), (std::vector<float>{1, 2}));
+  EXPECT_EQ(gradients.at("scale").item<float>(), 5);
+  EXPECT_EQ(gradients.at("layers.1.weight").to_vector<float>(), (std::vector<float>{0, 0}));
+  // A part of them; the others are constants.
+  const auto part = value_and_grad({{"s", &tree.scale}}, loss).second;
+  EXPECT_EQ(part.size(), 1u);
+  EXPECT_EQ(part.at("s").item<float>(), 5);
+}
+
+TEST(Module, EvalComputesEveryParameter) {
+  Tree tree;
+  tree.scale = add(tree.scale, tree.scale);
+  tree.first.weight.dense = square(tree.first.weight.dense);
+  EXPECT_FALSE(tree.scale.is_available());
+  eval(parameters(tree));
+  EXPECT_TRUE(tree.scale.is_available() && tree.first.weight.dense.is_available());
+}
+
+TEST(Module, ValueAndGradLeavesTheParametersAsTheyWere) {
+  Tree tree;
+  const Node* before = &tree.scale.node();
+  value_and_grad(parameters(tree), [&] { return square(tree.scale); });
+  EXPECT_EQ(&tree.scale.node(), before);
+  EXPECT_THROW(
+      value_and_grad(parameters(tree), [&]() -> array { throw std::runtime_error("no loss"); }),
+      std::runtime_error);
+  EXPECT_EQ(&tree.scale.node(), before);
+  EXPECT_THROW(value_and_grad({}, [&] { return tree.scale; }), std::invalid_argument);
 }
 
 }  // namespace
