@@ -11,34 +11,66 @@ namespace hearth::cli {
 
 namespace {
 
-void show_machine() {
-  fmt::print("hearth {}\n", HEARTH_VERSION);
+using nlohmann::json;
+
+struct Options : ModelOptions {
+  bool json = false;
+};
+
+void show_machine(bool as_json) {
+  json devices = json::array();
+  std::string text = fmt::format("hearth {}\n", HEARTH_VERSION);
   for (Backend* b : backends())
-    for (int i = 0; i < b->device_count(); ++i)
-      fmt::print("device   {}: {}\n", to_string(Device(b->type(), i)), b->describe(i));
-  if (const auto why = backend_absence(Device::cuda); !why.empty())
-    fmt::print("no cuda  {}\n", why);
-  fmt::print("memory   limit {:.1f} GB\n", double(get_memory_limit()) / 1e9);
-  fmt::print("models   {}\n", fmt::join(llm::known_models(), ", "));
+    for (int i = 0; i < b->device_count(); ++i) {
+      const std::string name = to_string(Device(b->type(), i)), what = b->describe(i);
+      devices.push_back({{"device", name}, {"description", what}});
+      text += fmt::format("device   {}: {}\n", name, what);
+    }
+  const std::string no_cuda = backend_absence(Device::cuda);
+  if (!no_cuda.empty()) text += fmt::format("no cuda  {}\n", no_cuda);
+  text += fmt::format("memory   limit {:.1f} GB\n", double(get_memory_limit()) / 1e9);
+  text += fmt::format("models   {}\n", fmt::join(llm::known_models(), ", "));
+  const json all = {{"version", HEARTH_VERSION},
+                    {"devices", devices},
+                    {"no_cuda_because", no_cuda.empty() ? json() : json(no_cuda)},
+                    {"memory_limit_bytes", get_memory_limit()},
+                    {"models", llm::known_models()}};
+  print_out(as_json ? all.dump(2) + "\n" : text);
 }
 
-void show_model(const ModelOptions& o) {
+void show_model(const Options& o) {
   const auto folder = o.folder();
   const auto config = JsonObject::read(folder / "config.json");
   const auto model = llm::make_model(config);
   size_t elements = 0;
   for (auto& [name, p] : model->parameters()) elements += p->size();
+  const size_t tensors = model->parameters().size();
   const auto& f = model->facts;
-  fmt::print("{}\n", folder.string());
-  fmt::print("type        {}\n", f.type);
-  fmt::print("parameters  {:.1f} M in {} tensors\n", double(elements) / 1e6,
-             model->parameters().size());
-  fmt::print("dtype       {}\n", config.text("dtype", config.text("torch_dtype", "not said: f32")));
-  fmt::print("layers      {}\n", f.layers);
-  fmt::print("vocabulary  {}\n", f.vocab_size);
-  fmt::print("context     {}\n", f.context_length);
-  fmt::print("memory      {:.2f} GB as f16 or bf16, {:.2f} GB as f32\n", 2e-9 * double(elements),
-             4e-9 * double(elements));
+  const std::string dtype = config.text("dtype", config.text("torch_dtype", ""));
+  if (o.json) {
+    const json all = {{"model", folder.string()},
+                      {"type", f.type},
+                      {"parameters", elements},
+                      {"tensors", tensors},
+                      {"dtype", dtype.empty() ? json() : json(dtype)},
+                      {"layers", f.layers},
+                      {"vocabulary", f.vocab_size},
+                      {"context", f.context_length},
+                      {"f16_bytes", 2 * elements},
+                      {"f32_bytes", 4 * elements}};
+    print_out(all.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+    return;
+  }
+  std::string text = folder.string() + "\n";
+  text += fmt::format("type        {}\n", f.type);
+  text += fmt::format("parameters  {:.1f} M in {} tensors\n", double(elements) / 1e6, tensors);
+  text += fmt::format("dtype       {}\n", dtype.empty() ? "not said: f32" : dtype);
+  text += fmt::format("layers      {}\n", f.layers);
+  text += fmt::format("vocabulary  {}\n", f.vocab_size);
+  text += fmt::format("context     {}\n", f.context_length);
+  text += fmt::format("memory      {:.2f} GB as f16 or bf16, {:.2f} GB as f32\n",
+                      2e-9 * double(elements), 4e-9 * double(elements));
+  print_out(text);
 }
 
 }  // namespace
@@ -46,9 +78,14 @@ void show_model(const ModelOptions& o) {
 void add_info(CLI::App& app) {
   auto* command =
       app.add_subcommand("info", "Show what hearth found on this machine, or what a model is");
-  auto o = std::make_shared<ModelOptions>();
-  command->add_option("MODEL", o->model, "A folder, or a name as on the Hub");
-  command->callback([o] { o->model.empty() ? show_machine() : show_model(*o); });
+  auto o = std::make_shared<Options>();
+  command
+      ->add_option("MODEL,--model", o->model,
+                   "A folder, or a name as on the Hub (default: the machine is shown)")
+      ->check(named_model)
+      ->type_name("MODEL");
+  command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
+  command->callback([o] { o->model.empty() ? show_machine(o->json) : show_model(*o); });
 }
 
 }  // namespace hearth::cli

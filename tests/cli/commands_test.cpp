@@ -101,6 +101,39 @@ TEST(cli_info, shows_the_machine_or_a_model) {
   expect_usage({"info", "a", "b"}, "'b' is one argument too many");
 }
 
+TEST(cli_info, takes_the_model_as_other_commands_do) {
+  const std::string phi_2 = source_path("models/configs/phi-2").string();
+  const Finished named = run_hearth({"info", "--model", phi_2});
+  EXPECT_EQ(named.exit_code, 0) << named.err;
+  EXPECT_EQ(named.out, run_hearth({"info", phi_2}).out);
+  expect_usage({"info", "--model", ""}, "--model: '', wanted a folder");
+  EXPECT_EQ(run_hearth({"info", "--model", phi_2, phi_2}).exit_code, 2);
+}
+
+TEST(cli_info, says_in_json_what_the_manual_lists) {
+  json j = json_of({"info"});
+  EXPECT_THAT(j["version"].get<std::string>(), MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+"));
+  EXPECT_EQ(j["devices"][0]["device"], "cpu");
+  EXPECT_THAT(j["devices"][0]["description"].get<std::string>(), HasSubstr("threads"));
+  bool cuda = false;
+  for (const json& d : j["devices"]) cuda |= d["device"] == "cuda";
+  EXPECT_EQ(j["no_cuda_because"].is_null(), cuda) << j;
+  EXPECT_GT(j["memory_limit_bytes"], 0);
+  EXPECT_EQ(j["models"][0], "phi");
+  const std::string phi_2 = source_path("models/configs/phi-2").string();
+  j = json_of({"info", "--model", phi_2});
+  EXPECT_EQ(j, (json{{"model", phi_2},
+                     {"type", "phi"},
+                     {"parameters", 2779683840},
+                     {"tensors", 453},
+                     {"dtype", "float16"},
+                     {"layers", 32},
+                     {"vocabulary", 51200},
+                     {"context", 2048},
+                     {"f16_bytes", 5559367680},
+                     {"f32_bytes", 11118735360}}));
+}
+
 TEST(cli_tokenize, goes_both_ways) {
   const std::string text = "The cat sat.\n  Two spaces, \u00e9\u00e8 and \U0001F600!";
   const Finished there = run_hearth({"tokenize"}, text);
