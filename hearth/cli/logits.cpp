@@ -21,7 +21,10 @@ void run(const Options& o) {
   auto cache = model->make_cache();
   const array tokens(ids.begin(), Shape{1, int(ids.size())}, int32);
   const array logits = model->forward({tokens, {}, false}, cache);  // (1, L, vocab)
-  save(o.out, astype(squeeze(logits, 0), float32));
+  const array all = astype(squeeze(logits, 0), float32);
+  const std::string file = o.out.ends_with(".npy") ? o.out : o.out + ".npy";
+  save(file, all);
+  print_out(concat(file, ": f32 ", all.shape(), "\n"));
 }
 
 }  // namespace
@@ -32,7 +35,9 @@ void add_logits(CLI::App& app) {
   auto o = std::make_shared<Options>();
   o->add_to(*command);
   command->add_option("--ids", o->ids, "Token ids: 1,2,3")->required()->type_name("IDS");
-  command->add_option("--out", o->out, "The file: float32 (length, vocabulary)")
+  command
+      ->add_option("--out", o->out,
+                   "The file: float32 (length, vocabulary); .npy is added to another name")
       ->required()
       ->type_name("F.npy");
   command->callback([o] { run(*o); });

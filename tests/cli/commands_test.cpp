@@ -186,7 +186,7 @@ TEST(cli_logits, writes_what_transformers_computes) {
     const Finished f =
         run_hearth({"logits", "--model", kPhi, "--ids", ids, "--dtype", dtype, "--out", out});
     ASSERT_EQ(f.exit_code, 0) << f.err;
-    EXPECT_EQ(f.out + f.err, "");
+    EXPECT_EQ(f.out + f.err, concat(out, ": f32 ", Shape{int(prompt["ids"].size()), 256}, "\n"));
     const array logits = load(out);
     EXPECT_EQ(logits.shape(), (Shape{int(prompt["ids"].size()), 256}));
     EXPECT_EQ(logits.dtype(), float32);
@@ -197,6 +197,14 @@ TEST(cli_logits, writes_what_transformers_computes) {
     for (size_t i = 0; i < got.size(); ++i)
       ASSERT_NEAR(got[i], wanted[i], tolerance * largest) << dtype << ", element " << i;
   }
+}
+
+TEST(cli_logits, names_the_file_that_it_wrote) {
+  const TempFolder folder;
+  const std::string out = (folder / "x").string();
+  const Finished f = run_hearth({"logits", "--model", kPhi, "--ids", "1,2", "--out", out});
+  EXPECT_EQ(f.out, out + ".npy: f32 (2, 256)\n") << f.err;
+  EXPECT_EQ(load(out + ".npy").shape(), (Shape{2, 256}));
 }
 
 TEST(cli_logits, refuses_what_it_cannot_do) {
