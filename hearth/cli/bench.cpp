@@ -87,6 +87,7 @@ void run(const Options& o) {
     }
   }
   const size_t peak = peak_memory_bytes();
+  const auto cached = fit_in_caches(*model);
   // A repetition counts when the limit before and after it agree within 10 %.
   std::vector<double> steady;
   for (size_t i = 0; i < fractions.size(); ++i)
@@ -106,6 +107,7 @@ void run(const Options& o) {
         {"device_peak_memory_bytes", device_peak_bytes()},
         {"weights_bytes", facts.weights_bytes},
         {"bytes_per_token", facts.bytes_per_token},
+        {"weights_fit_in_caches", json_of(cached)},
     };
     if (o.prefill > 0) json["prefill"] = {{"tokens", o.prefill}, {"tokens_per_s", prefill.json()}};
     if (any)
@@ -139,10 +141,12 @@ void run(const Options& o) {
           "repetition\n";
     else
       text += fmt::format(
-          ", {:.1f} % of the read bandwidth ({} of {} repetitions steady; {:.1f} to {:.1f} GB/s)\n",
+          ", {:.1f} % of the read bandwidth ({} of {} repetitions steady; {:.1f} to {:.1f} "
+          "GB/s{}{})\n",
           100 * lab::summarize(steady).median, steady.size(), o.repetitions,
           *std::min_element(limits.begin(), limits.end()),
-          *std::max_element(limits.begin(), limits.end()));
+          *std::max_element(limits.begin(), limits.end()), cached.value.value_or(false) ? "; " : "",
+          cached.value.value_or(false) ? kFitInCaches : "");
   }
   print_out(text);
 }

@@ -59,6 +59,7 @@ void run(Options& o) {
   const auto out = generate(*model, prompt, o.generate, sink, tokenizer ? &*tokenizer : nullptr);
   const size_t peak = peak_memory_bytes();
   const auto limit = weights_bandwidth(*model);
+  const auto cached = fit_in_caches(*model);
   const double rate = out.decode_tokens_per_s();
   const double gb_per_s = rate * double(model->facts.bytes_per_token) / 1e9;
   if (o.json) {
@@ -79,6 +80,7 @@ void run(Options& o) {
           {"gb_per_s", known(gb_per_s)},
           {"bandwidth_fraction", known(gb_per_s / limit.median)}}},
         {"read_bandwidth_gb_s", limit.median},
+        {"weights_fit_in_caches", json_of(cached)},
         {"peak_memory_bytes", peak},
         {"device_peak_memory_bytes", device_peak_bytes()},
         {"weights_bytes", model->facts.weights_bytes},
@@ -96,8 +98,9 @@ void run(Options& o) {
       fmt::format("prefill {} at {:.1f} tokens/s; ", out.prompt_tokens, out.prefill_tokens_per_s());
   if (rate > 0)
     figures += fmt::format(
-        "decode {:.1f} tokens/s = {:.1f} GB/s, {:.0f} % of the read bandwidth ({:.1f} GB/s); ",
-        rate, gb_per_s, 100 * gb_per_s / limit.median, limit.median);
+        "decode {:.1f} tokens/s = {:.1f} GB/s, {:.0f} % of the read bandwidth ({:.1f} GB/s{}{}); ",
+        rate, gb_per_s, 100 * gb_per_s / limit.median, limit.median,
+        cached.value.value_or(false) ? ": " : "", cached.value.value_or(false) ? kFitInCaches : "");
   fmt::print(stderr, "{}peak memory {:.2f} GB\n", figures, double(peak) / 1e9);
 }
 

@@ -116,6 +116,17 @@ lab::Samples weights_bandwidth(llm::LanguageModel& model) {
   return lab::measure_read_bandwidth(spans, cpu::threads()).gb_s;
 }
 
+lab::Reading<bool> fit_in_caches(const llm::LanguageModel& model) {
+  if (default_device() != Device(Device::cpu)) return false;
+  const auto caches = lab::cache_bytes(lab::read_facts());
+  if (!caches.value) return lab::Reading<bool>::missing(caches.reason);
+  return model.facts.weights_bytes <= size_t(*caches.value);
+}
+
+nlohmann::json json_of(const lab::Reading<bool>& known) {
+  return known.value ? nlohmann::json(*known.value) : nlohmann::json();
+}
+
 size_t device_peak_bytes() {
   const Device device = default_device();
   return device == Device(Device::cpu) ? 0 : backend(device.type)->memory(device.index).peak;

@@ -49,6 +49,14 @@ std::string read_text(const std::string& path);
 /// GB/s of reading the loaded weights: by the default device, or all threads of the pool.
 lab::Samples weights_bandwidth(llm::LanguageModel& model);
 
+/// Whether the weights fit in the processor's caches: memory's bandwidth is then no limit, and what
+/// weights_bandwidth() measures is the caches'. False on another device.
+lab::Reading<bool> fit_in_caches(const llm::LanguageModel& model);
+inline constexpr std::string_view kFitInCaches =
+    "the weights fit in the caches, so memory's bandwidth is no limit";
+/// For --json: null where the system does not tell.
+nlohmann::json json_of(const lab::Reading<bool>& known);
+
 /// The most memory this process has had, in bytes.
 size_t peak_memory_bytes();
 

@@ -130,11 +130,7 @@ Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, dou
 namespace {
 size_t buffer_size() {
   Facts facts = read_facts();
-  int64_t last_level = 0;
-  if (facts.caches.value)
-    for (const Cache& cache : *facts.caches.value)
-      last_level = std::max(last_level, cache.bytes * cache.instances);
-  int64_t size = std::max<int64_t>(int64_t{1} << 30, 4 * last_level);
+  int64_t size = std::max<int64_t>(int64_t{1} << 30, 4 * cache_bytes(facts).value.value_or(0));
   if (facts.memory_available_bytes.value)
     size = std::min(size, *facts.memory_available_bytes.value / 4);
   return size_t(std::max<int64_t>(size, kBlock));

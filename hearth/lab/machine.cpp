@@ -274,6 +274,14 @@ Reading<std::string> gpu_driver(const fs::path& root) {
 
 }  // namespace
 
+Reading<int64_t> cache_bytes(const Facts& facts) {
+  if (!facts.caches.value) return Reading<int64_t>::missing(facts.caches.reason);
+  int64_t most = 0;
+  for (const Cache& cache : *facts.caches.value)
+    most = std::max(most, cache.bytes * cache.instances);
+  return most;
+}
+
 Facts read_facts(const fs::path& root) {
   Text cpuinfo = slurp(root / "proc/cpuinfo");
   return {.processor = processor(cpuinfo),

@@ -53,6 +53,9 @@ struct Facts {
   Reading<std::string> gpu_driver;         // "NVIDIA 550.54.14"
 };
 
+/// Of the largest level of caches, all instances together; missing where the system tells none.
+Reading<int64_t> cache_bytes(const Facts& facts);
+
 /// Reads the facts from the system's files under `root` (its /proc, /sys and /etc). Never throws
 /// for what is absent or garbled: that is a reason.
 Facts read_facts(const std::filesystem::path& root = "/");

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "hearth/lab/machine.h"
 #include "tests/cli/cli.h"
 
 namespace hearth::testing {
@@ -64,8 +65,28 @@ TEST(cli_generate, streams_the_text_and_then_tells_the_figures) {
   EXPECT_EQ(f.out, generate({"--max-tokens", "8"})["text"].get<std::string>() + "\n");
   EXPECT_THAT(f.err, MatchesRegex("8 tokens; first after [0-9.]+ ms; prefill 4 at [0-9.]+ "
                                   "tokens/s; decode [0-9.]+ tokens/s = [0-9.]+ GB/s, [0-9]+ % of "
-                                  "the read bandwidth \\([0-9.]+ GB/s\\); peak memory [0-9.]+ "
+                                  "the read bandwidth \\([0-9.]+ GB/s[^)]*\\); peak memory [0-9.]+ "
                                   "GB\n"));
+}
+
+// tiny-phi has 20 MB; a vocabulary of 250,000 makes 340 MB of it.
+TEST(cli_generate, says_whether_the_weights_fit_in_the_caches) {
+  const auto caches = lab::cache_bytes(lab::read_facts());
+  const char* sentence = "GB/s: the weights fit in the caches, so memory's bandwidth is no limit)";
+  const json fit = generate({"--max-tokens", "4"})["weights_fit_in_caches"];
+  EXPECT_EQ(fit, caches.value ? json(*caches.value >= 20040192) : json());
+  const std::string said = run_hearth({"generate", "--max-tokens", "4"}).err;
+  EXPECT_EQ(said.find(sentence) != said.npos, fit == true) << said;
+  const json bench = json_of({"bench", "-p", "0", "-n", "4", "-r", "2"});
+  EXPECT_EQ(bench["weights_fit_in_caches"], fit);
+
+  json config = json::parse(content_of(source_path("models/tiny-phi/config.json")));
+  config["vocab_size"] = 250000;
+  const ModelFolder wide({{"config.json", config.dump()}});
+  const json big = generate({"--model", wide.path(), "--random-weights", "--ids", "1",
+                             "--max-tokens", "2", "--ignore-eos"});
+  EXPECT_EQ(big["weights_fit_in_caches"],
+            caches.value ? json(*caches.value >= big["weights_bytes"]) : json());
 }
 
 TEST(cli_generate, continues_greedily_as_transformers_does) {

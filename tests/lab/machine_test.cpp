@@ -73,6 +73,15 @@ TEST(machine, reads_an_x86_machine) {
   EXPECT_EQ(cache.instances, 1);
 }
 
+TEST(Machine, TheLargestCachesCountTogether) {
+  Facts facts;
+  facts.caches = Reading<std::vector<Cache>>::missing("not told");
+  EXPECT_EQ(cache_bytes(facts).reason, "not told");
+  facts.caches = std::vector<Cache>{
+      {1, "data", 32 << 10, 16}, {2, "unified", 1 << 20, 16}, {3, "unified", 32 << 20, 2}};
+  EXPECT_EQ(cache_bytes(facts).value, 64 << 20);
+}
+
 TEST(machine, reads_an_arm_machine) {
   testing::TempFolder root;
   root.write("proc/cpuinfo", kArm);
