@@ -40,7 +40,7 @@ step "decode at a context of 1,800 to 2,000"
   --ids "$(seq -s, 1 1800)" --max-tokens 200 --ignore-eos 2>&1 | tail -1 | grep -o '[0-9]* tokens; .*' || true
 step "decode of 32 sequences at once, context 10 to 74"
 "$hearth" lab run --model "$phi" --random-weights --dtype f16 --engines hearth:cuda --job batch \
-  --batch 32 --prompt-tokens 10 --tokens 64 --seconds 3 --no-limits -o "$logs/batch.json" || true
+  --batch 32 --prompt-tokens 10 --tokens 64 --seconds 3 --no-limits --overwrite -o "$logs/batch.json" || true
 step "elementwise operations, reductions, a joined chain: 256 M elements"
 HEARTH_DEVICE=cuda "$root/bin/bench_elementwise" --elements 268435456 --rounds 5 |
   tee "$logs/elementwise.txt"

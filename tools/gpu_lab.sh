@@ -20,7 +20,7 @@ timeout --signal INT --kill-after 20 "${LIMIT:-230}" "$hearth" lab run \
   --model "${MODEL:-$root/models/configs/phi-2}" --random-weights --dtype "${DTYPE:-f16}" \
   --engines "$engines" \
   --job generate --prompt-tokens 10 --tokens "${TOKENS:-190}" --telemetry 100ms \
-  --pairs "${PAIRS:-6}" --seconds "${SECONDS_EACH:-12}" --warmup 2 -o "$result" 2>&1 |
+  --pairs "${PAIRS:-6}" --seconds "${SECONDS_EACH:-12}" --warmup 2 --overwrite -o "$result" 2>&1 |
   tee "$out/run.log"
 
 if [ ! -s "$result" ]; then

@@ -27,7 +27,7 @@ struct Options {
   std::string tokens = "200", prompt_tokens, batch;  // several with commas, or a range
   TurnOptions turns{.seconds = 5, .warmup = 10};
   bool prompt_given = false, random_weights = false, against_itself = false, take_turns = false,
-       no_limits = false;
+       no_limits = false, overwrite = false;
 };
 
 std::vector<std::string> words(const std::string& list, char at) {
@@ -178,6 +178,15 @@ std::string default_name() {
   return fmt::format("hearth-lab-{:%Y%m%d-%H%M%S}.json", fmt::gmtime(std::time(nullptr)));
 }
 
+/// An hour of samples is not replaced by mistake.
+void refuse_to_replace(const fs::path& out, const Options& o) {
+  std::error_code none;
+  const bool goes_on = !o.resume.empty() && fs::equivalent(out, o.resume, none);
+  ensure(o.overwrite || goes_on || !fs::exists(out, none), out.string(),
+         ": is there already; --overwrite replaces it, --resume goes on with one that was "
+         "interrupted, another -o keeps it");
+}
+
 void run(const Options& o) {
   lab::RunOptions options = o.turns.run_options();
   options.against_itself = o.against_itself;
@@ -200,6 +209,9 @@ void run(const Options& o) {
       options.engines.push_back(lab::parse_engine(e.label.substr(0, e.label.find('#'))));
     options.jobs = before->jobs;
   }
+  const std::string out = !o.out.empty() ? o.out : !o.resume.empty() ? o.resume : default_name();
+  refuse_to_replace(out, o);
+  OutputFile{out};  // an hour of samples must not end in a folder that cannot be written to
   const bool op = before ? before->jobs[0].kind == lab::JobKind::op : o.job == "op";
   std::optional<JobModel> model;
   if (!op) {
@@ -218,8 +230,6 @@ void run(const Options& o) {
       options.engines = lab::parse_engines(o.engines);
     for (const auto& spec : options.engines) command_of(spec, options.places);  // known?
   }
-  const std::string out = !o.out.empty() ? o.out : !o.resume.empty() ? o.resume : default_name();
-  OutputFile{out};  // an hour of samples must not end in a folder that cannot be written to
   lab::Result result;
   {
     CatchInterrupt ctrl_c;
@@ -313,6 +323,7 @@ void add_lab_run(CLI::App& lab) {
   command->add_option("--resume", o->resume, "Go on with an interrupted run")->type_name("F");
   command->add_option("-o,--output", o->out, "The result (default: hearth-lab-TIME.json)")
       ->type_name("F");
+  command->add_flag("--overwrite", o->overwrite, "Replace a result that is there already");
   command->callback([o, prompt, of_op] {
     for (const CLI::Option* option : of_op)
       if (option->count() > 0 && o->job != "op")

@@ -450,6 +450,9 @@ TEST(Lab, CtrlCKeepsWhatWasMeasured) {
   const size_t before = lab::read_result(file).engines[0].repetitions.size();
   EXPECT_GT(before, 4);
   EXPECT_FALSE(lab::read_result(file).plan.finished);
+  const Finished elsewhere = run_hearth({"lab", "run", "--resume", file, "-o", note});
+  EXPECT_EQ(elsewhere.exit_code, 1);
+  EXPECT_THAT(elsewhere.err, HasSubstr(note + ": is there already"));
   const Finished resumed =
       run_hearth({"lab", "run", "--no-limits", "--warmup", "0", "--resume", file});
   EXPECT_EQ(resumed.exit_code, 0) << resumed.err;

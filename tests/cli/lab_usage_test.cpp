@@ -48,6 +48,22 @@ TEST(LabUsage, AResultThatCannotBeWrittenIsSaidBeforeTheRun) {
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
+TEST(LabUsage, AnEarlierResultIsReplacedOnlyIfAsked) {
+  TempFolder folder;
+  const std::string out = folder.write("r.json", "an hour of samples");
+  const Words run = {"--job", "op",       "--shape", "8x8x8",       "--pairs", "1",  "--seconds",
+                     "0",     "--warmup", "0",       "--telemetry", "off",     "-o", out};
+  const Finished refused = lab_run(run);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr(out + ": is there already; --overwrite replaces it"));
+  EXPECT_EQ(refused.err.find("the machine"), std::string::npos) << refused.err;
+  EXPECT_EQ(content_of(out), "an hour of samples");
+  Words again = run;
+  again.push_back("--overwrite");
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(lab_run(again).exit_code, 0) << i;
+  EXPECT_THAT(content_of(out), HasSubstr("schema_version"));
+}
+
 TEST(LabUsage, AnOperationHasAShapeOfItsOwn) {
   TempFolder folder;
   const std::string out = folder / "r.json";
@@ -62,7 +78,7 @@ TEST(LabUsage, ANumberOfThreadsThatIsNone) {
   for (const char* threads : {"x", "2x", "0", "-1", "99999999999"}) {
     const Finished f =
         run_hearth({"lab", "run", "--engines", concat("hearth:cpu:threads=", threads),
-                    "--no-limits", "-o", folder / "r.json"});
+                    "--no-limits", "--overwrite", "-o", folder / "r.json"});
     EXPECT_EQ(f.exit_code, 1);
     EXPECT_THAT(f.out, HasSubstr(concat("threads: '", threads, "', wanted 1 to 4096")));
   }
