@@ -252,6 +252,12 @@ void run(const Options& o) {
   for (const auto& e : result.engines)
     any |= e.status == lab::EngineStatus::ok || e.status == lab::EngineStatus::partial;
   ensure(any, "no engine could be measured; ", out, " says why");
+  // Without a list of engines those are taken that do the job; one that was asked for must.
+  if (!o.engines.empty() || !o.resume.empty())
+    for (const auto& e : result.engines)
+      ensure(e.status == lab::EngineStatus::ok || e.status == lab::EngineStatus::partial, e.label,
+             ": ", e.faults.empty() ? "it could not be measured" : e.faults.front(),
+             "; the others are in ", out);
   for (const auto& e : result.engines)
     for (const std::string& fault : e.faults)
       ensure(fault.find("E_TOKENS") == fault.npos, e.label, ": ", fault);

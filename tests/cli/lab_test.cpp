@@ -199,9 +199,9 @@ TEST(Lab, AConfigAloneIsEnough) {
   folder.write("config.json", content_of(source_path("models/tiny-phi/config.json")));
   const Ran ran({"--engines", "hearth:cpu:dtype=f32,torch:cpu:dtype=f32,llama.cpp:cpu:dtype=f32",
                  "--random-weights", "--model", folder.path(), "--pairs", "1"});
-  ASSERT_EQ(ran.exit_code, 0) << ran.err;
   const auto result = ran.result();
   EXPECT_EQ(result.jobs[0].prompt_ids.size(), 8);
+  EXPECT_EQ(result.engines[0].status, lab::EngineStatus::ok) << ran.out;
   for (const auto& e : result.engines)
     EXPECT_THAT(e.status, ::testing::AnyOf(lab::EngineStatus::ok, lab::EngineStatus::unavailable))
         << ran.out;
@@ -232,6 +232,18 @@ TEST(Lab, NothingMeasuredIsAFailure) {
   EXPECT_EQ(ran.exit_code, 1);
   EXPECT_THAT(ran.out, HasSubstr("no option speed; there are dtype, threads"));
   EXPECT_EQ(ran.result().engines[0].status, lab::EngineStatus::unavailable);
+}
+
+TEST(Lab, ANamedEngineThatIsMissingFailsTheRunWhichIsKept) {
+  const Ran ran({"--engines", "hearth:cpu,hearth@/no/such/hearth:cpu"});
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_THAT(ran.err, AllOf(HasSubstr("hearth@/no/such/hearth:cpu: start: cannot start"),
+                             HasSubstr("the others are in " + ran.file)));
+  const auto result = ran.result();
+  EXPECT_TRUE(result.plan.finished);
+  EXPECT_EQ(result.engines[0].status, lab::EngineStatus::ok);
+  EXPECT_EQ(result.engines[0].totals(0).size(), 6);
+  EXPECT_EQ(result.engines[1].status, lab::EngineStatus::unavailable);
 }
 
 /// A result of two engines, B's time `ratio` times A's.
