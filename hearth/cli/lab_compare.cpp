@@ -215,7 +215,7 @@ struct CompareOptions {
 nlohmann::json json_of(const lab::Comparison& c) {
   nlohmann::json out = {{"a", c.a},
                         {"b", c.b},
-                        {"job", c.job},
+                        {"job", c.job + 1},
                         {"comparable", c.gate.comparable()},
                         {"drift_controlled", c.gate.drift_controlled},
                         {"differences", c.gate.differences},

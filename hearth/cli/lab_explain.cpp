@@ -13,18 +13,19 @@ namespace {
 
 struct Options {
   std::string file, a, b;
-  int job = 0;
+  int job = 1;
   bool json = false;
 };
 
 void explain(const Options& o) {
   const lab::Result result = lab::read_result(o.file);
-  auto [a, b] = o.b.empty() ? lab::first_two(result, o.job) : std::pair(o.a, o.b);
+  const int job = o.job - 1;
+  auto [a, b] = o.b.empty() ? lab::first_two(result, job) : std::pair(o.a, o.b);
   if (o.b.empty() && !o.a.empty()) {  // one engine against the first other
     if (o.a == b) b = a;
     a = o.a;
   }
-  const lab::Explanation why = lab::explain(result, a, b, o.job);
+  const lab::Explanation why = lab::explain(result, a, b, job);
   print_out(o.json
                 ? to_json(why).dump(2, ' ', true, nlohmann::json::error_handler_t::replace) + "\n"
                 : lab::printable(to_text(why, result)));
@@ -39,7 +40,9 @@ void add_lab_explain(CLI::App& lab) {
   command->add_option("a", o->a, "An engine (default: the slower of the first two)")
       ->type_name("A");
   command->add_option("b", o->b, "Another (default: the other of the first two)")->type_name("B");
-  command->add_option("--job", o->job, "The number of the job, from 0")->check(CLI::Range(0, 9999));
+  command->add_option("--job", o->job, "The number of the job, from 1")
+      ->check(CLI::Range(1, 9999))
+      ->capture_default_str();
   command->add_flag("--json", o->json, "Print JSON (keys: docs/lab.md)");
   command->callback([o] {
     try {

@@ -17,15 +17,16 @@ namespace {
 struct Options {
   std::string file, engine;
   std::vector<std::string> changes;
-  int job = 0;
+  int job = 1;
   TurnOptions turns{.seconds = 3, .warmup = 5};
 };
 
 void intervene(const Options& o) {
   lab::Result result = lab::read_result(o.file);
-  const std::string engine = o.engine.empty() ? lab::first_two(result, o.job).first : o.engine;
+  const int at = o.job - 1;
+  const std::string engine = o.engine.empty() ? lab::first_two(result, at).first : o.engine;
   // Written down before anything is tried.
-  const auto predicted = lab::predict(result, engine, o.job, o.changes);
+  const auto predicted = lab::predict(result, engine, at, o.changes);
   const size_t first = result.interventions.size();
   for (const lab::Intervention& i : predicted) {
     result.interventions.push_back(i);
@@ -36,7 +37,7 @@ void intervene(const Options& o) {
 
   lab::RunOptions options = o.turns.run_options();
   options.telemetry_period_s = result.plan.telemetry_period_s.value.value_or(0);
-  const lab::Job& job = result.jobs[size_t(o.job)];
+  const lab::Job& job = result.jobs[size_t(at)];
   const JobModel model(job, result.engine(engine)->dtype);
   options.model = model.folder();
   {
@@ -81,7 +82,9 @@ void add_lab_intervene(CLI::App& lab) {
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(all.begin(), all.end())))
       ->type_name("LIST");
-  command->add_option("--job", o->job, "The number of the job, from 0")->check(CLI::Range(0, 9999));
+  command->add_option("--job", o->job, "The number of the job, from 1")
+      ->check(CLI::Range(1, 9999))
+      ->capture_default_str();
   o->turns.add_to(*command, lab::kFewestPairs);
   command->callback([o] {
     try {

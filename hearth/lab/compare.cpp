@@ -224,8 +224,7 @@ Comparison compare(const Result& result, std::string_view a, std::string_view b,
     for (const EngineResult& e : result.engines) all += concat(all.empty() ? "" : ", ", e.label);
     check(false, "compare: there is no engine '", label, "' in the result; it has ", all);
   }
-  check(job >= 0 && size_t(job) < result.jobs.size(), "compare: no job ", job, " of ",
-        result.jobs.size());
+  check_job(result, job, "compare");
   Comparison c{std::string(a), std::string(b), job, comparability(result, *of_a, *of_b, job), {}};
   if (const auto logs = log_ratios(*of_a, *of_b, job); !logs.empty()) c.time = paired_ratio(logs);
   return c;

@@ -170,11 +170,12 @@ std::optional<Total> total_of(const EngineResult& engine, int job) {
 }
 
 std::pair<std::string, std::string> first_two(const Result& result, int job) {
+  check_job(result, job, "explain");
   std::vector<std::pair<double, std::string>> found;
   for (const EngineResult& engine : result.engines)
     if (const auto times = unit_times(engine, job); !times.empty() && found.size() < 2)
       found.emplace_back(mean(times), engine.label);
-  check(found.size() == 2, "explain: ", found.size(), " engines have times of job ", job,
+  check(found.size() == 2, "explain: ", found.size(), " engines have times of job ", job + 1,
         "; two are needed");
   if (found[0].first < found[1].first) std::swap(found[0], found[1]);
   return {found[0].second, found[1].second};
@@ -185,7 +186,7 @@ Explanation explain(const Result& result, std::string_view a, std::string_view b
   const EngineResult &of_a = *result.engine(a), &of_b = *result.engine(b);
   for (const EngineResult* engine : {&of_a, &of_b})
     check(total_of(*engine, job).has_value(), "explain: ", engine->label, " has no times of job ",
-          job, engine->faults.empty() ? "" : ": " + engine->faults.front());
+          job + 1, engine->faults.empty() ? "" : ": " + engine->faults.front());
   const Job& what = result.jobs[size_t(job)];
   Explanation e;
   e.job = job;

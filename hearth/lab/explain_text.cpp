@@ -255,7 +255,7 @@ json to_json(const Explanation& e) {
     if (h.interval) last["interval"] = {h.interval->low, h.interval->high};
     if (!h.predicted_at.empty()) last["predicted_at"] = h.predicted_at;
   }
-  return {{"job", e.job},
+  return {{"job", e.job + 1},
           {"unit", e.unit},
           {"a", json_of(e.a)},
           {"b", json_of(e.b)},

@@ -60,10 +60,10 @@ std::vector<Intervention> predict(const Result& result, std::string_view label, 
                                   std::span<const std::string> changes) {
   const EngineResult* engine = result.engine(label);
   check(engine, "intervene: the result has no engine ", label);
-  check(job >= 0 && size_t(job) < result.jobs.size(), "intervene: no job ", job);
+  check_job(result, job, "intervene");
   const Busy busy = busy_of(result, *engine, job);
   const auto phases = phases_of(result, *engine, job, busy);
-  check(!phases.empty(), "intervene: ", label, " has no times of job ", job);
+  check(!phases.empty(), "intervene: ", label, " has no times of job ", job + 1);
   const Regime cause = phases[0].regime;
   check(cause != Regime::unknown, "intervene: what binds ", label,
         " is not even supposed: ", phases[0].because);

@@ -39,6 +39,12 @@ const Channel* Timeline::find(std::string_view name) const {
   return first;
 }
 
+void check_job(const Result& result, int job, std::string_view who) {
+  const size_t jobs = result.jobs.size();
+  check(job >= 0 && size_t(job) < jobs, who, ": no job ", job + 1, ": the result has ", jobs,
+        jobs == 1 ? " job" : " jobs");
+}
+
 std::string now_utc() {
   const std::time_t now = std::time(nullptr);
   std::tm utc{};
@@ -73,13 +79,13 @@ bool ascending(const std::vector<double>& times) {
   return true;
 }
 
-void check_job(int job, const Result& result, const Where& at) {
+void check_index(int job, const Result& result, const Where& at) {
   agree(job >= 0 && size_t(job) < result.jobs.size(), at, "job is ", job, ", but there are ",
         result.jobs.size(), " jobs");
 }
 
 void check_repetition(const Repetition& r, const Result& result, const Where& at) {
-  check_job(r.job, result, at);
+  check_index(r.job, result, at);
   agree(r.round >= 0, at, "round is ", r.round, ", wanted 0 or more");
   agree(r.start_s >= 0, at, "start_s is ", r.start_s, ", wanted 0 or more");
   agree(r.total_s >= kShortest, at, "total_s is ", r.total_s, ", wanted 1e-9 or more");
@@ -99,7 +105,7 @@ void check_engine(const EngineResult& e, const Result& result, const Where& at) 
   for (size_t i = 0; i < e.published.size(); ++i) {
     const Published& p = e.published[i];
     const Where here = at.in("published", i);
-    check_job(p.job, result, here);
+    check_index(p.job, result, here);
     agree(p.mean_s >= kShortest && p.stddev_s >= 0 && p.n >= 1, here, "mean_s ", p.mean_s,
           ", stddev_s ", p.stddev_s, ", n ", p.n,
           ": wanted a positive mean of 1e-9 or more, and at least one run");
@@ -107,7 +113,7 @@ void check_engine(const EngineResult& e, const Result& result, const Where& at) 
   }
   for (size_t i = 0; i < e.margins.size(); ++i) {
     const Margin& m = e.margins[i];
-    check_job(m.job, result, at.in("margins", i));
+    check_index(m.job, result, at.in("margins", i));
     agree(m.row >= 0 && m.index >= 0, at.in("margins", i), "row ", m.row, ", index ", m.index,
           ": wanted 0 or more");
   }
@@ -144,7 +150,7 @@ void check_result(const Result& result, std::string_view name) {
   for (size_t i = 0; i < result.interventions.size(); ++i) {
     const Intervention& one = result.interventions[i];
     const Where at = top.in("interventions", i);
-    check_job(one.job, result, at);
+    check_index(one.job, result, at);
     agree(result.engine(one.engine), at, "there is no engine ", in_quotes(one.engine));
     agree(0 < one.least && one.least <= one.predicted && one.predicted <= one.most, at,
           "predicted is ", one.predicted, ", not between ", one.least, " and ", one.most);

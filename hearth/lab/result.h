@@ -239,6 +239,11 @@ struct Result {
   const EngineResult* engine(std::string_view label) const;
 };
 
+/// Throws std::invalid_argument unless the result has a job of that index. Users count from 1, as
+/// the sentence does and as all that is printed does: only indexes in C++ and in the file are from
+/// 0.
+void check_job(const Result& result, int job, std::string_view who);
+
 std::string_view to_string(JobKind kind);
 std::string_view to_string(EngineStatus status);
 std::string_view to_string(Sampling sampling);

@@ -247,7 +247,7 @@ class Run {
   /// Says so if all rounds that there may be did not bring the interval that was asked for.
   void note_width(int job) {
     if (o_.target_ci && !narrow(job))
-      result_.notes.push_back(concat("job ", job, ": after ", rounds_done(job),
+      result_.notes.push_back(concat("job ", job + 1, ": after ", rounds_done(job),
                                      " rounds an interval is still wider than the ",
                                      100 * *o_.target_ci, " % that were asked for"));
   }

@@ -59,7 +59,7 @@ Table interventions_of(const Result& r) {
           {}};
   for (size_t n = 0; n < r.interventions.size(); ++n) {
     const Intervention& i = r.interventions[n];
-    t.rows.push_back({cell(n), cell(i.engine), cell(i.job), cell(i.cause), cell(i.change),
+    t.rows.push_back({cell(n), cell(i.engine), cell(i.job + 1), cell(i.cause), cell(i.change),
                       cell(i.from), cell(joined(i.to, "; ")), cell(i.prediction), cell(i.predicted),
                       cell(i.least), cell(i.most), cell(i.refuted_by), cell(joined(i.unlike, "; ")),
                       cell(i.predicted_at), cell(i.measured_at), cell(i.fault)});
@@ -105,7 +105,7 @@ Table jobs_of(const Result& r) {
           {}};
   for (size_t i = 0; i < r.jobs.size(); ++i) {
     const Job& j = r.jobs[i];
-    t.rows.push_back({cell(i), cell(to_string(j.kind)), cell(j.model), cell(j.random_weights),
+    t.rows.push_back({cell(i + 1), cell(to_string(j.kind)), cell(j.model), cell(j.random_weights),
                       cell(j.prompt), cell(j.prompt_tokens), cell(j.new_tokens), cell(j.batch),
                       cell(j.op), cell(j.dtype), cell(joined(j.shape, "x")),
                       cell(joined(j.prompt_ids, " "))});
@@ -129,7 +129,7 @@ Table margins_of(const std::vector<EngineResult>& engines) {
   Table t{"margins", {"engine", "other", "job", "row", "token", "logits", "reason"}, {}};
   for (const EngineResult& e : engines)
     for (const Margin& m : e.margins)
-      t.rows.push_back({cell(e.label), cell(m.other), cell(m.job), cell(m.row), cell(m.index),
+      t.rows.push_back({cell(e.label), cell(m.other), cell(m.job + 1), cell(m.row), cell(m.index),
                         cell(m.logits), m.logits.value ? Cell() : cell(m.logits.reason)});
   return t;
 }
@@ -168,7 +168,7 @@ std::vector<Table> tables_of(const Result& r) {
     for (size_t i = 0; i < e.repetitions.size(); ++i) {
       const Repetition& x = e.repetitions[i];
       repetitions.rows.push_back(
-          {cell(e.label), cell(i), cell(x.job), cell(x.round), cell(x.warmup), cell(x.streamed),
+          {cell(e.label), cell(i), cell(x.job + 1), cell(x.round), cell(x.warmup), cell(x.streamed),
            cell(x.start_s), cell(x.total_s), cell(x.calls), cell(x.prompt_tokens),
            cell(x.new_tokens), x.own.empty() ? Cell() : cell(json(x.own).dump())});
       const size_t rows = std::max<size_t>(x.ids.size(), x.token_s.empty() ? 0 : 1);
@@ -181,7 +181,7 @@ std::vector<Table> tables_of(const Result& r) {
       }
     }
     for (const Published& p : e.published)
-      published.rows.push_back({cell(e.label), cell(p.job), cell(p.mean_s), cell(p.stddev_s),
+      published.rows.push_back({cell(e.label), cell(p.job + 1), cell(p.mean_s), cell(p.stddev_s),
                                 cell(p.n), cell(p.prompt_tokens), cell(p.new_tokens)});
   }
   return {environment,         ceilings,

@@ -90,7 +90,7 @@ void Turns::settle(Participant& p) {
   if (!any && e.faults.empty()) e.status = EngineStatus::partial;
   for (int job = 0; job < int(result_.jobs.size()); ++job)
     if (const auto why = under_sampled(result_, e, job); !why.empty())
-      note_once(e, concat("job ", job, ": its telemetry is ", why));
+      note_once(e, concat("job ", job + 1, ": its telemetry is ", why));
 }
 
 bool Turns::start(Participant& p) {
@@ -166,7 +166,7 @@ const Repetition& Turns::execute(Participant& p, int job, int round, bool stream
     for (const Repetition& other : e.repetitions)
       if (other.job == job && !other.ids.empty()) {
         if (other.ids != r.ids)
-          note_once(e, concat("job ", job, ": its ids changed from one repetition to another"));
+          note_once(e, concat("job ", job + 1, ": its ids changed from one repetition to another"));
         break;
       }
   e.repetitions.push_back(std::move(r));
@@ -198,7 +198,7 @@ void Turns::warm_up(Participant& p, int job) {
       try {
         e.repetitions.back().own["checksum"] = p.engine->checksum();
       } catch (const EngineRefusal& refusal) {  // infinite, say: not a reason to leave it out
-        note_once(e, concat("job ", job, ": its result was not checked: ", refusal.what()));
+        note_once(e, concat("job ", job + 1, ": its result was not checked: ", refusal.what()));
       }
     } else {
       execute(p, job, 0, true, true);
@@ -209,7 +209,7 @@ void Turns::warm_up(Participant& p, int job) {
       times.push_back(execute(p, job, 0, false, true).total_s);
     } while (times.size() < 2 || (drifting(times) && seconds_since(begin) < o_.warmup_s));
     if (times.size() >= 6 && drifting(times))
-      note_once(e, concat("job ", job, ": still drifting when the warm-up ended"));
+      note_once(e, concat("job ", job + 1, ": still drifting when the warm-up ended"));
   });
   if (p.engine) p.engine->pause();
 }
@@ -217,7 +217,7 @@ void Turns::warm_up(Participant& p, int job) {
 void Turns::turn(Participant& p, int job, int round) {
   EngineResult& e = of(p);
   tell_(concat("round ", round + 1, ", ", e.label));
-  attempt(p, concat("round ", round), [&] {
+  attempt(p, concat("round ", round + 1), [&] {
     p.engine->resume();
     if (o_.warm_turns) execute(p, job, round, false, true);
     if (p.load) p.load->start();

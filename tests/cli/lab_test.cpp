@@ -413,6 +413,37 @@ TEST(Lab, CompareWithholdsTheVerdictWhereTheWorkDiffers) {
   EXPECT_THAT(Compared(two(1), {"a", "c"}).err, HasSubstr("there is no engine 'c'"));
 }
 
+TEST(Lab, JobsCountFromOne) {
+  auto r = two(1.1);
+  r.jobs.push_back(r.jobs[0]);
+  for (auto& e : r.engines) {
+    auto reps = e.repetitions;
+    for (auto& rep : reps) rep.job = 1, rep.total_s *= e.label == "b" ? 2 : 1;
+    e.repetitions.insert(e.repetitions.end(), reps.begin(), reps.end());
+  }
+  const auto json = nlohmann::json::parse(Compared(r, {"--json"}).out);
+  EXPECT_EQ(json[0]["job"], 1);
+  EXPECT_EQ(json[1]["job"], 2);
+  TempFolder folder;
+  const std::string file = folder / "r.json";
+  lab::write_result(r, file);
+  const auto explained = [&](const char* job) {
+    return json_of({"lab", "explain", file, "--job", job});
+  };
+  EXPECT_EQ(explained("2")["job"], 2);
+  EXPECT_NEAR(explained("1")["ratio"]["total"]["value"], 1.1, 1e-9);
+  EXPECT_NEAR(explained("2")["ratio"]["total"]["value"], 2.2, 1e-9);
+  EXPECT_EQ(json_of({"lab", "explain", file})["job"], 1);
+  for (const char* command : {"explain", "intervene"}) {
+    const Finished f = run_hearth({"lab", command, file, "--job", "3"});
+    EXPECT_EQ(f.exit_code, 2);
+    EXPECT_THAT(f.err, HasSubstr("no job 3: the result has 2 jobs"));
+    EXPECT_EQ(run_hearth({"lab", command, file, "--job", "0"}).exit_code, 2);
+  }
+  const Finished csv = run_hearth({"lab", "export", file, "--table", "jobs"});
+  EXPECT_THAT(csv.out, AllOf(HasSubstr("\n1,generate"), HasSubstr("\n2,generate")));
+}
+
 TEST(Lab, SelftestOfTheStatisticsPasses) {
   const auto ran = run_hearth({"lab", "selftest", "--real", "0"});
   EXPECT_EQ(ran.exit_code, 0) << ran.out;

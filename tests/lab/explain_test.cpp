@@ -161,7 +161,7 @@ TEST(Explain, SaysWhatIsAskedWrongly) {
   EXPECT_THAT(error_of<std::invalid_argument>([] { explain(post(), "torch", "mlx:metal"); }),
               HasSubstr("torch:mps"));
   EXPECT_THAT(error_of<std::invalid_argument>([] { explain(post(), "torch:mps", "mlx:metal", 3); }),
-              HasSubstr("no job 3"));
+              HasSubstr("no job 4: the result has 1 job"));
   Result r = post();
   mlx(r).published.clear();
   EXPECT_THAT(error_of<std::invalid_argument>([&] { of(r); }), HasSubstr("no times"));

@@ -150,7 +150,7 @@ TEST(Intervene, RefusesWhereNothingFollows) {
     return testing::error_of<std::invalid_argument>([&] { lab::predict(r, args...); });
   };
   EXPECT_THAT(error("nobody", 0), HasSubstr("no engine nobody"));
-  EXPECT_THAT(error(r.engines[0].label, 3), HasSubstr("no job 3"));
+  EXPECT_THAT(error(r.engines[0].label, 3), HasSubstr("no job 4: the result has 1 job"));
   r.engines[0].telemetry = {};
   EXPECT_THAT(error(r.engines[0].label, 0), HasSubstr("not even supposed"));
   r = result_of(fake(), 0.95);

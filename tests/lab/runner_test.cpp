@@ -217,7 +217,7 @@ TEST_F(LabRun, GoesOnUntilTheIntervalIsNarrow) {
   o.pairs = 1;
   Result r = run(o, kGoOn);
   EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 10);
-  EXPECT_THAT(r.notes, Contains(HasSubstr("job 0: after 10 rounds an interval is still wider")));
+  EXPECT_THAT(r.notes, Contains(HasSubstr("job 1: after 10 rounds an interval is still wider")));
   o.target_ci = 10;  // at once, when there are enough pairs
   r = run(o, kGoOn);
   EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), size_t(kFewestPairs));
@@ -231,7 +231,7 @@ TEST_F(LabRun, EnginesThatTakeTurnsGoOnUntilTheIntervalIsNarrowToo) {
   o.pairs = 1;
   Result r = run(o, kGoOn);
   EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 10);
-  EXPECT_THAT(r.notes, Contains(HasSubstr("job 0: after 10 rounds an interval is still wider")));
+  EXPECT_THAT(r.notes, Contains(HasSubstr("job 1: after 10 rounds an interval is still wider")));
   o.target_ci = 10;
   o.pairs = 4;
   r = run(o, kGoOn);
@@ -277,7 +277,7 @@ TEST_F(LabRun, OperationsAreCalledOftenAndChecked) {
   EXPECT_GT(r.engines[0].repetitions.back().calls, 1);
   EXPECT_THAT(comparability(r, r.engines[0], r.engines[1], 1).differences,
               ElementsAre("the operation's result: mean absolute value 1 against 1.5"));
-  EXPECT_THAT(r.engines[2].notes, Contains("job 0: its result was not checked: the result is inf"));
+  EXPECT_THAT(r.engines[2].notes, Contains("job 1: its result was not checked: the result is inf"));
   EXPECT_THAT(comparability(r, r.engines[0], r.engines[2], 1).unknown,
               ElementsAre("the operation's result"));
 }
@@ -300,7 +300,7 @@ TEST_F(LabRun, TurnsTooShortForTheirTelemetryAreNoted) {
   auto o = options({fake("sleep=0.05")});
   o.telemetry_period_s = 30;
   const Result r = run(o, kGoOn);
-  EXPECT_THAT(r.engines[0].notes, Contains(HasSubstr("job 0: its telemetry is under-sampled")));
+  EXPECT_THAT(r.engines[0].notes, Contains(HasSubstr("job 1: its telemetry is under-sampled")));
 }
 
 TEST_F(LabRun, HearthMeasuresTheLimitsOfTheGpus) {
