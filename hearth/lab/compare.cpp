@@ -224,6 +224,9 @@ Comparison compare(const Result& result, std::string_view a, std::string_view b,
     for (const EngineResult& e : result.engines) all += concat(all.empty() ? "" : ", ", e.label);
     check(false, "compare: there is no engine '", label, "' in the result; it has ", all);
   }
+  check(a != b, "compare: ", a,
+        " and itself; name two engines (`hearth lab run --aa` measures one ",
+        "twice, for the noise)");
   check_job(result, job, "compare");
   Comparison c{std::string(a), std::string(b), job, comparability(result, *of_a, *of_b, job), {}};
   if (const auto logs = log_ratios(*of_a, *of_b, job); !logs.empty()) c.time = paired_ratio(logs);

@@ -413,6 +413,13 @@ TEST(Lab, CompareWithholdsTheVerdictWhereTheWorkDiffers) {
   EXPECT_THAT(Compared(two(1), {"a", "c"}).err, HasSubstr("there is no engine 'c'"));
 }
 
+TEST(Lab, AnEngineIsNotComparedWithItself) {
+  const Compared same(two(1), {"a", "a"});
+  EXPECT_EQ(same.exit_code, 2);
+  EXPECT_EQ(same.out, "");
+  EXPECT_THAT(same.err, HasSubstr("a and itself; name two engines"));
+}
+
 TEST(Lab, JobsCountFromOne) {
   auto r = two(1.1);
   r.jobs.push_back(r.jobs[0]);
