@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "hearth/cli/lab.h"
 #include "hearth/cli/lab_runs.h"
@@ -21,22 +22,35 @@ struct Options {
   TurnOptions turns{.seconds = 3, .warmup = 5};
 };
 
+/// "40 s", "3 min".
+std::string about(double seconds) {
+  return seconds < 100 ? fmt::format("{:.0f} s", std::ceil(seconds))
+                       : fmt::format("{:.0f} min", seconds / 60);
+}
+
 void intervene(const Options& o) {
   lab::Result result = lab::read_result(o.file);
   const int at = o.job - 1;
   const std::string engine = o.engine.empty() ? lab::first_two(result, at).first : o.engine;
   // Written down before anything is tried.
   const auto predicted = lab::predict(result, engine, at, o.changes);
+  lab::RunOptions options = o.turns.run_options();
+  options.telemetry_period_s = result.plan.telemetry_period_s.value.value_or(0);
   const size_t first = result.interventions.size();
+  double seconds = 0;
+  std::string each;
   for (const lab::Intervention& i : predicted) {
+    const double expected = lab::expected_seconds(i, result, options);
+    seconds += expected;
+    each += fmt::format("{}{} {}", each.empty() ? "" : ", ", i.change, about(expected));
     result.interventions.push_back(i);
     print_out(fmt::format("{} {}, if {} is {}: {}\n", i.predicted_at, i.change, i.engine, i.cause,
                           i.prediction));
   }
+  print_out(fmt::format("To try {} takes about {}: {}. Ctrl-C keeps what was measured.\n",
+                        predicted.size() == 1 ? "it" : "them", about(seconds), each));
   lab::write_result(result, o.file);
 
-  lab::RunOptions options = o.turns.run_options();
-  options.telemetry_period_s = result.plan.telemetry_period_s.value.value_or(0);
   const lab::Job& job = result.jobs[size_t(at)];
   const JobModel model(job, result.engine(engine)->dtype);
   options.model = model.folder();

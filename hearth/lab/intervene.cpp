@@ -104,6 +104,26 @@ std::vector<Intervention> predict(const Result& result, std::string_view label, 
   return all;
 }
 
+double expected_seconds(const Intervention& i, const Result& result, const RunOptions& options) {
+  constexpr double kSteadyAfter = 6;     // executions of a usual warm-up, after the first two
+  constexpr double kStreamed = 1.0 / 3;  // of the rounds have an execution more
+  const EngineResult& engine = *result.engine(i.engine);
+  const auto total = total_of(engine, i.job);
+  const double once = total ? total->mean_s : 0;
+  double sum = 0;
+  for (size_t k = 0; k <= i.to.size(); ++k) {  // as it is, then as it is changed
+    const double time = once * (k ? i.predicted : 1);
+    const double pause = k && i.change == "pause" ? std::stod(i.to[k - 1]) : 0;
+    const double measured =
+        time > 0 ? std::max(double(options.pairs), options.least_seconds / time) : 0;
+    sum += engine.start_s.value.value_or(0) + engine.load_s.value.value_or(0);
+    sum += 2 * time + std::clamp(options.warmup_s, 2 * time, kSteadyAfter * time);
+    sum += (measured + kStreamed * options.pairs) * (time + pause);
+    if (i.change == "pause") sum += options.pairs * time;  // an execution before, which counts not
+  }
+  return sum;
+}
+
 void try_out(Intervention& i, const Result& result, RunOptions options,
              const std::atomic<bool>& interrupted, const OnProgress& progress) {
   EngineSpec plain = parse_engine(i.engine.substr(0, i.engine.find('#')));

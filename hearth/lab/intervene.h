@@ -18,6 +18,11 @@ std::span<const std::string_view> interventions();
 std::vector<Intervention> predict(const Result& result, std::string_view engine, int job,
                                   std::span<const std::string> changes = {});
 
+/// Seconds that try_out() will take, by the engine's own times in the result and by what is
+/// predicted of the changed one.
+double expected_seconds(const Intervention& intervention, const Result& result,
+                        const RunOptions& options);
+
 /// Tries it: the engine as it is and as it is changed, side by side, in turns. `options` tell how
 /// (its engines, jobs and limits are not used). What cannot be tried says so in its `fault`.
 /// When `interrupted` is set, what was measured is kept, and measured_at stays empty.

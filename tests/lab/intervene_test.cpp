@@ -144,6 +144,36 @@ TEST(Intervene, CompiledStepsRunBesideThoseThatAreNot) {
   EXPECT_EQ(judge(i).verdict, "held");
 }
 
+TEST(Intervene, SaysHowLongItWillTake) {
+  Result r = result_of(fake(), 0.4);
+  EngineResult& e = r.engines[0];
+  e.start_s = 1.0, e.load_s = 2.0;
+  for (Repetition& rep : e.repetitions) rep.total_s = 0.5;
+  RunOptions o = quick();  // 6 pairs
+  Intervention i = predict(r, {"batch"}).at(0);
+  i.predicted = 2;
+  // Two start and load; 4 executions of each warm up; 6 count, and 2 stream.
+  EXPECT_DOUBLE_EQ(expected_seconds(i, r, o), 2 * 3 + (4 + 6 + 2) * (0.5 + 1));
+  o.least_seconds = 10;  // 20 and 10 count
+  EXPECT_DOUBLE_EQ(expected_seconds(i, r, o), 2 * 3 + (4 + 20 + 2) * 0.5 + (4 + 10 + 2) * 1);
+  o.warmup_s = 100;  // 6 executions after the first 2, for all that it may last
+  EXPECT_DOUBLE_EQ(expected_seconds(i, r, o), 2 * 3 + (8 + 20 + 2) * 0.5 + (8 + 10 + 2) * 1);
+  i = predict(r, {"pause"}).at(0);
+  i.to = {"2"};
+  // One more in each round that does not count; 6 + 2 pauses.
+  EXPECT_DOUBLE_EQ(expected_seconds(i, r, quick()), 2 * (3 + (4 + 6 + 2 + 6) * 0.5) + 8 * 2);
+}
+
+TEST(Intervene, TheLengthIsToldBeforeAnyEngineStarts) {
+  const testing::TempFolder folder;
+  Result r = result_of(lab::parse_engine("fake@/no/such/engine:cpu"), 0.4);
+  write_result(r, folder / "r.json");
+  const testing::Finished f = testing::run_hearth(
+      {"lab", "intervene", folder / "r.json", "--try", "batch", "--pairs", "6"});
+  EXPECT_THAT(f.out, HasSubstr("To try it takes about 31 s: batch 31 s. Ctrl-C keeps"));
+  EXPECT_LT(f.out.find("To try it"), f.out.find("batch: not tested")) << f.out;
+}
+
 TEST(Intervene, RefusesWhereNothingFollows) {
   Result r = result_of(fake(), 0.4);
   const auto error = [&](auto&&... args) {
