@@ -24,6 +24,10 @@ void put(const std::string& text, const std::string& out) {
 }
 
 void write(const ExportOptions& o) {
+  if (!o.table.empty() && o.format != "csv" && o.format != "jsonl")
+    throw CLI::ValidationError(
+        fmt::format("--table: {}; one table can be had as csv or jsonl",
+                    o.format == "md" ? "md is a summary" : "sqlite has all tables"));
   const lab::Result result = lab::read_result(o.file);
   if (o.format == "md") return put(lab::printable(lab::markdown(result)), o.out);
   const auto tables = lab::tables_of(result);

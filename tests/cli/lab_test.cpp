@@ -470,6 +470,14 @@ TEST(Lab, ExportsAndImports) {
   EXPECT_TRUE(std::filesystem::exists(folder / "r.db"));
   EXPECT_THAT(run_hearth({"lab", "export", result, "--table", "x"}).err,
               HasSubstr("there is no 'x'"));
+  for (const auto& [format, says] : {std::pair("md", "--table: md is a summary; one table can be"),
+                                     {"sqlite", "--table: sqlite has all tables; one table"}}) {
+    const auto f = run_hearth(
+        {"lab", "export", result, "-f", format, "--table", "tokens", "-o", folder / "one"});
+    EXPECT_EQ(f.exit_code, 2);
+    EXPECT_THAT(f.err, HasSubstr(says));
+    EXPECT_FALSE(std::filesystem::exists(folder / "one"));
+  }
   EXPECT_THAT(run_hearth({"lab", "compare", result}).err, HasSubstr("only one engine"));
   EXPECT_EQ(run_hearth({"lab", "import", result, "-o", folder / "x.json"}).exit_code, 1);
 }
