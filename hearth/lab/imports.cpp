@@ -37,6 +37,10 @@ Result import_result(std::string_view text, std::string_view name) {
   const size_t first = text.find_first_not_of(" \t\r\n");
   ensure(first != text.npos, name, ": it is empty");
   if (text[first] != '{' && text[first] != '[') return import_ollama(text, name);
+  ensure(text.find("\"schema_version\"") == text.npos || text.find("\"made_by\"") == text.npos,
+         name,
+         ": it is a result of the lab already; `hearth lab compare`, `explain`, `report` and "
+         "`export` read it as it is");
   // A test of llama-bench has n_prompt; vLLM's result is one object that has not.
   return text.find("\"n_prompt\"") == text.npos && text.find("\"completed\"") != text.npos
              ? import_vllm(text, name)

@@ -479,7 +479,10 @@ TEST(Lab, ExportsAndImports) {
     EXPECT_FALSE(std::filesystem::exists(folder / "one"));
   }
   EXPECT_THAT(run_hearth({"lab", "compare", result}).err, HasSubstr("only one engine"));
-  EXPECT_EQ(run_hearth({"lab", "import", result, "-o", folder / "x.json"}).exit_code, 1);
+  const auto again = run_hearth({"lab", "import", result, "-o", folder / "x.json"});
+  EXPECT_EQ(again.exit_code, 1);
+  EXPECT_THAT(again.err, HasSubstr(result + ": it is a result of the lab already; `hearth lab"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "x.json"));
 }
 
 TEST(Lab, EveryEngineIsListed) {
