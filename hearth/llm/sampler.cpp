@@ -88,7 +88,7 @@ array Sampler::operator()(const array& logits) {
     state_[0] = next;
     ids = random::categorical(x, -1, mine);
   }
-  ids = astype(ids, int32);
+  ids = view(ids, int32);
   if (options_.repetition_penalty != 1) {
     const array here = equal(arange(0, logits.shape(1), 1), expand_dims(ids, 1));
     state_.back() = logical_or(state_.back(), here);
