@@ -27,10 +27,12 @@ void write(const ExportOptions& o) {
   if (!o.table.empty() && o.format != "csv" && o.format != "jsonl")
     throw CLI::ValidationError(
         fmt::format("--table: {}; one table can be had as csv or jsonl",
-                    o.format == "md" ? "md is a summary" : "sqlite has all tables"));
+                    o.format == "md" ? "md is a summary" : o.format + " has all tables"));
   const lab::Result result = lab::read_result(o.file);
   if (o.format == "md") return put(lab::printable(lab::markdown(result)), o.out);
+  if (o.format == "json") return put(lab::to_text(result), o.out);
   const auto tables = lab::tables_of(result);
+  if (o.format == "sql") return put(lab::to_sql(tables), o.out);
   if (o.format == "sqlite") {
     if (o.out.empty()) throw CLI::ValidationError("-o: a sqlite file needs a name");
     return lab::write_sqlite(tables, o.out);
@@ -55,8 +57,8 @@ void add_lab_export(CLI::App& lab) {
   auto* command = lab.add_subcommand("export", "Write a result for other programs");
   auto o = std::make_shared<ExportOptions>();
   command->add_option("result", o->file, "What `hearth lab run` wrote")->required()->type_name("F");
-  command->add_option("-f,--format", o->format, "csv, jsonl, md or sqlite")
-      ->check(CLI::IsMember({"csv", "jsonl", "md", "sqlite"}))
+  command->add_option("-f,--format", o->format, "csv, json, jsonl, md, sql or sqlite")
+      ->check(CLI::IsMember({"csv", "json", "jsonl", "md", "sql", "sqlite"}))
       ->capture_default_str()
       ->type_name("FORMAT");
   command

@@ -330,7 +330,14 @@ void add_lab_run(CLI::App& lab) {
   command->add_option("-o,--output", o->out, "The result (default: hearth-lab-TIME.json)")
       ->type_name("F");
   command->add_flag("--overwrite", o->overwrite, "Replace a result that is there already");
-  command->callback([o, prompt, of_op] {
+  command->callback([o, command, prompt, of_op] {
+    for (const char* begun :
+         {"--model", "--random-weights", "--engines", "--job", "--prompt", "--prompt-tokens",
+          "--tokens", "--batch", "--op", "--shape", "--op-dtype", "--pairs", "--seconds",
+          "--target-ci", "--aa", "--telemetry"})
+      if (!o->resume.empty() && command->get_option(begun)->count() > 0)
+        throw CLI::ValidationError(
+            fmt::format("{}: --resume goes on with what the run began with; leave it out", begun));
     for (const CLI::Option* option : of_op)
       if (option->count() > 0 && o->job != "op")
         throw CLI::ValidationError(fmt::format("{}: belongs to --job op", option->get_name()));

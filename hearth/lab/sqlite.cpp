@@ -1,4 +1,5 @@
-// Tables to a SQLite file.
+// Tables to a SQLite file, and as SQL.
+#include <fmt/format.h>
 #include <sqlite3.h>
 
 #include <memory>
@@ -9,6 +10,26 @@
 namespace hearth::lab {
 
 namespace {
+
+std::string create(const Table& table) {
+  std::string columns;
+  for (const std::string& column : table.columns)
+    columns += concat(columns.empty() ? "\"" : ", \"", column, "\"");  // "commit" is a word of SQL
+  return concat("create table ", table.name, " (", columns, ");\n");
+}
+
+// What was measured, without what only warmed up.
+constexpr const char* kView = "create view sample as select * from repetitions where warmup = 0;\n";
+
+std::string literal(const Cell& cell) {
+  if (const auto* n = std::get_if<int64_t>(&cell)) return fmt::format("{}", *n);
+  if (const auto* x = std::get_if<double>(&cell)) return fmt::format("{:.17g}", *x);
+  const auto* s = std::get_if<std::string>(&cell);
+  if (!s) return "null";
+  std::string out = "'";
+  for (char c : *s) out += c == '\'' ? "''" : c == '\0' ? "'||char(0)||'" : std::string(1, c);
+  return out + "'";
+}
 
 /// A database being written: every call is checked, and names the file.
 class Database {
@@ -28,13 +49,9 @@ class Database {
     checked(sqlite3_exec(owner_.get(), sql.c_str(), nullptr, nullptr, nullptr));
   }
   void insert(const Table& table) {
-    std::string columns, marks;
-    for (const std::string& column : table.columns) {
-      columns +=
-          concat(columns.empty() ? "\"" : ", \"", column, "\"");  // "commit" is a word of SQL
-      marks += marks.empty() ? "?" : ", ?";
-    }
-    run(concat("create table ", table.name, " (", columns, ")"));
+    std::string marks;
+    for (size_t i = 0; i < table.columns.size(); ++i) marks += i ? ", ?" : "?";
+    run(create(table));
     sqlite3_stmt* row = nullptr;
     checked(sqlite3_prepare_v2(owner_.get(),
                                concat("insert into ", table.name, " values (", marks, ")").c_str(),
@@ -61,6 +78,19 @@ class Database {
 
 }  // namespace
 
+std::string to_sql(const std::vector<Table>& tables) {
+  std::string out = "begin;\n";
+  for (const Table& table : tables) {
+    out += create(table);
+    for (const auto& row : table.rows) {
+      std::string cells;
+      for (const Cell& cell : row) cells += (cells.empty() ? "" : ", ") + literal(cell);
+      out += concat("insert into ", table.name, " values (", cells, ");\n");
+    }
+  }
+  return out + kView + "commit;\n";
+}
+
 void write_sqlite(const std::vector<Table>& tables, const std::filesystem::path& path) {
   std::error_code none;
   ensure(!std::filesystem::exists(path, none), path.string(), ": is there already");
@@ -68,6 +98,7 @@ void write_sqlite(const std::vector<Table>& tables, const std::filesystem::path&
     Database db(path);
     db.run("begin");
     for (const Table& table : tables) db.insert(table);
+    db.run(kView);
     db.run("commit");
   } catch (...) {
     std::filesystem::remove(path, none);

@@ -1,4 +1,4 @@
-// A result as tables of plain values, for other programs: csv, jsonl, sqlite.
+// A result as tables of plain values, for other programs: csv, jsonl, sql, sqlite.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -30,7 +30,10 @@ std::string to_csv(const Table& table);
 std::string to_jsonl(const Table& table);
 /// For people: each job's engines with mean and standard deviation, rates, memory.
 std::string markdown(const Result& result);
-/// Writes all tables to a new file. Throws std::runtime_error if that fails; nothing is left then.
+/// All tables as statements of SQL, and a view, `sample`: the repetitions that are no warm-up.
+std::string to_sql(const std::vector<Table>& tables);
+/// Writes all tables, and the view, to a new file. Throws std::runtime_error if that fails; nothing
+/// is left then.
 void write_sqlite(const std::vector<Table>& tables, const std::filesystem::path& path);
 
 }  // namespace hearth::lab

@@ -217,14 +217,28 @@ TEST(Lab, BadInputIsNamed) {
       {{"--engines", "hearth", "--telemetry", "often"}, "--telemetry: 'often'"},
       {{"--engines", "hearth", "--target-ci", "lots"}, "--target-ci: 'lots'"},
       {{"--engines", "hearth", "--prompt", ""}, "--prompt"},
-      {{"--engines", "hearth", "--prompt", "a", "--prompt-tokens", "3"}, "give one prompt"},
-      {{"--resume", "/no/such.json"}, "/no/such.json"}};
+      {{"--engines", "hearth", "--prompt", "a", "--prompt-tokens", "3"}, "give one prompt"}};
   for (const auto& [options, says] : cases) {
     const Ran ran(options);
     EXPECT_NE(ran.exit_code, 0);
     EXPECT_THAT(ran.err, HasSubstr(says));
     EXPECT_FALSE(std::filesystem::exists(ran.file));
   }
+}
+
+TEST(Lab, ResumeTakesNothingThatTheRunBeganWith) {
+  const auto error = [](Words options) {
+    Words words = {"lab", "run", "--resume", "/no/such.json"};
+    words.insert(words.end(), options.begin(), options.end());
+    const Finished f = run_hearth(words);
+    EXPECT_NE(f.exit_code, 0);
+    return f.err;
+  };
+  EXPECT_THAT(error({}), HasSubstr("/no/such.json"));
+  EXPECT_THAT(error({"--pairs", "3"}),
+              HasSubstr("--pairs: --resume goes on with what the run began with; leave it out"));
+  EXPECT_THAT(error({"-n", "3"}), HasSubstr("--tokens: --resume goes on"));
+  EXPECT_THAT(error({"--aa"}), HasSubstr("--aa: --resume goes on"));
 }
 
 TEST(Lab, NothingMeasuredIsAFailure) {
@@ -468,6 +482,13 @@ TEST(Lab, ExportsAndImports) {
   EXPECT_EQ(run_hearth({"lab", "export", result, "-f", "sqlite", "-o", folder / "r.db"}).exit_code,
             0);
   EXPECT_TRUE(std::filesystem::exists(folder / "r.db"));
+  EXPECT_THAT(run_hearth({"lab", "export", result, "-f", "sql"}).out,
+              HasSubstr("create view sample as select"));
+  ASSERT_EQ(
+      run_hearth({"lab", "export", result, "-f", "json", "-o", folder / "again.json"}).exit_code,
+      0);
+  EXPECT_EQ(lab::to_json(lab::read_result(folder / "again.json")),
+            lab::to_json(lab::read_result(result)));
   EXPECT_THAT(run_hearth({"lab", "export", result, "--table", "x"}).err,
               HasSubstr("there is no 'x'"));
   for (const auto& [format, says] : {std::pair("md", "--table: md is a summary; one table can be"),

@@ -82,33 +82,48 @@ TEST(LabTables, JsonLinesAreObjects) {
   EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 36);
 }
 
-TEST(LabTables, SqliteHoldsTheSame) {
+std::vector<std::string> ask(sqlite3* db, const char* sql) {
+  std::vector<std::string> cells;
+  const auto keep = [](void* to, int n, char** values, char**) {
+    for (int i = 0; i < n; ++i)
+      static_cast<std::vector<std::string>*>(to)->push_back(values[i] ? values[i] : "null");
+    return 0;
+  };
+  EXPECT_EQ(sqlite3_exec(db, sql, keep, &cells, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+  return cells;
+}
+
+TEST(LabTables, SqliteAndSqlHoldTheSame) {
   testing::TempFolder folder;
   const std::string path = folder / "r.db";
-  write_sqlite(tables_of(sample()), path);
-  sqlite3* db = nullptr;
-  ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
-  const auto ask = [&](const char* sql) {
-    std::vector<std::string> cells;
-    const auto keep = [](void* to, int n, char** values, char**) {
-      for (int i = 0; i < n; ++i)
-        static_cast<std::vector<std::string>*>(to)->push_back(values[i] ? values[i] : "null");
-      return 0;
-    };
-    EXPECT_EQ(sqlite3_exec(db, sql, keep, &cells, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
-    return cells;
-  };
-  EXPECT_THAT(ask("select count(*), sum(streamed), max(start_s) from repetitions"),
-              ElementsAre("9", "3", "2.33333333333333"));
-  EXPECT_THAT(ask("select bytes from memory where gauge = 'resident_bytes' and engine = 'x:cpu'"),
-              ElementsAre("1099511627776"));
-  EXPECT_THAT(ask("select value, reason from telemetry where time_s = 0.1 and engine = 'x:cpu'"),
-              ElementsAre("null", "denied"));
-  EXPECT_THAT(ask("select faults from engines where engine = 'x:cpu'"), ElementsAre("one; two"));
-  sqlite3_close(db);
-  EXPECT_THAT(testing::error_of([&] { write_sqlite(tables_of(sample()), path); }),
+  Result r = sample();
+  r.environment.push_back({"its name", std::string("a'b\0c", 5)});
+  r.engines[0].repetitions[0].warmup = true;
+  write_sqlite(tables_of(r), path);
+  for (const bool text : {false, true}) {
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(text ? ":memory:" : path.c_str(), &db), SQLITE_OK);
+    if (text) ask(db, to_sql(tables_of(r)).c_str());
+    EXPECT_THAT(ask(db, "select count(*), sum(streamed) from repetitions"), ElementsAre("9", "3"));
+    EXPECT_THAT(ask(db, "select count(*) from sample"), ElementsAre("8"));
+    // Every digit.
+    EXPECT_THAT(ask(db, "select count(*) from repetitions where start_s = 1 + 1.0 / 3"),
+                ElementsAre("3"));
+    EXPECT_THAT(
+        ask(db, "select bytes from memory where gauge = 'resident_bytes' and engine = 'x:cpu'"),
+        ElementsAre("1099511627776"));
+    EXPECT_THAT(
+        ask(db, "select value, reason from telemetry where time_s = 0.1 and engine = 'x:cpu'"),
+        ElementsAre("null", "denied"));
+    EXPECT_THAT(ask(db, "select faults from engines where engine = 'x:cpu'"),
+                ElementsAre("one; two"));
+    EXPECT_THAT(ask(db, "select hex(value) from environment where name = 'its name'"),
+                ElementsAre("6127620063"));
+    sqlite3_close(db);
+  }
+  EXPECT_THAT(testing::error_of([&] { write_sqlite(tables_of(r), path); }),
               HasSubstr("is there already"));
-  EXPECT_THAT(testing::error_of([&] { write_sqlite(tables_of(sample()), folder / "no/r.db"); }),
+  EXPECT_THAT(testing::error_of([&] { write_sqlite(tables_of(r), folder / "no/r.db"); }),
               HasSubstr("cannot be written"));
 }
 
