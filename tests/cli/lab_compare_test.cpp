@@ -1,0 +1,184 @@
+// hearth lab compare on results whose times are made up: its verdicts, and what withholds them.
+#include "hearth/lab/compare.h"
+
+#include "tests/cli/cli.h"
+
+namespace hearth::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+/// A result of two engines, B's time `ratio` times A's.
+lab::Result two(double ratio, int rounds = 12) {
+  lab::Result r;
+  lab::Job job;
+  job.new_tokens = 4;
+  r.jobs = {job};
+  r.plan.order = "ABBA";
+  for (int i = 0; i < 2; ++i) {
+    lab::EngineResult e;
+    e.label = i ? "b" : "a";
+    e.dtype = "f32";
+    e.bytes_per_weight = 4;
+    e.sampling = lab::Sampling::greedy;
+    e.same_prompt_ids = true;
+    for (int k = 0; k < rounds; ++k) {
+      lab::Repetition x;
+      x.round = k;
+      x.total_s = (i ? ratio : 1) * (1 + 0.001 * (k % 3));
+      x.new_tokens = 4;
+      x.ids = {{1, 2, 3, 4}};
+      e.repetitions.push_back(x);
+    }
+    r.engines.push_back(e);
+  }
+  return r;
+}
+
+struct Compared : Finished {
+  TempFolder folder;
+  Compared(const lab::Result& result, Words more) : Finished{} {
+    lab::write_result(result, folder / "r.json");
+    Words args = {"lab", "compare", folder / "r.json"};
+    args.insert(args.end(), more.begin(), more.end());
+    Finished::operator=(run_hearth(args));
+  }
+};
+
+TEST(Lab, CompareGivesAVerdictAndAnExitCode) {
+  EXPECT_THAT(
+      Compared(two(1.1), {}).out,
+      ::testing::StartsWith("a is 1.100 times faster than b per new token (95 % interval 1.100 to "
+                            "1.100, 12 pairs)\n"));
+  EXPECT_THAT(Compared(two(1.1), {"b", "a"}).out, HasSubstr("b is 1.100 times slower than a"));
+  EXPECT_THAT(Compared(two(1.01), {}).out, HasSubstr("a and b are equivalent"));
+  EXPECT_THAT(Compared(two(2, 5), {}).out, HasSubstr("undecided; 5 pairs, at least 6"));
+  EXPECT_EQ(Compared(two(1.1), {"--fail-if-slower", "3%"}).exit_code, 0);
+  EXPECT_EQ(Compared(two(0.98), {"--fail-if-slower", "3%"}).exit_code, 0);
+  const Compared slower(two(0.9), {"--fail-if-slower", "3%"});
+  EXPECT_EQ(slower.exit_code, 1);
+  EXPECT_THAT(slower.err, HasSubstr("a is 11.1 % slower than b, more than 3.0 %"));
+  EXPECT_EQ(Compared(two(1.1, 3), {"--fail-if-slower", "3%"}).exit_code, 1);
+}
+
+TEST(Lab, WhatTheEnvironmentLacksIsListed) {
+  auto r = two(1.1);
+  r.environment = {{"processor", std::string("a processor")},
+                   {"governor", lab::Reading<std::string>::missing("no cpufreq")},
+                   {"weights_sha256", std::string("00")}};
+  r.engines[1].version = "1";
+  const auto unknown = nlohmann::json::parse(Compared(r, {"--json"}).out)[0]["unknown"];
+  const auto listed = unknown.get<Words>();
+  EXPECT_THAT(listed,
+              ::testing::IsSupersetOf(
+                  {"governor: no cpufreq", "power_source: the result does not tell",
+                   "os: the result does not tell", "version of a: the engine does not say"}));
+  for (const auto& fact : listed)
+    for (const char* known : {"processor", "weights", "version of b"})
+      EXPECT_THAT(fact, ::testing::Not(::testing::StartsWith(known)));
+  EXPECT_THAT(Compared(r, {}).out,
+              HasSubstr("not known of the machine: cores, os, governor, power_source"));
+}
+
+TEST(Lab, TimesThatRiseAllAlongAreUnstable) {
+  auto r = two(1.1);
+  for (auto& e : r.engines)
+    for (auto& rep : e.repetitions) rep.start_s = 2.0 * rep.round;
+  EXPECT_THAT(Compared(r, {}).out, ::testing::Not(HasSubstr("unstable")));
+  for (auto& rep : r.engines[1].repetitions) rep.total_s *= 1 + 0.01 * rep.round;
+  EXPECT_THAT(Compared(r, {}).out, HasSubstr("unstable: the times of b rose by 1"));
+  r = two(1.1);
+  r.ceilings = {{"clock", "cpu", "MHz", "measured", 3400.0},
+                {"clock_after", "cpu", "MHz", "measured after the run", 3000.0}};
+  EXPECT_THAT(Compared(r, {}).out, HasSubstr("clock was 3400 MHz before and 3000 MHz after"));
+}
+
+TEST(Lab, SaysHowSmallADifferenceItCanTell) {
+  EXPECT_THAT(Compared(two(1.1), {}).out, HasSubstr("12 pairs with a spread of"));
+  EXPECT_GE(nlohmann::json::parse(Compared(two(1.1), {"--json"}).out)[0]["detectable"], 0);
+  EXPECT_TRUE(
+      nlohmann::json::parse(Compared(two(2, 1), {"--json"}).out)[0]["detectable"].is_null());
+}
+
+TEST(Lab, NothingIsFasterInSequenceOrByFewPairs) {
+  auto r = two(1.5);
+  r.plan.order = "sequential";
+  const Compared c(r, {});
+  EXPECT_EQ(c.exit_code, 0);
+  EXPECT_THAT(c.out, AllOf(HasSubstr("b took 1.500 times the time of a"),
+                           HasSubstr("sequential: drift not controlled")));
+  EXPECT_THAT(c.out, ::testing::Not(HasSubstr("faster")));
+  const Compared strict(r, {"--strict"});
+  EXPECT_EQ(strict.exit_code, 3);
+  EXPECT_THAT(strict.out, HasSubstr("sequential: drift not controlled"));
+  EXPECT_THAT(strict.err, HasSubstr("drift not controlled"));
+  const auto json = nlohmann::json::parse(Compared(r, {"--json"}).out);
+  EXPECT_EQ(json[0]["drift_controlled"], false);
+  EXPECT_TRUE(json[0]["verdict"].is_null());
+  EXPECT_EQ(Compared(r, {"--fail-if-slower", "3%"}).exit_code, 1);
+  r.plan.order = "";
+  EXPECT_THAT(Compared(r, {}).out, HasSubstr("order not told: drift not controlled"));
+  EXPECT_EQ(Compared(two(1.5), {"--strict"}).exit_code, 0);
+  for (int rounds = 1; rounds < lab::kFewestPairs; ++rounds)
+    EXPECT_THAT(Compared(two(1.5, rounds), {}).out,
+                AllOf(HasSubstr("undecided"), ::testing::Not(HasSubstr("faster"))));
+  EXPECT_THAT(Compared(two(1.5, lab::kFewestPairs), {}).out, HasSubstr("faster"));
+}
+
+TEST(Lab, CompareWithholdsTheVerdictWhereTheWorkDiffers) {
+  auto r = two(1.5);
+  r.engines[1].dtype = "f16";
+  r.engines[1].repetitions[0].ids = {{1, 2, 9, 4}};
+  const Compared c(r, {"--fail-if-slower", "3%"});
+  EXPECT_EQ(c.exit_code, 1);
+  EXPECT_THAT(c.out, AllOf(HasSubstr("not comparable"), HasSubstr("dtype: f32 against f16"),
+                           HasSubstr("ids differ from new token 3 on")));
+  EXPECT_THAT(c.out, ::testing::Not(HasSubstr("faster")));
+  const auto json = nlohmann::json::parse(Compared(r, {"--json"}).out);
+  EXPECT_TRUE(json[0]["verdict"].is_null());
+  EXPECT_EQ(json[0]["comparable"], false);
+  EXPECT_THAT(Compared(two(1), {"a", "c"}).err, HasSubstr("there is no engine 'c'"));
+}
+
+TEST(Lab, AnEngineIsNotComparedWithItself) {
+  const Compared same(two(1), {"a", "a"});
+  EXPECT_EQ(same.exit_code, 2);
+  EXPECT_EQ(same.out, "");
+  EXPECT_THAT(same.err, HasSubstr("a and itself; name two engines"));
+}
+
+TEST(Lab, JobsCountFromOne) {
+  auto r = two(1.1);
+  r.jobs.push_back(r.jobs[0]);
+  for (auto& e : r.engines) {
+    auto reps = e.repetitions;
+    for (auto& rep : reps) rep.job = 1, rep.total_s *= e.label == "b" ? 2 : 1;
+    e.repetitions.insert(e.repetitions.end(), reps.begin(), reps.end());
+  }
+  const auto json = nlohmann::json::parse(Compared(r, {"--json"}).out);
+  EXPECT_EQ(json[0]["job"], 1);
+  EXPECT_EQ(json[1]["job"], 2);
+  TempFolder folder;
+  const std::string file = folder / "r.json";
+  lab::write_result(r, file);
+  const auto explained = [&](const char* job) {
+    return json_of({"lab", "explain", file, "--job", job});
+  };
+  EXPECT_EQ(explained("2")["job"], 2);
+  EXPECT_NEAR(explained("1")["ratio"]["total"]["value"], 1.1, 1e-9);
+  EXPECT_NEAR(explained("2")["ratio"]["total"]["value"], 2.2, 1e-9);
+  EXPECT_EQ(json_of({"lab", "explain", file})["job"], 1);
+  for (const char* command : {"explain", "intervene"}) {
+    const Finished f = run_hearth({"lab", command, file, "--job", "3"});
+    EXPECT_EQ(f.exit_code, 2);
+    EXPECT_THAT(f.err, HasSubstr("no job 3: the result has 2 jobs"));
+    EXPECT_EQ(run_hearth({"lab", command, file, "--job", "0"}).exit_code, 2);
+  }
+  const Finished csv = run_hearth({"lab", "export", file, "--table", "jobs"});
+  EXPECT_THAT(csv.out, AllOf(HasSubstr("\n1,generate"), HasSubstr("\n2,generate")));
+}
+
+}  // namespace
+}  // namespace hearth::testing
