@@ -1,6 +1,9 @@
 # hearth: `make run` lets the model that ships tell a story, `make test` runs every test.
 BUILD := build/release
 JOBS ?= $(shell nproc)
+# libhearth-cuda is built where an NVIDIA GPU is, or with CUDA=ON.
+CUDA ?= AUTO
+CONFIGURE := cmake --preset release -DHEARTH_CUDA=$(CUDA)
 
 # Architectures of gpu-bundle's kernels: 90 is an H100. PTX of the last, for those to come.
 GPU_ARCHITECTURES ?= 80-real;86-real;89-real;90-real;100-real;120
@@ -8,7 +11,7 @@ GPU_ARCHITECTURES ?= 80-real;86-real;89-real;90-real;100-real;120
 .PHONY: gpu-bundle run test bench build format check install clean packages
 
 run: packages
-	cmake --preset release >/dev/null
+	$(CONFIGURE) >/dev/null
 	cmake --build $(BUILD) -j $(JOBS) --target hearth
 	$(BUILD)/hearth generate --prompt "Once upon a time" --max-tokens 200
 
@@ -20,7 +23,7 @@ bench: build
 	$(BUILD)/hearth bench -p 256
 
 build: packages
-	cmake --preset release >/dev/null
+	$(CONFIGURE) >/dev/null
 	cmake --build $(BUILD) -j $(JOBS)
 
 packages:
@@ -30,8 +33,9 @@ install: build
 	cmake --install $(BUILD)
 
 # One folder that runs on another machine with a driver, build/gpu-bundle: see tools/gpu_check.sh.
+gpu-bundle: CUDA := ON
 gpu-bundle: packages
-	cmake --preset release -DHEARTH_CUDA_ARCHITECTURES="$(GPU_ARCHITECTURES)" >/dev/null
+	$(CONFIGURE) -DHEARTH_CUDA_ARCHITECTURES="$(GPU_ARCHITECTURES)" >/dev/null
 	cmake --build $(BUILD) -j $(JOBS) --target hearth hearth_tests bench_elementwise libhearth-cuda
 	tools/gpu_bundle.sh $(BUILD) build/gpu-bundle
 

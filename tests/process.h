@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "hearth/base/error.h"
+#include "tests/paths.h"
 
 namespace hearth::testing {
 
@@ -64,14 +65,11 @@ inline Finished run(std::vector<std::string> args, const std::string& input = ""
           text(streams[2].get())};
 }
 
-#ifdef HEARTH_BINARY
-/// Runs the hearth that this build made, or $HEARTH_BINARY.
+/// Runs hearth_binary().
 inline Finished run_hearth(std::vector<std::string> args, const std::string& input = "",
                            std::vector<std::string> environment = {}) {
-  const char* named = std::getenv("HEARTH_BINARY");
-  args.insert(args.begin(), named ? named : HEARTH_BINARY);
+  args.insert(args.begin(), hearth_binary());
   return run(std::move(args), input, std::move(environment));
 }
-#endif
 
 }  // namespace hearth::testing

@@ -7,14 +7,9 @@
 #include <filesystem>
 #include <optional>
 
-namespace hearth::testing {
+#include "tests/paths.h"
 
-/// The repository: $HEARTH_SOURCE_DIR if set (the tests were carried elsewhere), else where they
-/// were built.
-inline std::filesystem::path source_dir() {
-  const char* named = std::getenv("HEARTH_SOURCE_DIR");
-  return named ? named : HEARTH_SOURCE_DIR;
-}
+namespace hearth::testing {
 
 /// The folder of shared files: $HEARTH_SHARED if set, else ../shared beside the repository.
 inline std::optional<std::filesystem::path> shared_dir() {

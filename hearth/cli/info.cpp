@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "hearth/cli/build_facts.h"
 #include "hearth/cli/commands.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/core/backend.h"
@@ -19,7 +20,7 @@ struct Options : ModelOptions {
 
 void show_machine(bool as_json) {
   json devices = json::array();
-  std::string text = fmt::format("hearth {}\n", HEARTH_VERSION);
+  std::string text = fmt::format("hearth {}\n", kVersion);
   for (Backend* b : backends())
     for (int i = 0; i < b->device_count(); ++i) {
       const std::string name = to_string(Device(b->type(), i)), what = b->describe(i);
@@ -30,7 +31,7 @@ void show_machine(bool as_json) {
   if (!no_cuda.empty()) text += fmt::format("no cuda  {}\n", no_cuda);
   text += fmt::format("memory   limit {:.1f} GB\n", double(get_memory_limit()) / 1e9);
   text += fmt::format("models   {}\n", fmt::join(llm::known_models(), ", "));
-  const json all = {{"version", HEARTH_VERSION},
+  const json all = {{"version", kVersion},
                     {"devices", devices},
                     {"no_cuda_because", no_cuda.empty() ? json() : json(no_cuda)},
                     {"memory_limit_bytes", get_memory_limit()},

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "hearth/cli/build_facts.h"
 #include "hearth/cli/failure.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
@@ -63,7 +64,7 @@ lab::EnginePlaces engine_places() {
   places.hearth = fs::read_symlink("/proc/self/exe", none);
   places.adapters = places.hearth.parent_path().parent_path() / "share/hearth/engines";
   if (!fs::exists(places.adapters / "protocol.py", none))
-    places.adapters = fs::path(HEARTH_SOURCE_DIR) / "hearth/lab/engines";
+    places.adapters = fs::path(kSourceDir) / "hearth/lab/engines";
   const char *python = std::getenv("HEARTH_PYTHON"), *data = std::getenv("XDG_DATA_HOME"),
              *home = std::getenv("HOME");
   const fs::path peers = (data   ? fs::path(data)

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hearth/backend/cpu/pool.h"
-#include "hearth/cli/commit.h"
+#include "hearth/cli/build_facts.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/core/backend.h"
@@ -155,7 +155,7 @@ class HearthEngine {
     for (const auto type : {Device::cpu, Device::cuda})
       for (int i = 0; i < device_count(type); ++i) devices.push_back(to_string(Device(type, i)));
     return {{"name", "hearth"},
-            {"version", HEARTH_VERSION},
+            {"version", kVersion},
             {"commit", *kCommit ? json(kCommit) : json()},
             {"device", to_string(default_device())},
             {"devices", devices},

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "hearth/base/error.h"
+#include "hearth/cli/build_facts.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 
@@ -33,7 +34,7 @@ void TurnOptions::add_to(CLI::App& command, int fewest_pairs) {
 lab::RunOptions TurnOptions::run_options() const {
   lab::RunOptions options;
   options.places = engine_places();
-  options.made_by = "hearth " HEARTH_VERSION;
+  options.made_by = std::string("hearth ") + kVersion;
   options.timeouts.run_s = timeout;
   options.pairs = pairs;
   options.least_seconds = seconds;

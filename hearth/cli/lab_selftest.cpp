@@ -2,6 +2,7 @@
 // machine.
 #include <fmt/format.h>
 
+#include "hearth/cli/build_facts.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/lab/compare.h"
@@ -51,7 +52,7 @@ bool simulated(int runs) {
 bool measured(int times) {
   lab::RunOptions options;
   options.places = engine_places();
-  options.made_by = "hearth " HEARTH_VERSION;
+  options.made_by = std::string("hearth ") + kVersion;
   options.engines = lab::parse_engines("hearth:cpu,hearth:cpu");
   options.model = shipped_model();
   options.least_seconds = 0.5;

@@ -13,6 +13,7 @@
 
 #include "hearth/backend/cpu/isa.h"
 #include "hearth/backend/cpu/pool.h"
+#include "hearth/cli/build_facts.h"
 #include "hearth/cli/commands.h"
 #include "hearth/cli/failure.h"
 
@@ -79,7 +80,8 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
 
 int run(int argc, char** argv) {
   CLI::App app{"hearth: run, train and measure neural networks on the machine you own", "hearth"};
-  app.set_version_flag("--version", "hearth " HEARTH_VERSION, "Print the version and exit");
+  app.set_version_flag("--version", std::string("hearth ") + kVersion,
+                       "Print the version and exit");
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(34);
   for (auto add : {add_generate, add_bench, add_probe, add_info, add_tokenize, add_logits,

@@ -10,6 +10,7 @@
 #include <iterator>
 
 #include "hearth/backend/cpu/pool.h"
+#include "hearth/cli/build_facts.h"
 #include "hearth/cli/commands.h"
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
@@ -25,7 +26,7 @@ fs::path shipped_model() {
   const fs::path program = fs::read_symlink("/proc/self/exe", none);
   for (const fs::path& folder :
        {program.parent_path().parent_path() / "share/hearth/models/tiny-phi",
-        fs::path(HEARTH_SOURCE_DIR) / "models/tiny-phi"})
+        fs::path(kSourceDir) / "models/tiny-phi"})
     if (fs::exists(folder / "config.json", none)) return folder;
   ensure(false,
          "the model that ships with hearth is not where it was installed; name one with --model");

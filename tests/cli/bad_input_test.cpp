@@ -275,7 +275,7 @@ TEST(cli_bad_input, a_closed_pipe_ends_quietly_or_with_a_sentence) {
     const auto run_in = [&](const std::string& before) {
       return run({"bash", "-c",
                   "cd " + folder.path().string() + " && rm -f pipe && " + nobody + before +
-                      "exec " HEARTH_BINARY + how});
+                      "exec " + hearth_binary() + how});
     };
     Finished f = run_in("");
     EXPECT_EQ(f.exit_code, 128 + SIGPIPE) << how;

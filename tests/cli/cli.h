@@ -51,7 +51,7 @@ constexpr bool kAddressesLimited = true;
 /// run_hearth with no more than 1 GiB of address space, so that a huge allocation fails.
 inline Finished run_limited(Words args, const std::string& input = "") {
   if (!kAddressesLimited) return run_hearth(std::move(args), input);
-  const Words limit = {"sh", "-c", "ulimit -v 1048576 && exec \"$@\"", "sh", HEARTH_BINARY};
+  const Words limit = {"sh", "-c", "ulimit -v 1048576 && exec \"$@\"", "sh", hearth_binary()};
   args.insert(args.begin(), limit.begin(), limit.end());
   return run(std::move(args), input);
 }

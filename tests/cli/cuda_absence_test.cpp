@@ -7,18 +7,16 @@ namespace {
 
 using ::testing::HasSubstr;
 
-#ifdef HEARTH_FAKE_CUDA
-
 class cliWithoutGpu : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(HEARTH_FAKE_CUDA "/libcuda.so.1"))
-      GTEST_SKIP() << "the driver made for this test is not here: " HEARTH_FAKE_CUDA;
+    if (!std::filesystem::exists(fake_cuda_folder() + "/libcuda.so.1"))
+      GTEST_SKIP() << "the driver made for this test is not here: " << fake_cuda_folder();
   }
   static Finished with_driver(const std::string& answers, Words args) {
     const char* before = std::getenv("LD_LIBRARY_PATH");
-    const std::string path = std::string("LD_LIBRARY_PATH=" HEARTH_FAKE_CUDA) +
-                             (before ? ":" : "") + (before ? before : "");
+    const std::string path =
+        "LD_LIBRARY_PATH=" + fake_cuda_folder() + (before ? ":" : "") + (before ? before : "");
     return run_hearth(std::move(args), "", {path, "FAKE_CUDA=" + answers, "HEARTH_DEVICE="});
   }
 };
@@ -59,8 +57,6 @@ TEST_F(cliWithoutGpu, TheCpuWorksAndCudaIsRefusedWithTheReason) {
     EXPECT_THAT(gpu.err, HasSubstr("`hearth info` lists those there are")) << answers;
   }
 }
-
-#endif
 
 TEST(cli, CudaHiddenByTheEnvironmentLeavesTheCpu) {
   const std::string model = source_path("models/tiny-phi").string();

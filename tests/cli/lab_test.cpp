@@ -41,11 +41,6 @@ std::optional<std::string> fact(const lab::Result& result, std::string_view name
   return std::nullopt;
 }
 
-std::string binary() {
-  const char* named = std::getenv("HEARTH_BINARY");
-  return named ? named : HEARTH_BINARY;
-}
-
 TEST(Lab, HearthAgainstItself) {
   const Ran ran({"--engines", "hearth:cpu,hearth:cpu:threads=1,dtype=f32"});
   ASSERT_EQ(ran.exit_code, 0) << ran.err;
@@ -68,7 +63,7 @@ TEST(Lab, HearthAgainstItself) {
 }
 
 TEST(Lab, HearthMeasuresTheLimitsOfItsDevice) {
-  const auto spec = lab::parse_engine("hearth@" + binary() + ":cpu");
+  const auto spec = lab::parse_engine("hearth@" + hearth_binary() + ":cpu");
   lab::Engine engine(spec, {});
   engine.hello();
   const auto limits = engine.limits();
@@ -119,7 +114,7 @@ TEST(Lab, EnginesTellTheLogitsOfTokens) {
   std::vector<double> margins;
   for (const char* name : {"hearth@", "torch:cpu", "mlx:cpu", "llama.cpp:cpu"}) {
     std::string text = name;
-    if (text == "hearth@") text += binary() + ":cpu";
+    if (text == "hearth@") text += hearth_binary() + ":cpu";
     lab::EnginePlaces places;
     places.adapters = source_path("hearth/lab/engines");
     const char* python = std::getenv("HEARTH_PYTHON");
@@ -385,7 +380,7 @@ TEST(Lab, AServerIsAnEngine) {
            "for i in $(seq 200); do [ -s \"$2\" ] && break; sleep 0.05; done; "
            "\"$3\" lab run --engines \"openai:http://127.0.0.1:$(cat \"$2\")/v1\" --pairs 6 "
            "--seconds 0 --warmup 0 --no-limits --tokens 6 --telemetry off -o \"$4\"",
-           "sh", script, folder / "port", binary(), folder / "r.json"});
+           "sh", script, folder / "port", hearth_binary(), folder / "r.json"});
   ASSERT_EQ(ran.exit_code, 0) << ran.out << ran.err;
   const auto result = lab::read_result(folder / "r.json");
   const auto& e = result.engines[0];

@@ -55,7 +55,7 @@ TEST(cli, bad_usage_is_a_sentence_and_exit_2) {
 }
 
 TEST(cli, output_that_cannot_be_written_is_a_failure) {
-  Finished f = run({"sh", "-c", "exec " HEARTH_BINARY " --help > /dev/full"});
+  Finished f = run({"sh", "-c", "exec " + hearth_binary() + " --help > /dev/full"});
   EXPECT_EQ(f.exit_code, 1);
   EXPECT_THAT(f.err, HasSubstr("cannot write"));
 }

@@ -194,7 +194,7 @@ TEST_F(LabRun, ModelsThatFillAGpuTakeTurns) {
   std::ofstream(folder / "model.safetensors") << std::string(20'000, 'x');
   auto o = options({fake(), fake("shift=0")});
   o.model = folder / ".";
-  o.nvml = HEARTH_FAKE_NVML;  // 50,000 bytes are free on each of two
+  o.nvml = testing::fake_library("nvml");  // 50,000 bytes are free on each of two
   EXPECT_TRUE(run(o, kGoOn).plan.side_by_side);
   for (EngineSpec& spec : o.engines) spec.device = "cuda";
   EXPECT_FALSE(run(o, kGoOn).plan.side_by_side);

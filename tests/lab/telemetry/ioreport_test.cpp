@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/lab/telemetry/readings.h"
+#include "tests/paths.h"
 
 namespace hearth::lab {
 namespace {
@@ -15,12 +16,13 @@ using ::testing::HasSubstr;
 using testing::read;
 using testing::Readings;
 
-const IoReportLibraries kFake = {HEARTH_FAKE_IOREPORT, HEARTH_FAKE_IOREPORT, HEARTH_FAKE_IOREPORT};
+const std::string kFakeLibrary = testing::fake_library("ioreport");
+const IoReportLibraries kFake = {kFakeLibrary, kFakeLibrary, kFakeLibrary};
 
 // Tells the fake what it is; what was created must be released in the end, and no more than that.
 class Fake {
  public:
-  explicit Fake(const char* what) : handle_(dlopen(HEARTH_FAKE_IOREPORT, RTLD_NOW)) {
+  explicit Fake(const char* what) : handle_(dlopen(kFakeLibrary.c_str(), RTLD_NOW)) {
     if (!handle_) throw std::runtime_error(dlerror());
     reinterpret_cast<void (*)(const char*)>(dlsym(handle_, "fake_ioreport"))(what);
   }

@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 
 #include "tests/lab/telemetry/readings.h"
+#include "tests/paths.h"
 
 namespace hearth::lab {
 namespace {
@@ -10,10 +11,12 @@ using ::testing::HasSubstr;
 using testing::read;
 using testing::Readings;
 
+const std::string kFake = testing::fake_library("nvml");
+
 // Opens the fake, and tells it what it is.
 class Fake {
  public:
-  explicit Fake(const char* what) : handle_(dlopen(HEARTH_FAKE_NVML, RTLD_NOW)) {
+  explicit Fake(const char* what) : handle_(dlopen(kFake.c_str(), RTLD_NOW)) {
     if (!handle_) throw std::runtime_error(dlerror());
     reinterpret_cast<void (*)(const char*)>(dlsym(handle_, "fake_nvml"))(what);
   }
@@ -26,7 +29,7 @@ class Fake {
 
 TEST(Nvml, TellsOfEveryGpu) {
   Fake fake("ok");
-  const auto source = nvml_telemetry(HEARTH_FAKE_NVML);
+  const auto source = nvml_telemetry(kFake);
   EXPECT_THAT(read(*source, 1).why("gpu_counted_power_w"), HasSubstr("second sample"));
   const Readings r = read(*source, 1.5);
   EXPECT_DOUBLE_EQ(r["gpu_active_fraction"], 0.32);
@@ -48,19 +51,19 @@ TEST(Nvml, TellsOfEveryGpu) {
 
 TEST(Nvml, TellsWhatTheMemorysClockAndWidthGive) {
   Fake fake("ok");
-  EXPECT_NEAR(*nvml_nominal_gb_s(1, HEARTH_FAKE_NVML).value, 2 * 2.619 * 5120 / 8, 1e-9);
-  EXPECT_THAT(nvml_nominal_gb_s(2, HEARTH_FAKE_NVML).reason, HasSubstr("no GPU 2"));
+  EXPECT_NEAR(*nvml_nominal_gb_s(1, kFake).value, 2 * 2.619 * 5120 / 8, 1e-9);
+  EXPECT_THAT(nvml_nominal_gb_s(2, kFake).reason, HasSubstr("no GPU 2"));
   Fake refuses("not supported");
-  EXPECT_THAT(nvml_nominal_gb_s(0, HEARTH_FAKE_NVML).reason, HasSubstr("Not Supported"));
+  EXPECT_THAT(nvml_nominal_gb_s(0, kFake).reason, HasSubstr("Not Supported"));
   EXPECT_FALSE(nvml_nominal_gb_s(0, "/nowhere/libnvidia-ml.so.1").value);
 }
 
 TEST(Nvml, TellsTheClockAlone) {
   Fake fake("ok");
-  EXPECT_EQ(nvml_clock_mhz(1, HEARTH_FAKE_NVML).value, 1980);
-  EXPECT_THAT(nvml_clock_mhz(2, HEARTH_FAKE_NVML).reason, HasSubstr("no GPU 2"));
+  EXPECT_EQ(nvml_clock_mhz(1, kFake).value, 1980);
+  EXPECT_THAT(nvml_clock_mhz(2, kFake).reason, HasSubstr("no GPU 2"));
   Fake refuses("not supported");
-  EXPECT_THAT(nvml_clock_mhz(0, HEARTH_FAKE_NVML).reason, HasSubstr("Not Supported"));
+  EXPECT_THAT(nvml_clock_mhz(0, kFake).reason, HasSubstr("Not Supported"));
 }
 
 TEST(Nvml, WithoutTheLibraryEveryFieldHasTheReason) {
@@ -82,7 +85,7 @@ TEST(Nvml, SaysWhatTheLibrarySays) {
                                    {"permission", "Insufficient Permissions (4)"},
                                    {"not supported", "Not Supported (3)"}}) {
     Fake fake(what);
-    const auto source = nvml_telemetry(HEARTH_FAKE_NVML);
+    const auto source = nvml_telemetry(kFake);
     read(*source, 1);
     const Readings r = read(*source, 2);
     for (const char* field : {"gpu_active_fraction", "gpu_clock_mhz", "gpu_power_w",
