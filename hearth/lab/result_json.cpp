@@ -90,10 +90,9 @@ struct Path {
   std::string_view key;
   size_t index = 0;
   std::string text() const {
-    if (!up) return std::string(key) + ":";
-    std::string before = up->text();
-    if (key.empty()) return concat(before, "[", index, "]");
-    return concat(before, before.ends_with(':') ? " " : ".", key);
+    if (!up) return std::string(key);
+    if (key.empty()) return concat(up->text(), "[", index, "]");
+    return concat(up->text(), up->up ? "." : ": ", key);
   }
 };
 

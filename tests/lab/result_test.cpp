@@ -118,6 +118,7 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"/engines/0/label", kNone, "engines[0].label is missing"},
         Damage{"/engines/0/label", "", "label is empty", false},
         Damage{"/engines/0/status", "fine", "wanted one of ok, partial, failed, unavailable"},
+        Damage{"/what", 1, "r.json: the key \"what\" is not known"},
         Damage{"/engines/0/what", 1, "engines[0]: the key \"what\" is not known"},
         Damage{"/engines/0/repetitions/0/total_s", "1", "repetitions[0].total_s: wanted a number"},
         Damage{"/engines/0/repetitions/0/total_s", 1e308, "total_s: wanted a number of at most"},
