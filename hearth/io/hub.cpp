@@ -1,13 +1,14 @@
 #include "hearth/io/hub.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <fstream>
 #include <optional>
-#include <vector>
 
 #include "hearth/base/error.h"
 #include "hearth/io/json.h"
+#include "hearth/io/recognize.h"
 
 namespace hearth {
 
@@ -15,16 +16,35 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::optional<fs::path> folder_named(const char* variable) {
-  const char* value = std::getenv(variable);
+std::optional<std::string> variable(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
   if (!value || !*value) return std::nullopt;
-  return fs::path(value);
+  return value;
 }
 
-fs::path expand_home(const fs::path& path) {
-  const auto home = folder_named("HOME");
-  if (home && !path.empty() && *path.begin() == "~") return *home / path.lexically_relative("~");
-  return path;
+/// As Python's expandvars(expanduser(path)): "~" at the front, "$NAME" and "${NAME}" anywhere;
+/// what is not set stays as it is.
+std::string expand(const std::string& path) {
+  std::string out;
+  size_t at = 0;
+  if (const auto home = variable("HOME"); home && (path == "~" || path.starts_with("~/")))
+    out = *home, at = 1;
+  while (at < path.size()) {
+    const bool braces = path.compare(at, 2, "${") == 0;
+    const size_t begin = at + (braces ? 2 : 1);
+    size_t end = begin;
+    while (end < path.size() &&
+           (std::isalnum(static_cast<unsigned char>(path[end])) || path[end] == '_'))
+      ++end;
+    const bool whole =
+        path[at] == '$' && end > begin && (!braces || (end < path.size() && path[end] == '}'));
+    const auto value = whole ? variable(path.substr(begin, end - begin)) : std::nullopt;
+    if (value)
+      out += *value, at = end + (braces ? 1 : 0);
+    else
+      out += path[at++];
+  }
+  return out;
 }
 
 /// What the Hub accepts as a name: one or two parts of letters, digits, - _ and . (no "..").
@@ -64,11 +84,10 @@ std::optional<fs::path> find_snapshot(const fs::path& model, const std::string& 
 }  // namespace
 
 fs::path hub_cache() {
-  if (auto cache = folder_named("HF_HUB_CACHE")) return expand_home(*cache);
-  if (auto home = folder_named("HF_HOME")) return expand_home(*home) / "hub";
-  if (auto cache = folder_named("XDG_CACHE_HOME"))
-    return expand_home(*cache) / "huggingface" / "hub";
-  return expand_home("~/.cache/huggingface/hub");
+  for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"})
+    if (const auto cache = variable(name)) return expand(*cache);
+  if (const auto home = variable("HF_HOME")) return fs::path(expand(*home)) / "hub";
+  return fs::path(expand(variable("XDG_CACHE_HOME").value_or("~/.cache"))) / "huggingface" / "hub";
 }
 
 fs::path find_model(std::string_view name) {
@@ -77,11 +96,12 @@ fs::path find_model(std::string_view name) {
   const fs::path folder(name);
   std::error_code none;
   if (fs::exists(folder, none)) {
-    ensure(fs::is_directory(folder), folder.string(),
-           ": a file, wanted the folder of a model (with config.json and its weights)");
-    ensure(fs::exists(folder / "config.json"), folder.string(),
-           ": not the folder of a model: it has no config.json");
-    return folder;
+    if (fs::exists(folder / "config.json")) return folder;
+    ensure(!fs::is_directory(folder), folder_without_config(folder));
+    const auto kind = recognize_file(folder);
+    ensure(false, folder.string(), kind && !kind->text ? concat(" is ", kind->is, ": ") : ": ",
+           "a file, wanted the folder of a model (with config.json and its weights)",
+           kind && !kind->next.empty() ? concat(". ", kind->next) : "");
   }
   const auto at = name.find('@');
   const std::string_view id = name.substr(0, at);
@@ -93,9 +113,11 @@ fs::path find_model(std::string_view name) {
   if (auto slash = entry.find('/'); slash != entry.npos) entry.replace(slash, 1, "--");
   const fs::path model = hub_cache() / entry;
   if (auto snapshot = find_snapshot(model, revision, at == name.npos)) return *snapshot;
-  const std::string how = concat("; get it with: hf download ", id,
-                                 at == name.npos ? "" : concat(" --revision ", revision),
-                                 " (or huggingface-cli download)");
+  // What it is must be known before its gigabytes are fetched.
+  const std::string how =
+      concat("; fetch what it is, a small file, then ask whether hearth can run it: hf download ",
+             id, " config.json", at == name.npos ? "" : concat(" --revision ", revision),
+             " && hearth info ", name);
   ensure(!fs::is_directory(model / "snapshots"), name, ": ", model.string(),
          " has no whole snapshot of ", revision, " (with config.json)", how);
   ensure(false, name, ": no such folder, and not in the Hugging Face cache (looked for ",

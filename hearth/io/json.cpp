@@ -3,10 +3,10 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <unordered_set>
 
 #include "hearth/base/error.h"
 #include "hearth/io/mapped_file.h"
+#include "hearth/io/recognize.h"
 
 namespace hearth {
 
@@ -14,7 +14,7 @@ using nlohmann::json;
 
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr size_t kMaxDepth = 64;
 
 std::string printable(std::string_view text, size_t limit) {
   std::string out;
@@ -23,24 +23,59 @@ std::string printable(std::string_view text, size_t limit) {
   return out;
 }
 
-/// Refuses what json::parse would take silently.
-struct Strict {
-  std::string_view name;
-  std::vector<std::unordered_set<std::string>> keys;  // of the objects around, outermost first
+/// Builds the value from the parser's events, in time that grows with the text (json::parse with a
+/// callback looks through all that an object holds whenever one in it ends), and refuses what
+/// json::parse would take silently.
+class Builder {
+ public:
+  Builder(std::string_view text, std::string_view name) : text_(text), name_(name) {}
+  json take() { return std::move(root_); }
 
-  bool operator()(int depth, json::parse_event_t event, json& parsed) {
-    using Event = json::parse_event_t;
-    if (event == Event::object_start || event == Event::array_start) {
-      ensure(depth < kMaxDepth, name, ": nested deeper than ", kMaxDepth, " levels");
-      if (event == Event::object_start) keys.emplace_back();
-    } else if (event == Event::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      ensure(keys.back().insert(key).second, name, ": the key ", in_quotes(key), " stands twice");
-    } else if (event == Event::object_end) {
-      keys.pop_back();
-    }
+  bool null() { return put(nullptr); }
+  bool boolean(bool v) { return put(v); }
+  bool number_integer(int64_t v) { return put(v); }
+  bool number_unsigned(uint64_t v) { return put(v); }
+  bool number_float(double v, const std::string&) { return put(v); }
+  bool string(std::string& v) { return put(std::move(v)); }
+  bool binary(json::binary_t&) { return false; }  // not in text
+  bool start_object(size_t) { return start(json::object()); }
+  bool start_array(size_t) { return start(json::array()); }
+  bool end_object() { return end(); }
+  bool end_array() { return end(); }
+  bool key(std::string& key) {
+    auto [at, added] = open_.back()->get_ref<json::object_t&>().emplace(std::move(key), nullptr);
+    if (!added) ensure(false, name_, ": the key ", in_quotes(at->first), " stands twice");
+    member_ = &at->second;
     return true;
   }
+  bool parse_error(size_t byte, const std::string& token, const json::exception& error);
+
+ private:
+  /// Where the next value belongs. Open objects and lists stay where they are: each is the last of
+  /// its own list, or a member of a map.
+  json& place(json value) {
+    if (open_.empty()) return root_ = std::move(value);
+    if (open_.back()->is_object()) return *member_ = std::move(value);
+    return open_.back()->get_ref<json::array_t&>().emplace_back(std::move(value));
+  }
+  bool put(json value) {
+    place(std::move(value));
+    return true;
+  }
+  bool start(json empty) {
+    ensure(open_.size() < kMaxDepth, name_, ": nested deeper than ", kMaxDepth, " levels");
+    open_.push_back(&place(std::move(empty)));
+    return true;
+  }
+  bool end() {
+    open_.pop_back();
+    return true;
+  }
+
+  std::string_view text_, name_;
+  json root_;
+  std::vector<json*> open_;  // outermost first
+  json* member_ = nullptr;   // of the innermost object, whose key came last
 };
 
 /// What json's own sentence hides: Python writes NaN and Infinity, JSON has neither.
@@ -60,6 +95,16 @@ std::string reason(const json::exception& e) {
       break;
     }
   return printable(why, 200);
+}
+
+bool Builder::parse_error(size_t byte, const std::string&, const json::exception& error) {
+  refuse_foreign(std::as_bytes(std::span(text_)), name_, "JSON", true);
+  byte = std::min(byte, text_.size());
+  const auto word = not_a_number(text_, byte);
+  ensure(word.empty(), name_, ": byte ", byte, ": ", word,
+         " is not a value JSON knows; write a number or null");
+  ensure(false, name_, ": not valid JSON: byte ", byte, ": ", reason(error));
+  return false;
 }
 
 std::string shown(const json& value) {
@@ -89,18 +134,9 @@ std::string in_quotes(std::string_view text) { return '"' + printable(text, 100)
 json parse_json(std::string_view text, std::string_view name) {
   const size_t zero = text.find('\0');  // json::parse would end there and pass over the rest
   ensure(zero == text.npos, name, ": not valid JSON: byte ", zero + 1, " is zero");
-  try {
-    return json::parse(text.begin(), text.end(), Strict{name, {}});
-  } catch (const json::parse_error& e) {
-    const size_t byte = std::min(e.byte, text.size());
-    const auto word = not_a_number(text, byte);
-    ensure(word.empty(), name, ": byte ", byte, ": ", word,
-           " is not a value JSON knows; write a number or null");
-    ensure(false, name, ": not valid JSON: byte ", byte, ": ", reason(e));
-  } catch (const json::exception& e) {  // a number beyond double's range
-    ensure(false, name, ": not valid JSON: ", reason(e));
-  }
-  return {};  // not reached
+  Builder builder(text, name);
+  json::sax_parse(text.begin(), text.end(), &builder);
+  return builder.take();
 }
 
 json read_json(const std::filesystem::path& path) {

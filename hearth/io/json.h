@@ -12,7 +12,8 @@
 namespace hearth {
 
 /// Parses UTF-8 text; `name` (a file) begins the errors. Throws std::runtime_error with the byte
-/// and the reason: syntax, NaN or Infinity, an object that repeats a key, nesting deeper than 64.
+/// and the reason: syntax, NaN or Infinity, an object that repeats a key, nesting deeper than 64;
+/// or with what the text is instead, such as a web page. A byte order mark is passed over.
 nlohmann::json parse_json(std::string_view text, std::string_view name);
 /// The same for a file; also throws when it cannot be read.
 nlohmann::json read_json(const std::filesystem::path& path);

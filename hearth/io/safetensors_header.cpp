@@ -9,7 +9,9 @@
 #include <tuple>
 
 #include "hearth/base/error.h"
+#include "hearth/base/listed.h"
 #include "hearth/io/json.h"
+#include "hearth/io/recognize.h"
 
 namespace hearth {
 
@@ -20,6 +22,7 @@ namespace {
 
 constexpr size_t kMaxHeader = 100'000'000;  // bytes, the reference's limit
 constexpr size_t kMaxRank = 64;
+constexpr std::string_view kMetadata = "__metadata__";  // stands among the tensors
 
 struct NamedDtype {
   std::string_view name;
@@ -41,61 +44,70 @@ size_t rank_of(Dtype dtype) {
 
 std::string_view name_of(Dtype dtype) { return kNames[rank_of(dtype)].name; }
 
-Dtype dtype_named(const json& entry, const std::string& who) {
+/// Fails for one tensor. A sentence is only made where it is needed: there may be 100,000 tensors.
+struct Refuse {
+  std::string_view file, tensor;
+  template <class... Parts>
+  [[noreturn]] void operator()(const Parts&... parts) const {
+    throw std::runtime_error(concat(file, ": tensor ", in_quotes(tensor), ": ", parts...));
+  }
+};
+
+Dtype dtype_in(const json& entry, const Refuse& refuse) {
   const auto field = entry.find("dtype");
-  ensure(field != entry.end() && field->is_string(), who, "dtype is missing or not a text");
+  if (field == entry.end() || !field->is_string()) refuse("dtype is missing or not a text");
   const auto& name = field->get_ref<const std::string&>();
   for (const auto& known : kNames)
     if (known.name == name) return known.dtype;
-  std::string list;
-  for (const auto& known : kNames) list += concat(list.empty() ? "" : ", ", known.name);
-  ensure(false, who, "dtype ", in_quotes(name), " is not one of ", list);
-  return {};
+  std::vector<std::string_view> names;
+  for (const auto& known : kNames) names.push_back(known.name);
+  refuse("dtype ", in_quotes(name), " is not one of ", listed(names));
 }
 
 /// A whole number of at most `most`.
-size_t count_in(const json& value, size_t most, const std::string& who, std::string_view what) {
-  ensure(value.is_number_unsigned() && value.get<uint64_t>() <= most, who, what,
-         ": wanted an integer from 0 to ", most, ", got ",
-         value.is_number() ? value.dump() : value.type_name());
+size_t count_in(const json& value, size_t most, const Refuse& refuse, std::string_view what) {
+  if (!value.is_number_unsigned() || value.get<uint64_t>() > most)
+    refuse(what, ": wanted an integer from 0 to ", most, ", got ",
+           value.is_number() ? value.dump() : value.type_name());
   return size_t(value.get<uint64_t>());
 }
 
-const json& list_in(const json& entry, const char* key, const std::string& who) {
+const json& list_in(const json& entry, const char* key, const Refuse& refuse) {
   const auto field = entry.find(key);
-  ensure(field != entry.end() && field->is_array(), who, key, " is missing or not a list");
+  if (field == entry.end() || !field->is_array()) refuse(key, " is missing or not a list");
   return *field;
 }
 
 TensorInfo parse_tensor(const std::string& key, const json& entry, size_t data, size_t end,
                         std::string_view name) {
-  const std::string who = concat(name, ": tensor ", in_quotes(key), ": ");
-  ensure(entry.is_object(), who, "wanted an object with dtype, shape and data_offsets");
-  TensorInfo tensor{key, dtype_named(entry, who), {}, 0, 0};
+  const Refuse refuse{name, key};
+  if (!entry.is_object()) refuse("wanted an object with dtype, shape and data_offsets");
+  TensorInfo tensor{key, dtype_in(entry, refuse), {}, 0, 0};
 
-  const json& shape = list_in(entry, "shape", who);
-  ensure(shape.size() <= kMaxRank, who, shape.size(), " dimensions, at most ", kMaxRank, " work");
+  const json& shape = list_in(entry, "shape", refuse);
+  if (shape.size() > kMaxRank) refuse(shape.size(), " dimensions, at most ", kMaxRank, " work");
   size_t bytes = size_of(tensor.dtype), extent = bytes;  // extent: as if no dimension were 0
   for (const json& d : shape) {
-    const size_t n = count_in(d, size_t(std::numeric_limits<int32_t>::max()), who, "shape");
+    const size_t n = count_in(d, size_t(std::numeric_limits<int32_t>::max()), refuse, "shape");
     const bool fits =
         !__builtin_mul_overflow(extent, std::max<size_t>(n, 1), &extent) && extent <= INT64_MAX;
-    ensure(fits, who, "shape ", shape.dump(), " is more than 2^63 bytes");
+    if (!fits) refuse("shape ", shape.dump(), " is more than 2^63 bytes");
     bytes *= n;
     tensor.shape.push_back(int64_t(n));
   }
 
-  const json& offsets = list_in(entry, "data_offsets", who);
-  ensure(offsets.size() == 2, who, "data_offsets: wanted [begin, end], got ", offsets.size(),
-         " numbers");
-  const size_t from = count_in(offsets[0], SIZE_MAX, who, "data_offsets");
-  const size_t to = count_in(offsets[1], SIZE_MAX, who, "data_offsets");
-  ensure(from <= to, who, "data_offsets [", from, ", ", to, "] end before they begin");
-  ensure(to <= end - data, who, "data_offsets [", from, ", ", to,
-         "] reach beyond the file, whose data is ", end - data,
-         " bytes; it may be cut short: fetch it again");
-  ensure(to - from == bytes, who, "data_offsets span ", to - from, " bytes, but shape ",
-         shape.dump(), " of ", name_of(tensor.dtype), " needs ", bytes);
+  const json& offsets = list_in(entry, "data_offsets", refuse);
+  if (offsets.size() != 2)
+    refuse("data_offsets: wanted [begin, end], got ", offsets.size(), " numbers");
+  const size_t from = count_in(offsets[0], SIZE_MAX, refuse, "data_offsets");
+  const size_t to = count_in(offsets[1], SIZE_MAX, refuse, "data_offsets");
+  if (from > to) refuse("data_offsets [", from, ", ", to, "] end before they begin");
+  if (to > end - data)
+    refuse("data_offsets [", from, ", ", to, "] reach beyond the file, whose data is ", end - data,
+           " bytes; it may be cut short: fetch it again");
+  if (to - from != bytes)
+    refuse("data_offsets span ", to - from, " bytes, but shape ", shape.dump(), " of ",
+           name_of(tensor.dtype), " needs ", bytes);
   tensor.offset = data + from;
   tensor.bytes = bytes;
   return tensor;
@@ -106,10 +118,12 @@ void check_places(const std::vector<TensorInfo>& tensors, size_t data, size_t en
   size_t at = data;
   const TensorInfo* before = nullptr;
   for (const auto& tensor : tensors) {
-    ensure(tensor.offset >= at, name, ": tensors ", before ? in_quotes(before->name) : "", " and ",
-           in_quotes(tensor.name), " overlap");
-    ensure(tensor.offset == at, name, ": ", tensor.offset - at, " bytes before tensor ",
-           in_quotes(tensor.name), " belong to none");
+    if (tensor.offset < at)
+      ensure(false, name, ": tensors ", before ? in_quotes(before->name) : "", " and ",
+             in_quotes(tensor.name), " overlap");
+    if (tensor.offset > at)
+      ensure(false, name, ": ", tensor.offset - at, " bytes before tensor ", in_quotes(tensor.name),
+             " belong to none");
     at += tensor.bytes;
     before = &tensor;
   }
@@ -122,25 +136,31 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, std:
   ensure(file.size() >= 8, name, ": ", file.size(), " bytes are too few for a safetensors file");
   uint64_t length;
   std::memcpy(&length, file.data(), 8);
+  const std::string_view text(reinterpret_cast<const char*>(file.data()) + 8,
+                              std::min(size_t(length), file.size() - 8));
+  const size_t first = text.find_first_not_of(" \t\n\r");  // the reference skips white space
+  const bool begins = first != text.npos && text[first] == '{';
+  if (length > text.size() || !begins) refuse_foreign(file, name, "the weights");
   ensure(length <= kMaxHeader, name, ": not a safetensors file: its header would have ", length,
          " bytes, at most ", kMaxHeader, " are allowed");
   ensure(length <= file.size() - 8, name, ": the header has ", length, " bytes, but only ",
          file.size() - 8, " follow; it may be cut short: fetch it again");
-  const std::string_view text(reinterpret_cast<const char*>(file.data()) + 8, size_t(length));
-  ensure(text.starts_with('{'), name, ": not a safetensors file: no { begins its header");
+  ensure(begins, name, ": not a safetensors file: no { begins its header");
   const json root = parse_json(text, name);
   ensure(root.is_object(), name, ": not a safetensors file: its header is not an object");
 
   SafetensorsHeader header;
   const size_t data = 8 + size_t(length);
   for (const auto& [key, entry] : root.items()) {
-    if (key != "__metadata__") {
+    if (key != kMetadata) {
       header.tensors.push_back(parse_tensor(key, entry, data, file.size(), name));
       continue;
     }
+    if (entry.is_null()) continue;  // no metadata, as for the reference
     ensure(entry.is_object(), name, ": __metadata__ is not an object");
     for (const auto& [what, value] : entry.items()) {
-      ensure(value.is_string(), name, ": __metadata__: ", in_quotes(what), " is not a text");
+      if (!value.is_string())
+        ensure(false, name, ": __metadata__: ", in_quotes(what), " is not a text");
       header.metadata.emplace(what, value.get<std::string>());
     }
   }
@@ -174,6 +194,8 @@ std::string make_safetensors_header(std::vector<TensorInfo>& tensors,
   }
   size_t at = 0;
   for (auto& tensor : tensors) {
+    check(tensor.name != kMetadata, "save_safetensors: a tensor cannot be named ", kMetadata,
+          ", where the file has its metadata; rename it");
     tensor.bytes = size_of(tensor.dtype);
     for (int64_t d : tensor.shape) tensor.bytes *= size_t(d);
     text += concat(text.size() > 1 ? "," : "", text_of(tensor.name), ":{\"dtype\":\"",

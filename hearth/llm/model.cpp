@@ -4,10 +4,12 @@
 #include <set>
 
 #include "hearth/backend/cpu/pool.h"
+#include "hearth/base/listed.h"
 #include "hearth/core/allocate.h"
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/io/checkpoint.h"
+#include "hearth/llm/recognize.h"
 #include "hearth/llm/registry.h"
 #include "hearth/ops/ops.h"
 
@@ -77,9 +79,10 @@ fast::Activation read_activation(const JsonObject& config, const std::string& fa
   const std::string name = config.text("hidden_act", fallback);
   const auto found = known.find(name);
   if (found != known.end()) return found->second;
-  std::string names;
-  for (auto& [k, v] : known) names += (names.empty() ? "" : ", ") + k;
-  ensure(false, config.where(), ": hidden_act ", in_quotes(name), " is not known; known: ", names);
+  std::vector<std::string> names;
+  for (auto& [k, v] : known) names.push_back(k);
+  ensure(false, config.where(), ": hidden_act ", in_quotes(name),
+         " is not known; known: ", listed(names));
   return {};
 }
 
@@ -134,8 +137,14 @@ void join(const LanguageModel::Joined& j, Device device) {
 
 std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
                                           const LoadOptions& options) {
-  const JsonObject config = JsonObject::read(folder / "config.json");
+  const JsonObject config = read_config(folder);
   std::unique_ptr<LanguageModel> model = make_model(config);
+  Tensors tensors;
+  if (!options.random_weights) {
+    refuse_packed(folder, config);
+    tensors = load_checkpoint(folder);
+    settle_tied(*model, tensors);
+  }
   auto& facts = model->facts;
   facts.bos = ids_of(folder, config, "bos_token_id");
   facts.eos = ids_of(folder, config, "eos_token_id");
@@ -155,8 +164,10 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
   if (options.random_weights) {
     fill_random(parameters, facts.dtype, options.seed, place_whole);
   } else {
-    nn::load(parameters, load_checkpoint(folder),
-             [&](const std::string& key) { return model->rename(key); });
+    nn::Shapes shapes;
+    for (const auto& [key, tensor] : tensors) shapes.emplace(key, tensor.shape());
+    refuse_mismatch(folder, *model, shapes);
+    nn::load(parameters, std::exchange(tensors, {}), rename_of(*model));
     Arrays changed;
     for (auto& [name, p] : parameters)
       if (p->dtype() != facts.dtype) changed.push_back(*p = astype(*p, facts.dtype));

@@ -31,6 +31,13 @@ class LanguageModel {
   /// A checkpoint's key as a parameter's name; the same unless a model says otherwise.
   virtual std::string rename(const std::string& key) const { return key; }
   KvCache make_cache(int batch = 1) const;
+  /// A head that is the embedding: the names of both, and the switch that makes it so. Nothing for
+  /// a head with weights of its own.
+  struct Tied {
+    std::string head, embedding;
+    bool* tied;
+  };
+  virtual std::optional<Tied> tied() { return {}; }
   /// Layers on the same input that can be one product: `whole` is made of the parts' weights, which
   /// become views of it. The pointers are good while the model stays where it is.
   struct Joined {
@@ -67,8 +74,9 @@ struct LoadOptions {
 };
 
 /// The model in `folder` (config.json's model_type chooses the class), its weights mapped without a
-/// copy where the dtype is the checkpoint's. Throws with every missing, unused or mis-shaped tensor
-/// named, or when the memory would not suffice.
+/// copy where the dtype is the checkpoint's. Throws what recognize() says of a folder that is no
+/// model that hearth runs, naming missing, unused or mis-shaped tensors, or when the memory would
+/// not suffice.
 std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
                                           const LoadOptions& options = {});
 

@@ -2,6 +2,9 @@
 
 #include <map>
 
+#include "hearth/base/listed.h"
+#include "hearth/llm/recognize.h"
+
 namespace hearth::llm {
 
 namespace {
@@ -21,10 +24,12 @@ std::unique_ptr<LanguageModel> make_model(const JsonObject& config) {
   const std::string type = config.text("model_type");
   const auto found = kModels.find(type);
   if (found == kModels.end()) {
-    std::string known;
-    for (const std::string& name : known_models()) known += (known.empty() ? "" : ", ") + name;
+    const std::string packed = packed_by(config);
     ensure(false, config.where(), ": model_type ", in_quotes(type),
-           " is not known; known: ", known);
+           " is not known; known: ", listed(known_models()),
+           packed.empty() ? ""
+                          : concat(". Its weights are quantized (", packed,
+                                   "), which hearth cannot read yet either"));
   }
   try {
     auto model = found->second(config);

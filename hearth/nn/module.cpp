@@ -1,7 +1,9 @@
 #include "hearth/nn/module.h"
 
 #include <algorithm>
+#include <set>
 
+#include "hearth/base/listed.h"
 #include "hearth/core/eval.h"
 #include "hearth/transforms/grad.h"
 
@@ -12,26 +14,24 @@ namespace {
 void report(std::string& to, std::string_view what, std::vector<std::string> names) {
   if (names.empty()) return;
   std::sort(names.begin(), names.end());
-  to += concat(to.empty() ? "" : "; ", names.size(), " ", what, ": ");
-  for (size_t i = 0; i < names.size(); ++i) to += concat(i ? ", " : "", names[i]);
+  to += concat(to.empty() ? "" : "; ", names.size(), " ", what, ": ", listed(names));
 }
 
 }  // namespace
 
-void load(const Parameters& parameters, const Tensors& tensors, const Rename& rename) {
-  std::map<std::string, const array*> found;
-  std::vector<std::string> missing, unused, shapes, twice;
-  for (const auto& [key, tensor] : tensors) {
+std::string mismatch(const Parameters& parameters, const Shapes& shapes, const Rename& rename) {
+  std::set<std::string> found;
+  std::vector<std::string> missing, unused, differ, twice;
+  for (const auto& [key, shape] : shapes) {
     const std::string name = rename ? rename(key) : key;
     if (name.empty()) continue;
     const auto parameter = parameters.find(name);
     if (parameter == parameters.end()) {
       unused.push_back(key);
-    } else if (!found.emplace(name, &tensor).second) {
+    } else if (!found.insert(name).second) {
       twice.push_back(name);
-    } else if (tensor.shape() != parameter->second->shape()) {
-      shapes.push_back(
-          concat(key, " is ", tensor.shape(), ", wanted ", parameter->second->shape()));
+    } else if (shape != parameter->second->shape()) {
+      differ.push_back(concat(key, " is ", shape, ", wanted ", parameter->second->shape()));
     }
   }
   for (const auto& [name, where] : parameters)
@@ -39,10 +39,20 @@ void load(const Parameters& parameters, const Tensors& tensors, const Rename& re
   std::string problems;
   report(problems, "missing", std::move(missing));
   report(problems, "unused", std::move(unused));
-  report(problems, "of another shape", std::move(shapes));
+  report(problems, "of another shape", std::move(differ));
   report(problems, "there twice", std::move(twice));
+  return problems;
+}
+
+void load(const Parameters& parameters, const Tensors& tensors, const Rename& rename) {
+  Shapes shapes;
+  for (const auto& [key, tensor] : tensors) shapes.emplace(key, tensor.shape());
+  const std::string problems = mismatch(parameters, shapes, rename);
   ensure(problems.empty(), "load: the tensors are not those of the model: ", problems);
-  for (const auto& [name, tensor] : found) *parameters.at(name) = *tensor;
+  for (const auto& [key, tensor] : tensors) {
+    const std::string name = rename ? rename(key) : key;
+    if (!name.empty()) *parameters.at(name) = tensor;
+  }
 }
 
 Tensors tensors(const Parameters& parameters) {

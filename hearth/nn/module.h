@@ -59,9 +59,13 @@ Parameters parameters(M& module) {
   return out;
 }
 
+/// In what a checkpoint, of which the shapes are known, differs from the parameters: "2 missing: a,
+/// b; 1 unused: c", at most 20 names of each kind. Empty where it is theirs.
+using Shapes = std::unordered_map<std::string, Shape>;
+std::string mismatch(const Parameters& parameters, const Shapes& shapes, const Rename& rename = {});
+
 /// Puts a checkpoint's tensors in place of the parameters, in the dtype that they are stored in.
-/// Throws one std::runtime_error that names every parameter without a tensor, every tensor without
-/// a parameter and every shape that differs; the parameters are then as before.
+/// Throws one std::runtime_error with the mismatch(); the parameters are then as before.
 void load(const Parameters& parameters, const Tensors& tensors, const Rename& rename = {});
 template <Module M>
 void load(M& module, const Tensors& tensors, const Rename& rename = {}) {

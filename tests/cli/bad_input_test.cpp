@@ -132,7 +132,7 @@ TEST(cli_bad_input, a_checkpoint_without_weights_or_without_a_shard) {
         {{"model.safetensors", std::nullopt}, {"model.safetensors.index.json", index}});
   };
   EXPECT_THAT(sharded(index.dump()),
-              HasSubstr("missing are:\n  the shard \"model-00001-of-00002.safetensors\""));
+              HasSubstr("1 of 1 shards is missing: \"model-00001-of-00002.safetensors\""));
   EXPECT_THAT(sharded("{"), HasSubstr("model.safetensors.index.json: not valid JSON: byte 1"));
   EXPECT_THAT(sharded(R"({"weight_map": {"a": "../../secret"}})"), HasSubstr("outside the folder"));
 }

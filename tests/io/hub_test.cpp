@@ -20,7 +20,8 @@ using ::testing::HasSubstr;
 class Hub : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"}) {
+    for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME",
+                             "HOME", "HEARTH_TEST"}) {
       const char* value = std::getenv(name);
       before_[name] = value ? std::optional<std::string>(value) : std::nullopt;
       ::unsetenv(name);
@@ -95,6 +96,35 @@ TEST_F(Hub, RefusesNamesThatAreNone) {
   EXPECT_THROW(find_model("a/b"), std::runtime_error);
 }
 
+// As os.path.expandvars(os.path.expanduser(...)) does.
+TEST_F(Hub, ExpandsVariablesInTheCachesName) {
+  set("HOME", "/home/me");
+  set("HEARTH_TEST", "x");
+  for (const auto& [name, path] :
+       {std::pair("~", "/home/me"), std::pair("~/a", "/home/me/a"),
+        std::pair("~other/a", "~other/a"), std::pair("/a/~/b", "/a/~/b"),
+        std::pair("$HOME/hub", "/home/me/hub"),
+        std::pair("/a/${HEARTH_TEST}y/$HEARTH_TEST", "/a/xy/x"),
+        std::pair("/$HEARTH_TESTY", "/$HEARTH_TESTY"),
+        std::pair("/${HEARTH_TEST", "/${HEARTH_TEST"), std::pair("/$/$", "/$/$")}) {
+    set("HF_HUB_CACHE", name);
+    EXPECT_EQ(hub_cache(), path) << name;
+  }
+}
+
+TEST_F(Hub, NeverAdvisesToFetchWhatMightBeRefused) {
+  for (const char* name : {"meta-llama/Llama-3.2-1B", "microsoft/phi-2@v9"})
+    EXPECT_THAT(error_of([&] { find_model(name); }),
+                AllOf(HasSubstr(" config.json"), HasSubstr("&& hearth info ")))
+        << name;
+}
+
+TEST_F(Hub, SaysWhatAFileIs) {
+  const auto file = folder_.write("m.gguf", "GGUF\3");
+  EXPECT_THAT(error_of([&] { find_model(file.string()); }),
+              AllOf(HasSubstr("m.gguf is a GGUF file"), HasSubstr("a file, wanted the folder")));
+}
+
 TEST_F(Hub, FindsTheCacheAsHuggingFaceDoes) {
   set("HOME", "/home/me");
   EXPECT_EQ(hub_cache(), folder_.path());
@@ -104,6 +134,8 @@ TEST_F(Hub, FindsTheCacheAsHuggingFaceDoes) {
   EXPECT_EQ(hub_cache(), "/xdg/huggingface/hub");
   set("HF_HOME", "~/hf");
   EXPECT_EQ(hub_cache(), "/home/me/hf/hub");
+  set("HUGGINGFACE_HUB_CACHE", "/older");
+  EXPECT_EQ(hub_cache(), "/older");
   set("HF_HUB_CACHE", "/cache");
   EXPECT_EQ(hub_cache(), "/cache");
 }

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+
+#include "hearth/base/error.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
 
@@ -57,11 +60,52 @@ TEST(SafetensorsHeader, RefusesWhatIsNoHeader) {
   EXPECT_THAT(error_of([] { parse(file_of("{}", 0).replace(0, 1, "\x09")); }),
               HasSubstr("the header has 9 bytes, but only 2 follow"));
   EXPECT_THAT(error_in(""), HasSubstr("no { begins"));
-  EXPECT_THAT(error_in(" {}"), HasSubstr("no { begins"));
+  EXPECT_THAT(error_in("  "), HasSubstr("no { begins"));
+  EXPECT_THAT(error_in("\xef\xbb\xbf{}"), HasSubstr("no { begins"));  // a byte order mark
   EXPECT_THAT(error_in("[]"), HasSubstr("no { begins"));
   EXPECT_THAT(error_in("{\"a\""), HasSubstr("not valid JSON"));
   EXPECT_THAT(error_in(std::string("{}\0\0", 4)), HasSubstr("not valid JSON"));
   EXPECT_TRUE(parse(file_of("{}", 0)).tensors.empty());
+}
+
+// What the reference's own reader (safetensors 0.8.0) takes and refuses.
+TEST(SafetensorsHeader, IsAsStrictAsTheReference) {
+  const std::string x = tensor("x", "F32", "[1]", "[0,4]");
+  for (const std::string& header :
+       {"{" + x + "}    ", "{" + x + "}\n\t ", "  {" + x + "}", "\n{" + x + "}",
+        R"({"__metadata__":null,)" + x + "}", R"({"__metadata__":{},)" + x + "}",
+        std::string(R"({"x":{"data_offsets":[0,4],"more":[{}],"shape":[1],"dtype":"F32"}})"),
+        std::string(R"({"\u0061\ud83d\ude00":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})"),
+        std::string(R"({"":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})"),
+        "{" + x + "," + tensor("z", "F32", "[0]", "[0,0]") + "," +
+            tensor("w", "F32", "[0]", "[4,4]") + "}"})
+    EXPECT_NO_THROW(parse(file_of(header, 4))) << header;
+  EXPECT_TRUE(parse(file_of(R"({"__metadata__":null})", 0)).metadata.empty());
+  for (const std::string& header :
+       {R"({"__metadata__":{"a":null},)" + x + "}",
+        R"({"__metadata__":{},"__metadata__":{},)" + x + "}",
+        "{" + tensor("x", "f32", "[1]", "[0,4]") + "}",
+        "{" + tensor("x", "F32", "[1e0]", "[0,4]") + "}",
+        "{" + tensor("x", "F32", "[1]", "[-0,4]") + "}",
+        "{" + tensor("x", "F32", "[1]", "[0,4,8]") + "}",
+        "{" + x + "," + tensor("z", "F32", "[0]", "[2,2]") + "}", "{" + x + "}x",
+        "{" + x + "}" + std::string(1, '\0'), std::string(R"({"x":null})"), std::string("   "),
+        std::string(R"({"x":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})"),
+        "{\"a\xff\":" + x.substr(4) + "}", "{\"a\nb\":" + x.substr(4) + "}",
+        std::string(R"({"\ud83d":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})")})
+    EXPECT_THROW(parse(file_of(header, 4)), std::runtime_error) << header;
+}
+
+// Models of experts have up to 90,000 tensors: the time must grow with their number, not its
+// square.
+TEST(SafetensorsHeader, ReadsAHundredThousandTensorsInSeconds) {
+  std::string header = "{";
+  for (int i = 0; i < 100'000; ++i)
+    header += concat(i ? "," : "", tensor(concat("model.layers.", i, ".weight"), "U8", "[1,1]",
+                                          concat("[", i, ",", i + 1, "]")));
+  const auto before = std::chrono::steady_clock::now();
+  EXPECT_EQ(parse(file_of(header + "}", 100'000)).tensors.size(), 100'000u);
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));
 }
 
 TEST(SafetensorsHeader, RefusesRepeatedNames) {
@@ -159,6 +203,12 @@ TEST(SafetensorsHeader, WritesTheReferencesBytes) {
   std::reverse(header.tensors.begin(), header.tensors.end());
   EXPECT_EQ(make_safetensors_header(header.tensors, header.metadata), file.substr(0, data));
   EXPECT_EQ(data % 8, 0u);
+}
+
+TEST(SafetensorsHeader, RefusesTheMetadatasNameForATensor) {
+  std::vector<TensorInfo> tensors{{"__metadata__", uint8, {}, 0, 0}};
+  EXPECT_THAT(error_of<std::invalid_argument>([&] { make_safetensors_header(tensors, {}); }),
+              HasSubstr("a tensor cannot be named __metadata__"));
 }
 
 TEST(SafetensorsHeader, RefusesNamesThatAreNotUtf8) {

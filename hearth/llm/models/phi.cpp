@@ -124,6 +124,10 @@ class Phi : public LanguageModel {
     }
     return all;
   }
+  std::optional<Tied> tied() override {
+    if (!config_.tied) return {};
+    return Tied{"lm_head.weight", "model.embed_tokens.weight", &config_.tied};
+  }
   nn::Parameters parameters() override {
     auto all = nn::parameters(*this);
     if (config_.tied) all.erase("lm_head.weight");
