@@ -8,11 +8,12 @@
 // Highway builds each kernel for plain x86-64 (by g++ 12 one element at a time: HWY_SCALAR), SSE4,
 // AVX2 and AVX-512, or for NEON.
 #ifdef HEARTH_FEW_ISAS  // for instrumented builds: plain and AVX2
-#define HWY_DISABLED_TARGETS \
-  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128)
+#define HEARTH_FEW_TARGETS (HWY_SSE4 | HWY_AVX3 | HWY_AVX3_DL)
 #else
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128)
+#define HEARTH_FEW_TARGETS 0
 #endif
+#define HWY_DISABLED_TARGETS \
+  (HWY_SSSE3 | HEARTH_FEW_TARGETS | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128)
 
 namespace hearth::cpu {
 

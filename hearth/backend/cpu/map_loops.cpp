@@ -1,7 +1,10 @@
 #include "hearth/backend/cpu/map_loops.h"
 
 #include "hearth/backend/cpu/isa.h"
-//
+// Plain loops: where there is no AVX2, those of plain x86-64 serve as well as SSE4's.
+#undef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS \
+  (HWY_SSSE3 | HWY_SSE4 | HEARTH_FEW_TARGETS | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "hearth/backend/cpu/map_loops.cpp"
 #include <hwy/foreach_target.h>

@@ -91,6 +91,13 @@ void dot_rows_of(const DotRows& job) {
 
 template <class T, class X>
 void dot_rows_of(const DotRows& job) {
+#if HWY_TARGET == HWY_SCALAR  // no registers to share: a row at a time, the same bits
+  DotRows row = job;
+  for (; row.m > 0; --row.m, row.x += job.x_stride) {
+    dot_rows_of<T, X, 1>(row);
+    row.sums = reinterpret_cast<float*>(reinterpret_cast<Wide<T>*>(row.sums) + job.sums_stride);
+  }
+#else
   switch (job.m) {
     case 1: return dot_rows_of<T, X, 1>(job);
     case 2: return dot_rows_of<T, X, 2>(job);
@@ -99,6 +106,7 @@ void dot_rows_of(const DotRows& job) {
     case 5: return dot_rows_of<T, X, 5>(job);
     case 6: return dot_rows_of<T, X, 6>(job);
   }
+#endif
 }
 
 void dot_rows(Dtype dtype, const DotRows& job) {
