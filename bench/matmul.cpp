@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "hearth/backend/cpu/isa.h"
-#include "hearth/backend/cpu/matmul.h"
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/cpu/products/products.h"
+#include "hearth/backend/pool.h"
 
 // Not cblas.h: it has a global bfloat16 of its own.
 extern "C" void openblas_set_num_threads(int);
@@ -118,11 +118,11 @@ void decode(Dtype dtype, Model model, int64_t m, int rounds, bool huge) {
   const auto token = [&] {
     const std::byte* w = weights.data;
     const auto run = [&](const std::vector<Layer>& step) {
-      std::vector<Linear> layers;
+      std::vector<LinearJob> layers;
       std::byte* out = y.data();
       for (const Layer& l : step) {
-        layers.push_back(
-            {w, l.n, out, l.n, bias.data(), l.n == 4 * d ? Activation::gelu : Activation::none});
+        layers.push_back({w, l.n, out, l.n, bias.data(),
+                          l.n == 4 * d ? Activation::gelu_approx : Activation::none});
         w += l.n * l.k * size;
         out += m * l.n * size;
       }
@@ -163,7 +163,7 @@ void prefill(Dtype dtype, int64_t m, Layer l, int rounds) {
   fill(float32, x32.data, m * l.k);
   const auto f = [](const Memory& memory) { return reinterpret_cast<float*>(memory.data); };
   const auto ours = [&] {
-    const Linear layer{w.data, l.n, y.data, l.n};
+    const LinearJob layer{w.data, l.n, y.data, l.n};
     linear(dtype, m, l.k, x.data, l.k, std::span(&layer, 1));
   };
   const auto blas = [&] {

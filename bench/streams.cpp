@@ -7,7 +7,7 @@
 #include <cmath>
 #include <vector>
 
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/core/eval.h"
 #include "hearth/ops/ops.h"
 

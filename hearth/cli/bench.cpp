@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cmath>
 
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/cli/commands.h"
 #include "hearth/cli/model_options.h"
 

@@ -7,7 +7,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/cli/build_facts.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"

@@ -12,7 +12,7 @@
 #include <filesystem>
 
 #include "hearth/backend/cpu/isa.h"
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/cli/build_facts.h"
 #include "hearth/cli/commands.h"
 #include "hearth/cli/failure.h"

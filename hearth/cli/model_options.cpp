@@ -9,7 +9,7 @@
 #include <iostream>
 #include <iterator>
 
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/cli/build_facts.h"
 #include "hearth/cli/commands.h"
 #include "hearth/core/backend.h"

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/cli/commands.h"
 
 namespace hearth::cli {

@@ -2,8 +2,8 @@
 
 #include <chrono>
 
-#include "hearth/backend/cpu/matmul.h"
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/cpu/products/products.h"
+#include "hearth/backend/pool.h"
 
 namespace hearth::lab {
 namespace {
@@ -13,7 +13,7 @@ Samples measure_product(double seconds) {
   using Clock = std::chrono::steady_clock;
   constexpr int64_t m = 512, k = 2560, n = 2560;
   std::vector<T> x(m * k, T(0.5f)), w(n * k, T(0.25f)), y(m * n);
-  cpu::Linear layer{.weight = w.data(), .n = n, .y = y.data(), .y_stride = n};
+  cpu::LinearJob layer{.weight = w.data(), .n = n, .y = y.data(), .y_stride = n};
   auto sample = [&] {
     auto start = Clock::now();
     cpu::linear(dtype_of<T>, m, k, x.data(), k, {&layer, 1});

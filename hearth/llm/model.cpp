@@ -3,7 +3,7 @@
 #include <map>
 #include <set>
 
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/base/listed.h"
 #include "hearth/core/allocate.h"
 #include "hearth/core/backend.h"

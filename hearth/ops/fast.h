@@ -6,12 +6,12 @@
 #include <string>
 
 #include "hearth/core/array.h"
+#include "hearth/ops/activation.h"
 
 namespace hearth::fast {
 
-/// What follows a product, element by element: x, max(x, 0), x sigmoid(x), gelu by tanh
-/// ("gelu_new"), gelu by erf.
-enum class Activation : uint8_t { none, relu, silu, gelu_approx, gelu };
+/// x, or the operation that the activation names.
+array activate(const array& x, Activation activation, StreamOrDevice s = {});
 
 /// (x - mean) / sqrt(variance + eps) over the last axis, times weight, plus bias; (..., n), weight
 /// and bias (n).

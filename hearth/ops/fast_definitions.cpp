@@ -88,18 +88,19 @@ array attend(const array& q, const array& k, const array& v, const std::optional
   return reshape(matmul(reshape(weights, {B, Hkv, H / Hkv * L, S}), v), {B, H, L, v.shape(3)});
 }
 
-array activate(const array& x, Activation activation) {
+}  // namespace
+
+array activate(const array& x, Activation activation, StreamOrDevice s) {
+  StreamScope scope(s);
   switch (activation) {
     case Activation::none: return x;
-    case Activation::relu: return relu(x);
-    case Activation::silu: return silu(x);
-    case Activation::gelu_approx: return gelu_approx(x);
-    case Activation::gelu: return gelu(x);
+#define X(name) \
+  case Activation::name: return name(x);
+      HEARTH_ACTIVATIONS(X)
+#undef X
   }
   return x;
 }
-
-}  // namespace
 
 std::optional<Arrays> LayerNorm::decompose(const Arrays& in) const {
   const array x = widen(in[0]);

@@ -1,5 +1,5 @@
 // Products against sums in f64 of the same rounded inputs, at every instruction set of the machine.
-#include "hearth/backend/cpu/matmul.h"
+#include "hearth/backend/cpu/products/products.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "hearth/backend/cpu/isa.h"
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 
 namespace hearth::cpu {
 namespace {
@@ -78,9 +78,9 @@ double activate(Activation a, double x) {
     case Activation::none: return x;
     case Activation::relu: return std::max(x, 0.0);
     case Activation::silu: return x / (1 + std::exp(-x));
-    case Activation::gelu:
+    case Activation::gelu_approx:
       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::gelu_erf: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    case Activation::gelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
   }
   return 0;
 }
@@ -125,22 +125,22 @@ Values run(Dtype dtype, const Case& t, bool compare = true) {
   Values bias(dtype, t.n, 3, t.shift), residual(dtype, t.m * (t.n + t.gap), 4, t.shift);
   const int64_t c_row = t.n + t.gap;
   Values c(dtype, t.m * c_row, 0, t.shift);
-  Matmul job{.dtype = dtype,
-             .m = t.m,
-             .n = t.n,
-             .k = t.k,
-             .a = a.data(),
-             .a_row = t.a_columns ? t.step : a_line,
-             .a_col = t.a_columns ? a_line : t.step,
-             .b = b.data(),
-             .b_row = t.b_columns ? t.step : b_line,
-             .b_col = t.b_columns ? b_line : t.step,
-             .c = c.data(),
-             .c_row = c_row,
-             .bias = t.bias ? bias.data() : nullptr,
-             .activation = t.activation,
-             .residual = t.residual ? residual.data() : nullptr,
-             .residual_row = t.n + t.gap};
+  MatmulJob job{.dtype = dtype,
+                .m = t.m,
+                .n = t.n,
+                .k = t.k,
+                .a = a.data(),
+                .a_row = t.a_columns ? t.step : a_line,
+                .a_col = t.a_columns ? a_line : t.step,
+                .b = b.data(),
+                .b_row = t.b_columns ? t.step : b_line,
+                .b_col = t.b_columns ? b_line : t.step,
+                .c = c.data(),
+                .c_row = c_row,
+                .bias = t.bias ? bias.data() : nullptr,
+                .activation = t.activation,
+                .residual = t.residual ? residual.data() : nullptr,
+                .residual_row = t.n + t.gap};
   matmul(job);
   if (!compare) return c;
   const auto av = a.read(0, (t.a_columns ? t.k : t.m) * a_line);
@@ -254,7 +254,7 @@ TEST_P(MatmulTest, LargerThanEveryBlock) {
 TEST_P(MatmulTest, Activations) {
   for (Dtype dtype : kDtypes4)
     for (Activation a :
-         {Activation::relu, Activation::silu, Activation::gelu, Activation::gelu_erf})
+         {Activation::relu, Activation::silu, Activation::gelu_approx, Activation::gelu})
       for (int64_t m : {1, 12})
         run(dtype, {.m = m,
                     .n = 101,
@@ -267,10 +267,10 @@ TEST_P(MatmulTest, Activations) {
 
 TEST_P(MatmulTest, ActivationsKeepTheirDigitsInTheTails) {
   for (Activation a :
-       {Activation::relu, Activation::silu, Activation::gelu, Activation::gelu_erf}) {
+       {Activation::relu, Activation::silu, Activation::gelu_approx, Activation::gelu}) {
     std::vector<float> bias, y(4001);
     for (int i = 0; i <= 4000; ++i) bias.push_back(float(i - 2000) * 0.0025f);
-    const Linear layer{nullptr, 4001, y.data(), 4001, bias.data(), a};
+    const LinearJob layer{nullptr, 4001, y.data(), 4001, bias.data(), a};
     linear(float32, 1, 0, nullptr, 0, std::span(&layer, 1));
     for (int i = 0; i <= 4000; ++i) {
       // 1 + tanh in f64 is exact enough to 5 standard deviations; the exponent's rounding is the
@@ -283,9 +283,9 @@ TEST_P(MatmulTest, ActivationsKeepTheirDigitsInTheTails) {
 
 TEST_P(MatmulTest, ActivationsOfInfinityAndNaN) {
   const float inf = INFINITY, bias[] = {inf, 1000, 3e38f, -1000, NAN};
-  for (Activation a : {Activation::silu, Activation::gelu, Activation::gelu_erf}) {
+  for (Activation a : {Activation::silu, Activation::gelu_approx, Activation::gelu}) {
     float y[5];
-    const Linear layer{nullptr, 5, y, 5, bias, a};
+    const LinearJob layer{nullptr, 5, y, 5, bias, a};
     linear(float32, 1, 0, nullptr, 0, std::span(&layer, 1));
     EXPECT_EQ(y[0], inf);
     EXPECT_EQ(y[1], 1000);
@@ -305,7 +305,7 @@ TEST_P(MatmulTest, HalfRangesSurvive) {
       const double small = dtype == float16 ? 0x1p-24 : 0x1p-126;  // vdpbf16ps flushes denormals
       const double in[] = {big, -big, small, INFINITY, -INFINITY, NAN};
       for (int j = 0; j < 6; ++j) w.set(j, in[j]);
-      const Linear layer{w.data(), 6, y.data(), 6};
+      const LinearJob layer{w.data(), 6, y.data(), 6};
       linear(dtype, m, 1, x.data(), 1, std::span(&layer, 1));
       for (int64_t i = 0; i < m; ++i) {
         for (int j = 0; j < 5; ++j) EXPECT_EQ(y[i * 6 + j], in[j]);
@@ -321,7 +321,7 @@ TEST_P(MatmulTest, LayersShareOneInput) {
       const int64_t k = 70, n[] = {5, 0, 600, 33, 1, 2, 3, 4, 9};
       Values x(dtype, m * (k + 1), 1);
       std::vector<Values> w, y, alone;
-      std::vector<Linear> layers;
+      std::vector<LinearJob> layers;
       for (int64_t width : n) {
         w.emplace_back(dtype, width * k, 7, 2);
         y.emplace_back(dtype, m * width, 0);
@@ -329,7 +329,7 @@ TEST_P(MatmulTest, LayersShareOneInput) {
       }
       for (size_t i = 0; i < w.size(); ++i) {
         layers.push_back({w[i].data(), n[i], y[i].data(), n[i]});
-        if (i % 2) layers.back().activation = Activation::gelu;
+        if (i % 2) layers.back().activation = Activation::gelu_approx;
       }
       linear(dtype, m, k, x.data(), k + 1, layers);
       for (size_t i = 0; i < w.size(); ++i) {
@@ -345,7 +345,7 @@ TEST_P(MatmulTest, ResidualMayBeTheResult) {
     Values x(float16, m * 40, 1), w(float16, 30 * 40, 2), r(float16, m * 30, 3),
         y(float16, m * 30, 3);
     Values apart(float16, m * 30, 0);
-    Linear layer{w.data(), 30, apart.data(), 30, nullptr, Activation::none, r.data(), 30};
+    LinearJob layer{w.data(), 30, apart.data(), 30, nullptr, Activation::none, r.data(), 30};
     linear(float16, m, 40, x.data(), 40, std::span(&layer, 1));
     layer.y = y.data();
     layer.residual = y.data();
@@ -360,25 +360,25 @@ TEST_P(MatmulTest, BatchesBroadcast) {
     Values a(float32, batch * m * k, 1), b(float32, k * n, 2), c(float32, batch * m * n, 0);
     std::vector<int64_t> a_at, c_at;
     for (int64_t i = 0; i < batch; ++i) a_at.push_back(i * m * k), c_at.push_back(i * m * n);
-    Matmul job{.dtype = float32,
-               .m = m,
-               .n = n,
-               .k = k,
-               .a = a.data(),
-               .a_row = k,
-               .a_col = 1,
-               .b = b.data(),
-               .b_row = n,
-               .b_col = 1,
-               .c = c.data(),
-               .c_row = n};
+    MatmulJob job{.dtype = float32,
+                  .m = m,
+                  .n = n,
+                  .k = k,
+                  .a = a.data(),
+                  .a_row = k,
+                  .a_col = 1,
+                  .b = b.data(),
+                  .b_row = n,
+                  .b_col = 1,
+                  .c = c.data(),
+                  .c_row = n};
     job.batch = batch;
     job.a_offsets = a_at.data();
     job.c_offsets = c_at.data();
     matmul(job);
     Values whole(float32, batch * m * n, 0);
     for (int64_t i = 0; i < batch; ++i) {
-      Matmul one = job;
+      MatmulJob one = job;
       one.batch = 1;
       one.a = a.at(i * m * k);
       one.c = whole.data() + i * m * n * 4;
@@ -409,7 +409,7 @@ TEST_P(MatmulTest, ARowIsTheSameInAnySmallBatch) {
   for (Dtype dtype : kDtypes4) {
     const int64_t n = 75, k = 333;
     Values x(dtype, 32 * k, 1), w(dtype, n * k, 2), one(dtype, 32 * n, 0);
-    Linear layer{w.data(), n, nullptr, n};
+    LinearJob layer{w.data(), n, nullptr, n};
     for (int64_t i = 0; i < 32; ++i) {
       layer.y = one.data() + i * n * int64_t(size_of(dtype));
       linear(dtype, 1, k, x.at(i * k), k, std::span(&layer, 1));

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/core/eval.h"
 #include "hearth/io/safetensors.h"
 #include "hearth/llm/decoder.h"

@@ -51,13 +51,8 @@ array run(const json& c, const Arrays& in) {
     return fast::scaled_dot_product_attention(in[0], in[1], in[2], scale, mode);
   }
   if (op == "linear") {
-    const std::map<std::string, fast::Activation> activations{
-        {"none", fast::Activation::none},
-        {"relu", fast::Activation::relu},
-        {"silu", fast::Activation::silu},
-        {"gelu_approx", fast::Activation::gelu_approx},
-        {"gelu", fast::Activation::gelu}};
-    return fast::linear(in[0], in[1], in[2], activations.at(p["activation"]), in[3]);
+    for (fast::Activation a : fast::kActivations)
+      if (p["activation"] == to_string(a)) return fast::linear(in[0], in[1], in[2], a, in[3]);
   }
   throw std::runtime_error("no such case: " + op);
 }

@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/core/eval.h"
 #include "hearth/ops/create.h"
 #include "hearth/ops/elementwise.h"

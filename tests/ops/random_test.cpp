@@ -8,7 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/core/eval.h"
 #include "hearth/ops/create.h"
 #include "hearth/ops/elementwise.h"

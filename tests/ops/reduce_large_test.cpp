@@ -9,7 +9,7 @@
 #include <random>
 
 #include "hearth/backend/cpu/isa.h"
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/ops/ops.h"
 
 namespace hearth {

@@ -267,13 +267,9 @@ std::vector<GradientCase> fast_cases() {
                       [=](auto& in) { return attend(in, "array", seen, in[3]); },
                       {q, k, v, sinks}));
 
-  for (auto [name, activation] : {std::pair{"none", Activation::none},
-                                  {"relu", Activation::relu},
-                                  {"silu", Activation::silu},
-                                  {"gelu_approx", Activation::gelu_approx},
-                                  {"gelu", Activation::gelu}})
+  for (Activation activation : fast::kActivations)
     cases.push_back(one(
-        concat("linear, ", name),
+        concat("linear, ", to_string(activation)),
         [a = activation](auto& in) { return square(fast::linear(in[0], in[1], in[2], a, in[3])); },
         {x, scattered({5, 6}, 1), scattered({5}, 2), scattered({2, 3, 5}, 3)}));
   cases.push_back({"linears",

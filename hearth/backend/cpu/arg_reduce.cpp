@@ -13,8 +13,8 @@
 
 #include "hearth/backend/cpu/cpu.h"
 #include "hearth/backend/cpu/fold-inl.h"
-#include "hearth/backend/cpu/pool.h"
 #include "hearth/backend/cpu/reduce.h"
+#include "hearth/backend/pool.h"
 #include "hearth/ops/primitives.h"
 
 #ifndef HEARTH_BACKEND_CPU_ARG_REDUCE_JOB

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 
 namespace hearth::cpu {
 

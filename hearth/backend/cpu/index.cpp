@@ -1,8 +1,8 @@
 // Kernels that read and write at computed places. Every index is checked before it is used.
 #include "hearth/backend/cpu/copy.h"
 #include "hearth/backend/cpu/movement.h"
-#include "hearth/backend/cpu/pool.h"
 #include "hearth/backend/cpu/update.h"
+#include "hearth/backend/pool.h"
 
 namespace hearth::cpu {
 

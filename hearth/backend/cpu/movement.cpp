@@ -2,8 +2,8 @@
 #include "hearth/backend/cpu/movement.h"
 #include "hearth/backend/cpu/copy.h"
 #include "hearth/backend/cpu/cpu.h"
-#include "hearth/backend/cpu/pool.h"
 #include "hearth/backend/cpu/update.h"
+#include "hearth/backend/pool.h"
 
 namespace hearth::cpu {
 

@@ -11,9 +11,9 @@
 #include <cmath>
 
 #include "hearth/backend/cpu/cpu.h"
-#include "hearth/backend/cpu/pool.h"
 #include "hearth/backend/cpu/rows.h"
 #include "hearth/backend/cpu/simd-inl.h"
+#include "hearth/backend/pool.h"
 #include "hearth/ops/primitives_fast.h"
 
 #ifndef HEARTH_BACKEND_CPU_NORM_

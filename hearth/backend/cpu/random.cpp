@@ -7,7 +7,7 @@
 
 #include "hearth/backend/cpu/copy.h"
 #include "hearth/backend/cpu/movement.h"
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/backend/threefry.h"
 
 HWY_BEFORE_NAMESPACE();

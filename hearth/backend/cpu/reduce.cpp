@@ -18,8 +18,8 @@
 #include "hearth/backend/cpu/cpu.h"
 #include "hearth/backend/cpu/fold-inl.h"
 #include "hearth/backend/cpu/narrow.h"
-#include "hearth/backend/cpu/pool.h"
 #include "hearth/backend/cpu/reduce.h"
+#include "hearth/backend/pool.h"
 #include "hearth/ops/primitives.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdlib>
 
-#include "hearth/backend/cpu/walk.h"
+#include "hearth/backend/walk.h"
 #include "hearth/core/backend.h"
 
 namespace hearth::cpu {

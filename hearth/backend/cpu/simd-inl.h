@@ -9,6 +9,8 @@
 
 #include <hwy/highway.h>
 
+#include <cmath>
+
 #include "hearth/backend/cpu/convert-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -54,7 +56,7 @@ HWY_INLINE VF32 silu(VF32 x) {
 }
 
 /// 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), as x sigmoid(2 ...): no cancellation below 0.
-HWY_INLINE VF32 gelu(VF32 x) {
+HWY_INLINE VF32 gelu_approx(VF32 x) {
   const F32 d;
   const auto cubic = hn::MulAdd(hn::Mul(x, x), hn::Set(d, 0.0713548163f), hn::Set(d, 1.59576912f));
   return hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp(hn::Neg(hn::Mul(x, cubic)))));
@@ -78,7 +80,7 @@ HWY_INLINE VF32 erfc_positive(VF32 x) {
 }
 
 /// 0.5 x (1 + erf(x / sqrt 2)), by erfc so that the tail below 0 keeps its digits.
-HWY_INLINE VF32 gelu_erf(VF32 x) {
+HWY_INLINE VF32 gelu(VF32 x) {
   const F32 d;
   const auto half =
       hn::Mul(hn::Set(d, 0.5f), erfc_positive(hn::Mul(hn::Abs(x), hn::Set(d, 0.707106781f))));
@@ -89,6 +91,14 @@ HWY_INLINE VF32 gelu_erf(VF32 x) {
 HWY_INLINE VF32 relu(VF32 x) {
   return hn::IfThenElse(hn::Lt(x, hn::Zero(F32())), hn::Zero(F32()), x);
 }
+
+// The same in double, by libm.
+inline double relu(double x) { return x < 0 ? 0 : x; }
+inline double silu(double x) { return x / (1 + std::exp(-x)); }
+inline double gelu_approx(double x) {
+  return x / (1 + std::exp(-2 * 0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+}
+inline double gelu(double x) { return 0.5 * x * std::erfc(-x * 0.70710678118654752440); }
 
 }  // namespace hearth::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -15,7 +15,7 @@
 #include "hearth/backend/cpu/cpu.h"
 #include "hearth/backend/cpu/fold-inl.h"
 #include "hearth/backend/cpu/narrow.h"
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/ops/primitives.h"
 
 #ifndef HEARTH_BACKEND_CPU_SOFTMAX_JOB

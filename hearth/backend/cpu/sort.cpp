@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "hearth/backend/cpu/cpu.h"
-#include "hearth/backend/cpu/pool.h"
-#include "hearth/backend/cpu/walk.h"
+#include "hearth/backend/pool.h"
+#include "hearth/backend/walk.h"
 #include "hearth/ops/primitives.h"
 
 namespace hearth::cpu {

@@ -4,6 +4,7 @@
 
 #include "hearth/backend/cuda/device.cuh"
 #include "hearth/backend/cuda/gemm.h"
+#include "hearth/backend/cuda/values.cuh"
 
 namespace hearth::cuda {
 namespace {
@@ -39,14 +40,12 @@ __device__ inline Complex operator+(Complex a, Complex b) { return {a.re + b.re,
 template <class A>
 __device__ A activate(A x, Activation activation) {
   if constexpr (!std::is_same_v<A, Complex>) {
-    const auto sigmoid = [](A v) { return A(1) / (A(1) + exp(-v)); };
     switch (activation) {
-      case Activation::none: return x;
-      case Activation::relu: return x > A(0) || x != x ? x : A(0);
-      case Activation::silu: return x * sigmoid(x);
-      case Activation::gelu_approx:
-        return x * sigmoid(x * (A(1) + x * x * A(0.044715)) * A(1.59576912160573071176));
-      case Activation::gelu: return A(0.5) * x * (A(1) + erf(x * A(0.70710678118654752440)));
+      case Activation::none: break;
+#define X(name) \
+  case Activation::name: return math::name##_op::of(x);
+        HEARTH_ACTIVATIONS(X)
+#undef X
     }
   }
   return x;

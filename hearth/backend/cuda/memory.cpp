@@ -4,8 +4,8 @@
 #include <mutex>
 #include <utility>
 
-#include "hearth/backend/cpu/pool.h"
 #include "hearth/backend/cuda/cuda.h"
+#include "hearth/backend/pool.h"
 
 namespace hearth::cuda {
 

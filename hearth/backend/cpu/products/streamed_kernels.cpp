@@ -3,7 +3,7 @@
 #include "hearth/backend/cpu/isa.h"
 //
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "hearth/backend/cpu/matvec.cpp"
+#define HWY_TARGET_INCLUDE "hearth/backend/cpu/products/streamed_kernels.cpp"
 #include <hwy/foreach_target.h>
 //
 #include <hwy/highway.h>
@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "hearth/backend/cpu/matmul_kernels.h"
+#include "hearth/backend/cpu/products/kernels.h"
 #include "hearth/backend/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -170,23 +170,13 @@ void widen(Dtype dtype, const std::byte* from, int64_t n, std::byte* to) {
   });
 }
 
-template <Activation A>
-HWY_INLINE VF32 activate(VF32 v) {
-  if constexpr (A == Activation::relu) return relu(v);
-  if constexpr (A == Activation::silu) return silu(v);
-  if constexpr (A == Activation::gelu) return gelu(v);
-  if constexpr (A == Activation::gelu_erf) return gelu_erf(v);
-  return v;
-}
-
-template <Activation A>
-double activate(double v) {
-  if constexpr (A == Activation::relu) return v < 0 ? 0 : v;
-  if constexpr (A == Activation::silu) return v / (1 + std::exp(-v));
-  if constexpr (A == Activation::gelu)
-    return v / (1 + std::exp(-2 * 0.79788456080286535588 * (v + 0.044715 * v * v * v)));
-  if constexpr (A == Activation::gelu_erf) return 0.5 * v * std::erfc(-v * 0.70710678118654752440);
-  return v;
+template <Activation A, class V>  // VF32 or double
+HWY_INLINE V activate(V v) {
+  if constexpr (A == Activation::none) return v;
+#define X(name) \
+  if constexpr (A == Activation::name) return name(v);
+  HEARTH_ACTIVATIONS(X)
+#undef X
 }
 
 template <class T, Activation A>
@@ -222,18 +212,15 @@ void finish(int64_t n, const void* sums, const std::byte* bias, const std::byte*
   }
 }
 
+#define FINISH(name) \
+  case Activation::name: return finish<T, Activation::name>(n, sums, bias, residual, y);
 void finish_row(Dtype dtype, int64_t n, const void* sums, const std::byte* bias,
                 Activation activation, const std::byte* residual, std::byte* y) {
   visit(Floats{}, dtype, "matmul", [&]<class T>() HWY_ATTR {
-    switch (activation) {
-      case Activation::none: return finish<T, Activation::none>(n, sums, bias, residual, y);
-      case Activation::relu: return finish<T, Activation::relu>(n, sums, bias, residual, y);
-      case Activation::silu: return finish<T, Activation::silu>(n, sums, bias, residual, y);
-      case Activation::gelu: return finish<T, Activation::gelu>(n, sums, bias, residual, y);
-      case Activation::gelu_erf: return finish<T, Activation::gelu_erf>(n, sums, bias, residual, y);
-    }
+    switch (activation) { FINISH(none) HEARTH_ACTIVATIONS(FINISH) }
   });
 }
+#undef FINISH
 
 }  // namespace
 }  // namespace hearth::cpu::HWY_NAMESPACE

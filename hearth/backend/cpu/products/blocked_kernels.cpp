@@ -3,7 +3,7 @@
 #include "hearth/backend/cpu/isa.h"
 //
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "hearth/backend/cpu/gemm.cpp"
+#define HWY_TARGET_INCLUDE "hearth/backend/cpu/products/blocked_kernels.cpp"
 #include <hwy/foreach_target.h>
 //
 #include <hwy/cache_control.h>
@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "hearth/backend/cpu/convert-inl.h"
-#include "hearth/backend/cpu/matmul_kernels.h"
+#include "hearth/backend/cpu/products/kernels.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hearth::cpu::HWY_NAMESPACE {
@@ -156,10 +156,10 @@ void tile(int64_t rows, int64_t k, const std::byte* a, const std::byte* b, void*
   tiles[size_t(rows - 1)](k, a, b, c, c_stride, add);
 }
 
-const kernels::Gemm* gemm_parts(Dtype dtype) {
-  const kernels::Gemm* parts = nullptr;
+const kernels::BlockedKernels* blocked_kernels(Dtype dtype) {
+  const kernels::BlockedKernels* parts = nullptr;
   visit(Floats{}, dtype, "matmul", [&]<class T>() {
-    static const kernels::Gemm the{
+    static const kernels::BlockedKernels the{
         kRows, kVectors * int(hn::Lanes(WideTag<T>())), 1, sizeof(Wide<T>), pack<T>, tile<Wide<T>>};
     parts = &the;
   });
@@ -173,13 +173,13 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace hearth::cpu::kernels {
 
-HWY_EXPORT(gemm_parts);
+HWY_EXPORT(blocked_kernels);
 
-const Gemm& gemm_parts(Dtype dtype) {
+const BlockedKernels& blocked_kernels(Dtype dtype) {
 #if HWY_ARCH_X86
-  if (dtype == bfloat16 && isa() == Isa::avx512_bf16) return gemm_parts_bf16();
+  if (dtype == bfloat16 && isa() == Isa::avx512_bf16) return blocked_kernels_bf16();
 #endif
-  return *HWY_DYNAMIC_DISPATCH(gemm_parts)(dtype);
+  return *HWY_DYNAMIC_DISPATCH(blocked_kernels)(dtype);
 }
 
 }  // namespace hearth::cpu::kernels

@@ -1,10 +1,10 @@
-// What matmul.cpp builds on: kernels of one thread, each chosen by the instruction set in use.
+// What products.cpp builds on: kernels of one thread, each chosen by the instruction set in use.
 // Strides here are in bytes, so that one signature serves all dtypes.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
-#include "hearth/backend/cpu/matmul.h"
+#include "hearth/backend/cpu/products/products.h"
 #include "hearth/core/dtype.h"
 
 namespace hearth::cpu::kernels {
@@ -65,7 +65,7 @@ void finish_row(Dtype dtype, int64_t n, const void* sums, const std::byte* bias,
 
 /// The parts of the blocked product. A panel is `width` rows (mr of a, or nr columns of b) packed
 /// side by side for each step of k, zeros where rows are missing.
-struct Gemm {
+struct BlockedKernels {
   int mr, nr;
   int k_step;     // packed k is a multiple of this
   size_t packed;  // bytes of a packed element
@@ -76,10 +76,10 @@ struct Gemm {
   void (*tile)(int64_t rows, int64_t k, const std::byte* a, const std::byte* b, void* c,
                int64_t c_stride, bool add);
 };
-const Gemm& gemm_parts(Dtype dtype);
+const BlockedKernels& blocked_kernels(Dtype dtype);
 
 // Level avx512_bf16: the same for bf16 by vdpbf16ps; only to be called at that level.
 void dot_rows_bf16(const DotRows& job);
-const Gemm& gemm_parts_bf16();
+const BlockedKernels& blocked_kernels_bf16();
 
 }  // namespace hearth::cpu::kernels

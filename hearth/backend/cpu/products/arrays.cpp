@@ -1,29 +1,18 @@
-// Matmul and Linear on arrays: reads strides, calls the raw products of matmul.h.
+// Matmul and Linear on arrays: reads strides, calls the raw products of products.h.
 #include <algorithm>
 #include <array>
 
 #include "hearth/backend/cpu/cpu.h"
-#include "hearth/backend/cpu/matmul.h"
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/cpu/products/products.h"
 #include "hearth/backend/cpu/rows.h"
+#include "hearth/backend/pool.h"
 #include "hearth/ops/primitives_fast.h"
 
 namespace hearth::cpu {
 namespace {
 
-Activation activation_of(fast::Activation a) {
-  switch (a) {
-    case fast::Activation::none: return Activation::none;
-    case fast::Activation::relu: return Activation::relu;
-    case fast::Activation::silu: return Activation::silu;
-    case fast::Activation::gelu_approx: return Activation::gelu;
-    case fast::Activation::gelu: return Activation::gelu_erf;
-  }
-  return Activation::none;
-}
-
 // Complex numbers are rare enough for three loops; sums in double.
-void complex_matmul(const Matmul& job) {
+void complex_matmul(const MatmulJob& job) {
   const auto at = [](const void* p, int64_t i) {
     complex64_t v;
     std::memcpy(&v, static_cast<const std::byte*>(p) + i * int64_t(sizeof v), sizeof v);
@@ -69,18 +58,18 @@ void matmul_arrays(const hearth::Matmul& op, const Args& args, CpuQueue&) {
   const auto stride = [axes](const array& x, int from_end) {
     return x.node().strides[axes - from_end];
   };
-  Matmul job{.dtype = a.dtype(),
-             .m = a.shape(-2),
-             .n = b.shape(-1),
-             .k = a.shape(-1),
-             .a = ptr<void>(a),
-             .a_row = stride(a, 2),
-             .a_col = stride(a, 1),
-             .b = ptr<void>(b),
-             .b_row = stride(b, 2),
-             .b_col = stride(b, 1),
-             .c = ptr<void>(out),
-             .c_row = b.shape(-1)};
+  MatmulJob job{.dtype = a.dtype(),
+                .m = a.shape(-2),
+                .n = b.shape(-1),
+                .k = a.shape(-1),
+                .a = ptr<void>(a),
+                .a_row = stride(a, 2),
+                .a_col = stride(a, 1),
+                .b = ptr<void>(b),
+                .b_row = stride(b, 2),
+                .b_col = stride(b, 1),
+                .c = ptr<void>(out),
+                .c_row = b.shape(-1)};
   std::unique_ptr<std::byte[]> c_copy;
   Strides c_strides = out.node().strides;
   if (op.add) {
@@ -128,7 +117,7 @@ void linear_arrays(const fast::Linear& op, const Args& args, CpuQueue&) {
   const int64_t m = k > 0 ? rows.count : int64_t(args.out[0].size()) / args.out[0].shape(-1);
   std::optional<Rows> residual;
   if (op.residual) residual = rows_of(args.in.back());
-  SmallVector<Linear, 4> layers;
+  SmallVector<LinearJob, 4> layers;
   SmallVector<Rows, 4> biases;
   biases.reserve(op.parts.size());
   size_t next = 1;
@@ -136,11 +125,11 @@ void linear_arrays(const fast::Linear& op, const Args& args, CpuQueue&) {
     const array& weight = args.in[next++];
     const Strides& strides = weight.node().strides;
     const array& y = args.out[i];
-    Linear layer{.weight = ptr<void>(weight),
-                 .n = weight.shape(0),
-                 .y = ptr<void>(y),
-                 .y_stride = weight.shape(0),
-                 .activation = activation_of(op.parts[i].activation)};
+    LinearJob layer{.weight = ptr<void>(weight),
+                    .n = weight.shape(0),
+                    .y = ptr<void>(y),
+                    .y_stride = weight.shape(0),
+                    .activation = op.parts[i].activation};
     if (op.parts[i].bias) {
       biases.push_back(rows_of(args.in[next++]));
       layer.bias = biases.back().data;

@@ -14,7 +14,7 @@
 #include <cstring>
 #include <utility>
 
-#include "hearth/backend/cpu/matmul_kernels.h"
+#include "hearth/backend/cpu/products/kernels.h"
 
 #define HEARTH_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 #define HEARTH_BF16_INLINE HEARTH_BF16 __attribute__((always_inline)) inline
@@ -101,7 +101,7 @@ HEARTH_BF16 void pack(const std::byte* src, int64_t row_stride, int64_t k_stride
                       int64_t k, int64_t width, std::byte* panel) {
   int64_t p = 0;
   if (k_stride == 2) {  // pairs as stored: 32-bit elements
-    gemm_parts(float32).pack(src, row_stride, 4, rows, k / 2, width, panel);
+    blocked_kernels(float32).pack(src, row_stride, 4, rows, k / 2, width, panel);
     p = k / 2 * 2;
   }
   for (; p < k; p += 2) {
@@ -177,8 +177,8 @@ void dot_rows_bf16(const DotRows& job) {
   }
 }
 
-const Gemm& gemm_parts_bf16() {
-  static const Gemm the{kRows, kColumns, 2, 2, pack, tile};
+const BlockedKernels& blocked_kernels_bf16() {
+  static const BlockedKernels the{kRows, kColumns, 2, 2, pack, tile};
   return the;
 }
 

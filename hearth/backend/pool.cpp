@@ -1,4 +1,4 @@
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 
 #include <algorithm>
 #include <atomic>

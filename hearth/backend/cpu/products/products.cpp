@@ -1,18 +1,18 @@
-#include "hearth/backend/cpu/matmul.h"
+#include "hearth/backend/cpu/products/products.h"
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
-#include "hearth/backend/cpu/matmul_kernels.h"
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/cpu/products/kernels.h"
 #include "hearth/backend/cpu/rows.h"
+#include "hearth/backend/pool.h"
 
 namespace hearth::cpu {
 namespace {
 
+using kernels::BlockedKernels;
 using kernels::DotRows;
-using kernels::Gemm;
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -131,9 +131,9 @@ constexpr int64_t kChunk = 768;    // at most so many rows of a
 constexpr int64_t kKBytes = 1536;  // of a packed row in a block: 384 in f32, 768 in bf16
 constexpr int64_t kMostColumns = 256, kLeastPanels = 8;
 
-struct Blocked {
+struct BlockedProduct {
   Dtype dtype;
-  const Gemm& parts;
+  const BlockedKernels& parts;
   Left a;
   int64_t m0, m;  // the chunk of a
   const std::byte* packed_a;
@@ -189,7 +189,7 @@ struct Blocked {
 };
 
 void blocked(Dtype dtype, const Left& a, std::span<const Product> products) {
-  const Gemm& parts = kernels::gemm_parts(dtype);
+  const BlockedKernels& parts = kernels::blocked_kernels(dtype);
   const int64_t all_n = total_n(products);
   // Enough tasks that threads end together: narrower blocks first, then a divided too.
   const int64_t wanted = 8 * threads();
@@ -201,7 +201,7 @@ void blocked(Dtype dtype, const Left& a, std::span<const Product> products) {
     const int64_t m_parts =
         std::clamp<int64_t>(wanted / 2 / std::max<int64_t>(1, ceil_div(all_n, nc)), 1,
                             std::max<int64_t>(1, ceil_div(m, parts.mr) / kLeastPanels));
-    Blocked job{dtype, parts, a, m0, m, nullptr, nc, m_parts};
+    BlockedProduct job{dtype, parts, a, m0, m, nullptr, nc, m_parts};
     thread_local Scratch a_scratch;
     std::byte* const packed_a = a_scratch.get(size_t(job.a_bytes()));
     job.pack_a(packed_a);
@@ -233,14 +233,14 @@ void multiply(Dtype dtype, Left a, std::span<const Product> products) {
 }  // namespace
 
 void linear(Dtype dtype, int64_t m, int64_t k, const void* x, int64_t x_stride,
-            std::span<const Linear> layers) {
+            std::span<const LinearJob> layers) {
   const int64_t size = int64_t(size_of(dtype));
   constexpr size_t kFew = 8;
   Product few[kFew];
   for (size_t done = 0; done < layers.size();) {
     const size_t count = std::min(kFew, layers.size() - done);
     for (size_t i = 0; i < count; ++i) {
-      const Linear& l = layers[done + i];
+      const LinearJob& l = layers[done + i];
       few[i] = {bytes(l.weight),
                 k * size,
                 size,
@@ -257,7 +257,7 @@ void linear(Dtype dtype, int64_t m, int64_t k, const void* x, int64_t x_stride,
   }
 }
 
-void matmul(const Matmul& job) {
+void matmul(const MatmulJob& job) {
   const int64_t size = int64_t(size_of(job.dtype));
   // A column without gaps is the row of the transposed product.
   const bool column = job.n == 1 && job.m > 1 && job.c_row == 1 && !job.bias &&

@@ -5,7 +5,7 @@
 
 #include "hearth/base/small_vector.h"
 
-namespace hearth::cpu {
+namespace hearth {
 
 /// One axis: its size, and its strides in the input and in the output, in elements.
 struct Axis {
@@ -60,4 +60,4 @@ class Walk {
   SmallVector<int64_t, 6> at_;
 };
 
-}  // namespace hearth::cpu
+}  // namespace hearth

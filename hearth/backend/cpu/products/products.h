@@ -7,14 +7,15 @@
 #include <span>
 
 #include "hearth/core/dtype.h"
+#include "hearth/ops/activation.h"
 
 namespace hearth::cpu {
 
-/// gelu is the tanh form (gelu_new), gelu_erf the exact one; all within about 1e-6 of it, relative.
-enum class Activation : uint8_t { none, relu, silu, gelu, gelu_erf };
+/// Within about 1e-6 of the operation that it names, relative (simd-inl.h).
+using fast::Activation;
 
 /// One weight matrix of linear(): y = activation(x W^T + bias) + residual.
-struct Linear {
+struct LinearJob {
   const void* weight;          // (n, k), rows contiguous, as checkpoints store it
   int64_t n;                   // outputs
   void* y;                     // (m, n)
@@ -30,11 +31,11 @@ struct Linear {
 /// or f64. Up to 32 rows stream the weights, read once from memory; more go to the blocked product.
 /// No y may overlap x or another y. k = 0 gives activation(bias) + residual.
 void linear(Dtype dtype, int64_t m, int64_t k, const void* x, int64_t x_stride,
-            std::span<const Linear> layers);
+            std::span<const LinearJob> layers);
 
 /// c = activation(a b + bias) + residual for any strides of a and b, in elements (0 and negative
 /// ones too), for one or many pairs of matrices.
-struct Matmul {
+struct MatmulJob {
   Dtype dtype;  // of everything: f16, bf16, f32 or f64
   int64_t m, n, k;
   const void* a;  // (m, k): element (i, p) at i * a_row + p * a_col
@@ -56,6 +57,6 @@ struct Matmul {
   const int64_t* residual_offsets = nullptr;
 };
 
-void matmul(const Matmul& job);
+void matmul(const MatmulJob& job);
 
 }  // namespace hearth::cpu

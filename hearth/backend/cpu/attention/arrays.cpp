@@ -1,0 +1,198 @@
+// Rotary embedding and attention on arrays: reads strides and offsets, calls the raw kernels.
+#include <algorithm>
+
+#include "hearth/backend/cpu/attention/attention.h"
+#include "hearth/backend/cpu/cpu.h"
+#include "hearth/backend/cpu/rows.h"
+#include "hearth/backend/pool.h"
+
+namespace hearth::cpu {
+namespace {
+
+int64_t item(const array& a) { return int64_t(a.itemsize()); }
+
+// An array whose last axis is contiguous; copied if it is not.
+struct LastAxisContiguous {
+  std::byte* data;
+  Strides strides;  // bytes
+  std::unique_ptr<std::byte[]> copy;
+
+  explicit LastAxisContiguous(const array& a) : data(a.node().data()), strides(a.node().strides) {
+    if (a.shape(-1) > 1 && strides.back() != 1 && a.size() > 0) {
+      copy.reset(new std::byte[a.nbytes()]);
+      gather(a.node().view(), data, a.itemsize(), copy.get());
+      data = copy.get();
+      strides = row_major(a.shape());
+    }
+    for (int64_t& s : strides) s *= item(a);
+  }
+  /// The places of these among the axes.
+  Heads heads(int batch, int head, int position) const {
+    return {data, strides[batch], strides[head], strides[position]};
+  }
+};
+
+std::vector<int64_t> integers(const array& a) {
+  std::vector<int64_t> out;
+  out.reserve(a.size());
+  const int64_t stride = a.ndim() == 0 ? 0 : a.node().strides[0] * item(a);
+  for (size_t i = 0; i < a.size(); ++i)
+    out.push_back(load_element<int64_t>(a.node().data() + int64_t(i) * stride, a.dtype()));
+  return out;
+}
+std::vector<float> floats(const array& a) {
+  std::vector<float> out;
+  out.reserve(a.size());
+  for (size_t i = 0; i < a.size(); ++i)
+    out.push_back(load_element<float>(a.node().data() + int64_t(i) * a.node().strides[0] * item(a),
+                                      a.dtype()));
+  return out;
+}
+Angles angles_of(const fast::Rotation& rotation, const array* freqs,
+                 std::span<const int64_t> offsets, int64_t length) {
+  if (!freqs) return Angles(rotation, nullptr, offsets, length);
+  return Angles(rotation, floats(*freqs).data(), offsets, length);
+}
+
+constexpr int64_t kBlock = 64;  // rows of a task
+
+}  // namespace
+
+bool attention_fits(const Primitive&, std::span<const array> in) {
+  return in[0].dtype() != float64;
+}
+
+void rope(const fast::RoPE& op, const Args& args, CpuQueue&) {
+  const array& x = args.in[0];
+  const int axes = x.ndim();
+  const int64_t L = x.shape(-2), D = x.shape(-1), B = x.shape(0);
+  const std::vector<int64_t> offsets = integers(args.in[1]);
+  const Angles angles =
+      angles_of(op.rotation, op.rotation.has_freqs ? &args.in[2] : nullptr, offsets, L);
+  const LastAxisContiguous from(x);
+  const int64_t row = from.strides[axes - 2];
+  const int64_t heads = int64_t(x.size()) / (B * L * D), pieces = (L + kBlock - 1) / kBlock;
+  std::byte* const y = ptr<std::byte>(args.out[0]);
+  parallel_for(B * heads * pieces, [&](int64_t task) {
+    const int64_t piece = task % pieces, matrix = task / pieces, first = piece * kBlock;
+    int64_t at = 0, rest = matrix;  // of the matrix (L, D)
+    for (int axis = axes - 3; axis >= 0; --axis) {
+      at += rest % x.shape()[axis] * from.strides[axis];
+      rest /= x.shape()[axis];
+    }
+    RotateRows rows{.dtype = x.dtype(),
+                    .count = std::min(kBlock, L - first),
+                    .D = D,
+                    .x = from.data + at + first * row,
+                    .x_stride = row,
+                    .y = y + (matrix * L + first) * D * item(x),
+                    .y_stride = D * item(x),
+                    .wide_y = false,
+                    .inverse = op.inverse};
+    rows.turn(angles, matrix / heads, first, Along::positions, op.rotation.traditional);
+    rotate_rows(rows);
+  });
+}
+
+void scaled_dot_product_attention(const fast::Attention& op, const Args& args, CpuQueue&) {
+  const array &q = args.in[0], &k = args.in[1], &v = args.in[2], &y = args.out[0];
+  if (k.shape(2) == 0) {
+    std::fill_n(ptr<std::byte>(y), y.nbytes(), std::byte{0});
+    return;
+  }
+  const LastAxisContiguous from_q(q), from_k(k), from_v(v);
+  const std::vector<int64_t> keys(size_t(q.shape(0)), k.shape(2));
+  std::vector<float> sinks;
+  if (op.has_sinks) sinks = floats(args.in[3 + op.masked]);
+  AttentionJob job{.dtype = q.dtype(),
+                   .B = q.shape(0),
+                   .H = q.shape(1),
+                   .Hkv = k.shape(1),
+                   .L = q.shape(2),
+                   .D = q.shape(3),
+                   .Dv = v.shape(3),
+                   .q = from_q.heads(0, 1, 2),
+                   .k = from_k.heads(0, 1, 2),
+                   .v = from_v.heads(0, 1, 2),
+                   .y = LastAxisContiguous(y).heads(0, 1, 2),
+                   .scale = op.scale,
+                   .keys = keys.data(),
+                   .causal = op.causal,
+                   .sinks = op.has_sinks ? sinks.data() : nullptr};
+  if (op.masked) {
+    const array& mask = args.in[3];
+    job.mask = ptr<std::byte>(mask);
+    job.mask_dtype = mask.dtype();
+    for (int i = 0; i < 4; ++i) job.mask_strides[i] = mask.node().strides[i] * item(mask);
+  }
+  attend(job);
+}
+
+void cached_attention(const fast::CachedAttention& op, const Args& args, CpuQueue&) {
+  const array &q = args.in[0], &k = args.in[1], &v = args.in[2], &y = args.out[0];
+  const array &cache_k = args.out[1], &cache_v = args.out[2];
+  const int64_t B = q.shape(0), L = q.shape(1), H = q.shape(2), D = q.shape(3), Hkv = k.shape(2);
+  const int64_t capacity = cache_k.shape(2);
+  const std::vector<int64_t> offsets = integers(args.in[5]);
+  std::vector<int64_t> keys;
+  for (int64_t b = 0; b < B; ++b) {
+    ensure(offsets[b] >= 0, "cached_attention: row ", b, " has the negative offset ", offsets[b]);
+    ensure(offsets[b] + L <= capacity, "cached_attention: row ", b, " holds ", offsets[b],
+           " positions; ", L, " more exceed the cache's capacity of ", capacity);
+    keys.push_back(offsets[b] + L);
+  }
+  if (B * L * H * D == 0) return;
+  std::optional<Angles> angles;
+  if (op.rotation.dims > 0)
+    angles = angles_of(op.rotation, op.rotation.has_freqs ? &args.in[6] : nullptr, offsets, L);
+  const LastAxisContiguous from_q(q), from_k(k), from_v(v), to_k(cache_k), to_v(cache_v);
+  ensure(!to_k.copy && !to_v.copy,
+         "cached_attention: wanted caches whose last axis is contiguous in memory");
+
+  // The new rows go to their places in the caches: `count` from (b, h, l) on along heads or
+  // positions.
+  const auto store = [&](const Heads& from, const Heads& to, bool rotate, Along along, int64_t b,
+                         int64_t h, int64_t l, int64_t count) {
+    RotateRows rows{.dtype = q.dtype(),
+                    .count = count,
+                    .D = D,
+                    .x = from.at(b, h, l),
+                    .x_stride = from.step(along),
+                    .y = to.at(b, h, offsets[b] + l),
+                    .y_stride = to.step(along),
+                    .wide_y = false};
+    if (rotate) rows.turn(*angles, b, l, along, op.rotation.traditional);
+    rotate_rows(rows);
+  };
+  const auto store_both = [&](Along along, int64_t b, int64_t h, int64_t l, int64_t count) {
+    store(from_k.heads(0, 2, 1), to_k.heads(0, 1, 2), angles.has_value(), along, b, h, l, count);
+    store(from_v.heads(0, 2, 1), to_v.heads(0, 1, 2), false, along, b, h, l, count);
+  };
+  const int64_t pieces = (L + kBlock - 1) / kBlock;
+  if (B * L * Hkv * D <= 16384)  // too little to share
+    for (int64_t i = 0; i < B * L; ++i) store_both(Along::heads, i / L, 0, i % L, Hkv);
+  else
+    parallel_for(B * Hkv * pieces, [&](int64_t i) {
+      const int64_t l = i % pieces * kBlock;
+      store_both(Along::positions, i / pieces / Hkv, i / pieces % Hkv, l, std::min(kBlock, L - l));
+    });
+
+  attend({.dtype = q.dtype(),
+          .B = B,
+          .H = H,
+          .Hkv = Hkv,
+          .L = L,
+          .D = D,
+          .Dv = D,
+          .q = from_q.heads(0, 2, 1),
+          .k = to_k.heads(0, 1, 2),
+          .v = to_v.heads(0, 1, 2),
+          .y = LastAxisContiguous(y).heads(0, 2, 1),
+          .scale = op.scale,
+          .keys = keys.data(),
+          .causal = true,
+          .angles = angles ? &*angles : nullptr,
+          .traditional = op.rotation.traditional});
+}
+
+}  // namespace hearth::cpu
