@@ -58,7 +58,7 @@ array apply_op(ElementOp op, const Arrays& in) {
   }
   const ResultRule rule = info(op).rule;
   if (rule == ResultRule::Compare || rule == ResultRule::Logic) step.dtype = bool_;
-  map->steps.push_back(step);
+  map->results.push_back(map->add(step));
   return hearth::apply(map, {in.begin(), in.end()});
 }
 
@@ -74,6 +74,7 @@ array chain_of_ten(const array& x) {
                              ElementOp::maximum};
     map->steps.push_back({ops[i % 4], x.dtype(), {from, uint8_t(1 + i % 2), 0}});
   }
+  map->results.push_back(uint8_t(map->registers() - 1));
   return hearth::apply(map, {x});
 }
 

@@ -56,7 +56,7 @@ std::shared_ptr<const Map> one_step(ElementOp op, Dtype operand, Dtype result) {
     if (info(op).rule == ResultRule::Select) map->inputs[0] = bool_;
     Map::Step step{op, result, {}};
     for (int i = 0; i < arity; ++i) step.from[size_t(i)] = uint8_t(i);
-    map->steps.push_back(step);
+    map->results.push_back(map->add(step));
     auto* fresh = new std::shared_ptr<const Map>(std::move(map));
     if (slot.compare_exchange_strong(made, fresh, std::memory_order_acq_rel))
       made = fresh;
@@ -116,10 +116,9 @@ array build(ElementOp op, const Operands&... operands) {
     if (all[i].in) {
       last.from[i] = uint8_t(input++);
       if (all[i].dtype() == wanted(i)) continue;
-      const uint8_t from = std::exchange(last.from[i], uint8_t(map->registers()));
-      map->steps.push_back({ElementOp::astype, wanted(i), {from}});
+      last.from[i] = map->add({ElementOp::astype, wanted(i), {last.from[i]}});
     }
-  map->steps.push_back(last);
+  map->results.push_back(map->add(last));
   return hearth::apply(std::move(map), std::move(in));
 }
 

@@ -75,15 +75,21 @@ array unbroadcast(const array& g, const Shape& shape) {
 }  // namespace
 
 std::optional<Cotangents> Map::vjp(const Arrays& in, const Arrays& out, const Arrays& d) const {
-  const bool one_step = steps.size() == 1 && constants.empty();
-  Arrays regs = one_step ? in : all_registers(in);
-  if (one_step)
+  Arrays regs = in;
+  if (steps.size() == 1 && constants.empty() && gives_last()) {
     regs.push_back(out[0]);
-  else
-    regs.back() = out[0];
+  } else {
+    regs = all_registers(in);
+    for (size_t i = 0; i < out.size(); ++i)  // those already computed
+      if (regs[results[i]].shape() == out[i].shape()) regs[results[i]] = out[i];
+  }
   Cotangents grads;
   grads.resize(size_t(registers()));
-  grads.back() = d[0];
+  const auto accumulate = [&](int r, const array& g) {
+    const array here = unbroadcast(g, regs[r].shape());
+    grads[r] = grads[r] ? *grads[r] + here : here;
+  };
+  for (size_t i = 0; i < out.size(); ++i) accumulate(results[i], d[i]);
   for (int r = registers() - 1; r >= first_step(); --r) {
     if (!grads[r]) continue;
     const Step& s = steps[r - first_step()];
@@ -93,9 +99,7 @@ std::optional<Cotangents> Map::vjp(const Arrays& in, const Arrays& out, const Ar
       if (constant || !is_inexact(dtype(from))) continue;
       auto g = gradients[int(s.op)][i](regs[s.from[0]], regs[s.from[1]], regs[s.from[2]], regs[r],
                                        *grads[r]);
-      if (!g) continue;
-      *g = unbroadcast(*g, regs[from].shape());
-      grads[from] = grads[from] ? *grads[from] + *g : *g;
+      if (g) accumulate(from, *g);
     }
   }
   grads.resize(in.size());

@@ -1,7 +1,13 @@
 // Map: the vocabulary, and programs checked, written out and taken apart.
+#include "hearth/ops/movement.h"
 #include "hearth/ops/primitives.h"
 
 namespace hearth {
+
+int new_primitive_id() {
+  static std::atomic<int> next{primitive_id::count};
+  return next++;
+}
 
 const ElementOpInfo& info(ElementOp op) {
   using enum ResultRule;
@@ -26,30 +32,27 @@ Dtype Map::dtype(int reg) const {
 }
 
 Specs Map::infer(std::span<const array> in) const {
+  check(!steps.empty() && !results.empty() && registers() <= kMaxRegisters, "map: a program of ",
+        steps.size(), " steps, ", registers(), " registers and ", results.size(),
+        " results; wanted a step, a result and at most ", kMaxRegisters, " registers");
   check(in.size() == inputs.size(), name(), ": wanted ", inputs.size(), " inputs, got ", in.size());
-  Shape shape = in[0].shape();
+  for (int r = first_step(); r < registers(); ++r) {
+    const Step& s = steps[r - first_step()];
+    for (int i = 0; i < info(s.op).arity; ++i)
+      check(s.from[i] < r, "map: step ", r - first_step(), " reads register ", int(s.from[i]),
+            ", which comes after it");
+  }
+  for (uint8_t r : results)
+    check(r < registers(), "map: result ", int(r), " of ", registers(), " registers");
+  Shape shape = in.empty() ? Shape() : in[0].shape();
   for (size_t i = 0; i < in.size(); ++i) {
     check(in[i].dtype() == inputs[i], name(), ": input ", i, " should be ", inputs[i], ", is ",
           in[i].dtype());
     if (in[i].shape() != shape) shape = broadcast_shapes(shape, in[i].shape(), name());
   }
-  return {{std::move(shape), steps.back().dtype}};
-}
-
-std::string Map::state() const {
-  std::string text;
-  for (Dtype d : inputs) text += concat(d, " ");
-  for (const Constant& c : constants) {
-    uint64_t bits = 0;
-    std::memcpy(&bits, c.value.data(), size_of(c.dtype));
-    text += concat(c.dtype, "=", bits, " ");
-  }
-  for (const Step& s : steps) {
-    text += concat(info(s.op).name, ":", s.dtype);
-    for (int i = 0; i < info(s.op).arity; ++i) text += concat(i ? "," : "(", int(s.from[i]));
-    text += ") ";
-  }
-  return text;
+  Specs out;
+  for (uint8_t r : results) out.push_back({shape, dtype(r)});
+  return out;
 }
 
 // Every register as an array, each step a node of its own.
@@ -68,15 +71,22 @@ Arrays Map::all_registers(const Arrays& in) const {
     }
     Step alone{s.op, s.dtype, {}};
     for (size_t i = 0; i < from.size(); ++i) alone.from[i] = uint8_t(i);
-    map->steps.push_back(alone);
+    map->results.push_back(map->add(alone));
     regs.push_back(hearth::apply(std::move(map), std::move(from)));
   }
   return regs;
 }
 
 std::optional<Arrays> Map::decompose(const Arrays& in) const {
-  if (steps.size() == 1 && constants.empty()) return std::nullopt;
-  return Arrays{all_registers(in).back()};
+  const Step& s = steps.back();
+  bool alone = steps.size() == 1 && gives_last() && registers() == info(s.op).arity + 1;
+  for (int i = 0; i < info(s.op).arity; ++i) alone = alone && s.from[i] == i;
+  if (alone) return std::nullopt;
+  const Arrays regs = all_registers(in);
+  Arrays out;
+  const Specs specs = infer(in);
+  for (uint8_t r : results) out.push_back(broadcast_to(regs[r], specs[0].shape));
+  return out;
 }
 
 }  // namespace hearth

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/core/eval.h"
 #include "hearth/ops/ops.h"
 
@@ -203,66 +203,6 @@ TEST(Elementwise, AstypeOfTheSameDtypeIsTheArray) {
   const array x({1.0f});
   EXPECT_TRUE(astype(x, float32).same_node(x));
   EXPECT_TRUE(positive(x).same_node(x));
-}
-
-// ---- Programs
-// ------------------------------------------------------------------------------------
-
-Map program(std::initializer_list<Dtype> inputs, std::initializer_list<Map::Constant> constants,
-            std::initializer_list<Map::Step> steps) {
-  Map map;
-  for (Dtype d : inputs) map.inputs.push_back(d);
-  for (const Map::Constant& c : constants) map.constants.push_back(c);
-  for (const Map::Step& s : steps) map.steps.push_back(s);
-  return map;
-}
-
-// A joined program gives the bits of its steps one by one, for every dtype: it rounds after each.
-TEST(MapProgram, JoinedEqualsSeparate) {
-  for (Dtype d : {float16, bfloat16, float32, float64, int8, uint8, int32, bool_}) {
-    const array x = astype(arange(2000) % 100 - 50, d), y = astype(arange(2000) % 7 + 1, d);
-    const Map joined = program({d, d}, {Map::Constant(3, d)},
-                               {{ElementOp::multiply, d, {0, 2}},
-                                {ElementOp::add, d, {3, 1}},
-                                {ElementOp::square, d, {4}},
-                                {ElementOp::remainder, d, {5, 1}},
-                                {ElementOp::less, bool_, {6, 0}},
-                                {ElementOp::where, d, {7, 4, 6}}});
-    const array whole = hearth::apply(std::make_shared<Map>(joined), {x, y});
-    const auto parts = joined.decompose({x, y});
-    ASSERT_TRUE(parts);
-    EXPECT_TRUE(array_equal(whole, (*parts)[0], true).item<bool>()) << to_string(d);
-    const array three(3, d), first = square(x * three + y), rest = remainder(first, y);
-    EXPECT_TRUE(array_equal(whole, where(rest < x, x * three + y, rest), true).item<bool>());
-  }
-}
-
-TEST(MapProgram, CastsAreSteps) {
-  const Map cast = program({float32}, {},
-                           {{ElementOp::astype, float16, {0}},
-                            {ElementOp::astype, float32, {1}},
-                            {ElementOp::astype, int8, {2}},
-                            {ElementOp::astype, float64, {3}}});
-  const array x({2049.3f, 0.99999f, -3.7f});
-  EXPECT_EQ(hearth::apply(std::make_shared<Map>(cast), {x}).to_vector<double>(),
-            (std::vector<double>{2, 1, -3}));  // 2050 in f16, 2 in i8
-}
-
-TEST(MapProgram, StateTellsProgramsApart) {
-  const Map a = program({float32}, {Map::Constant(1.0f)}, {{ElementOp::add, float32, {0, 1}}});
-  const Map b = program({float32}, {Map::Constant(2.0f)}, {{ElementOp::add, float32, {0, 1}}});
-  EXPECT_EQ(a.state(), "f32 f32=1065353216 add:f32(0,1) ");
-  EXPECT_NE(a.state(), b.state());
-}
-
-TEST(MapProgram, ReusesTheStorageOfDeadOperands) {
-  array x = arange(1 << 16) * 1.0f;
-  x.eval();
-  reset_peak_memory();
-  const size_t before = get_active_memory();
-  x = sqrt(exp(x * 1e-5f) + 1.0f);
-  x.eval();
-  EXPECT_LE(get_peak_memory() - before, size_t{2} << 18);
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include "hearth/backend/cpu/isa.h"
 #include "hearth/backend/cpu/movement.h"
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/base/system.h"
 
 namespace hearth::cpu {
@@ -20,7 +20,7 @@ namespace {
 class Cpu : public Backend {
  public:
   Cpu() {
-    kernels.add<&map>();
+    kernels.add<&map>(map_fits);
     kernels.add<&reduce>().add<&arg_reduce>().add<&scan>().add<&sort>();
     kernels.add<&softmax>().add<&log_sum_exp>();
     kernels.add<&copy>().add<&assign>().add<&contiguous>().add<&reshape>().add<&reinterpret>();

@@ -5,7 +5,7 @@
 
 #include "hearth/backend/cpu/cpu.h"
 #include "hearth/backend/cpu/map_loops.h"
-#include "hearth/backend/cpu/pool.h"
+#include "hearth/backend/pool.h"
 #include "hearth/ops/primitives.h"
 
 namespace hearth::cpu {
@@ -15,6 +15,7 @@ constexpr size_t kBlock = 1024;           // elements
 constexpr size_t kTask = 32;              // blocks that one thread takes at a time
 constexpr int kShortRow = 256;            // rows shorter than this share a block
 constexpr size_t kRegister = kBlock * 8;  // bytes
+constexpr int kMaxRegisters = 64;         // of a program: their blocks are 512 KB
 
 // An input, seen through the collapsed axes of the output.
 struct Input {
@@ -25,17 +26,23 @@ struct Input {
   bool scalar;  // one value for all
   Strides strides;
 };
+// A register that is given out.
+struct Result {
+  std::byte* data;
+  Dtype dtype;
+  int reg;
+};
 
 // All that the blocks of one call share.
-struct Program {
+struct MapRun {
   const Map& op;
   const Loops& loops;
-  Shape shape;  // of the output, collapsed
+  Shape shape;  // of the outputs, collapsed
   SmallVector<Input, 3> in;
-  std::byte* out;
+  SmallVector<Result, 1> out;
   size_t total, row, step, blocks;
 
-  Program(const Map& op, const Args& args, const Loops& loops);
+  MapRun(const Map& op, const Args& args, const Loops& loops);
   void run(size_t first, size_t last) const;  // blocks
 
  private:
@@ -44,12 +51,8 @@ struct Program {
                       size_t n) const;
 };
 
-Program::Program(const Map& op, const Args& args, const Loops& loops)
-    : op(op),
-      loops(loops),
-      shape(args.out[0].shape()),
-      out(ptr<std::byte>(args.out[0])),
-      total(args.out[0].size()) {
+MapRun::MapRun(const Map& op, const Args& args, const Loops& loops)
+    : op(op), loops(loops), shape(args.out[0].shape()), total(args.out[0].size()) {
   SmallVector<Strides, 3> strides;
   for (const array& x : args.in)
     strides.push_back(broadcast_strides(x.shape(), x.node().strides, shape));
@@ -59,11 +62,15 @@ Program::Program(const Map& op, const Args& args, const Loops& loops)
     shape.push_back(1);
     for (Strides& s : strides) s.push_back(1);
   }
+  for (size_t i = 0; i < args.out.size(); ++i)
+    out.push_back({ptr<std::byte>(args.out[i]), args.out[i].dtype(), op.results[i]});
   for (size_t i = 0; i < args.in.size(); ++i) {
     const array& x = args.in[i];
     const size_t align = kLaneSize[int(lane(x.dtype()))];
-    const bool as_is =
+    bool as_is =
         !loops.round[int(x.dtype())] && reinterpret_cast<uintptr_t>(ptr<std::byte>(x)) % align == 0;
+    // One result may be written over its operand, which no other needs any more.
+    for (const Result& y : out) as_is = as_is && (out.size() == 1 || y.data != ptr<std::byte>(x));
     bool scalar = true;
     for (int64_t s : strides[i]) scalar = scalar && s == 0;
     in.push_back({ptr<std::byte>(x), x.itemsize(), x.dtype(), as_is, scalar && total > 1,
@@ -76,7 +83,7 @@ Program::Program(const Map& op, const Args& args, const Loops& loops)
 }
 
 // n elements from the at-th on, as lanes.
-const void* Program::input(const Input& x, size_t at, size_t n, void* block) const {
+const void* MapRun::input(const Input& x, size_t at, size_t n, void* block) const {
   const Load load = loops.load[int(x.dtype)];
   const int last = int(shape.size()) - 1;
   SmallVector<size_t, 6> index(shape.size(), 0);
@@ -109,8 +116,8 @@ const void* Program::input(const Input& x, size_t at, size_t n, void* block) con
 }
 
 // The lanes of a step, in `to` or, for a cast that changes no lane, where they were.
-const void* Program::compute(const Map::Step& s, bool last, const void* const* regs, void* to,
-                             size_t n) const {
+const void* MapRun::compute(const Map::Step& s, bool last, const void* const* regs, void* to,
+                            size_t n) const {
   const Compute round = last ? nullptr : loops.round[int(s.dtype)];
   if (s.op == ElementOp::astype) {
     const Lane from = lane(op.dtype(s.from[0])), target = lane(s.dtype);
@@ -128,13 +135,13 @@ const void* Program::compute(const Map::Step& s, bool last, const void* const* r
   return to;
 }
 
-void Program::run(size_t first, size_t last) const {
+void MapRun::run(size_t first, size_t last) const {
   thread_local std::vector<std::byte> scratch;
   const int count = op.registers(), steps = op.first_step();
   scratch.resize(std::max(scratch.size(), size_t(count) * kRegister + 64));
   auto* blocks_at =
       reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) / 64 * 64);
-  const void* regs[Map::kMaxRegisters];
+  const void* regs[kMaxRegisters];
   auto block = [&](int r) { return blocks_at + size_t(r) * kRegister; };
   const size_t most = std::min(step, total);
 
@@ -146,27 +153,36 @@ void Program::run(size_t first, size_t last) const {
     loops.load[int(d)](value, 0, block(r), most);
     regs[r] = block(r);
   }
-  const Dtype result = op.steps.back().dtype;
-  const bool direct = !loops.round[int(result)];  // lanes are elements
+  // The last step writes where its value belongs, if lanes are elements.
+  const Result* direct = nullptr;
+  for (const Result& y : out)
+    if (y.reg == count - 1 && !loops.round[int(y.dtype)]) direct = &y;
   const size_t per_row = (row + step - 1) / step;
   for (size_t b = first; b < last; ++b) {
     const size_t at = b / per_row * row + b % per_row * step;
     const size_t n = std::min(step, row - b % per_row * step);
     for (int r = 0; r < int(in.size()); ++r)
       if (!in[r].scalar) regs[r] = input(in[r], at, n, block(r));
-    std::byte* to = out + at * size_of(result);
     for (int r = steps; r < count; ++r) {
       const bool is_last = r == count - 1;
-      regs[r] = compute(op.steps[r - steps], is_last, regs, is_last && direct ? to : block(r), n);
+      void* to = is_last && direct ? direct->data + at * size_of(direct->dtype) : block(r);
+      regs[r] = compute(op.steps[r - steps], is_last, regs, to, n);
     }
-    if (regs[count - 1] != to) loops.store[int(result)](regs[count - 1], to, n);
+    for (const Result& y : out) {
+      std::byte* to = y.data + at * size_of(y.dtype);
+      if (regs[y.reg] != to) loops.store[int(y.dtype)](regs[y.reg], to, n);
+    }
   }
 }
 
 }  // namespace
 
+bool map_fits(const Primitive& op, std::span<const array>) {
+  return static_cast<const Map&>(op).registers() <= kMaxRegisters;
+}
+
 void map(const Map& op, const Args& args, CpuQueue&) {
-  const Program program(op, args, map_loops());
+  const MapRun program(op, args, map_loops());
   const size_t tasks = (program.blocks + kTask - 1) / kTask;
   parallel_for(int64_t(tasks), [&](int64_t i) {
     program.run(size_t(i) * kTask, std::min(program.blocks, size_t(i + 1) * kTask));

@@ -21,18 +21,13 @@ HWY_BEFORE_NAMESPACE();
 namespace hearth::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr bool accepts(std::string_view kinds, Lane l) {
-  const char* any[kLanes] = {"f", "f", "i", "bu", "i", "u", "c"};
-  return kinds.find_first_of(any[int(l)]) != kinds.npos;
-}
-
 // No element depends on another: in place is fine, and compilers need no check for overlap.
 #if defined(__clang__)
 #pragma clang diagnostic ignored "-Wpass-failed"  // loops of libm calls stay scalar
-#define HEARTH_EACH(i, n) \
+#define HEARTH_LOOP(i, n) \
   _Pragma("clang loop vectorize(assume_safety)") for (size_t i = 0; i < n; ++i)
 #else
-#define HEARTH_EACH(i, n) _Pragma("GCC ivdep") for (size_t i = 0; i < n; ++i)
+#define HEARTH_LOOP(i, n) _Pragma("GCC ivdep") for (size_t i = 0; i < n; ++i)
 #endif
 
 using namespace math;
@@ -72,28 +67,28 @@ void unary(const void* pa, const void*, const void*, void* out, size_t n) {
   using R = result_t<decltype(F::of(T()))>;
   const T* a = static_cast<const T*>(pa);
   R* y = static_cast<R*>(out);
-  HEARTH_EACH(i, n) y[i] = F::of(a[i]);
+  HEARTH_LOOP(i, n) y[i] = F::of(a[i]);
 }
 template <class F, class T>
 void binary(const void* pa, const void* pb, const void*, void* out, size_t n) {
   using R = result_t<decltype(F::of(T(), T()))>;
   const T *a = static_cast<const T*>(pa), *b = static_cast<const T*>(pb);
   R* y = static_cast<R*>(out);
-  HEARTH_EACH(i, n) y[i] = F::of(a[i], b[i]);
+  HEARTH_LOOP(i, n) y[i] = F::of(a[i], b[i]);
 }
 template <class F, class T>
 void ternary(const void* pa, const void* pb, const void* pc, void* out, size_t n) {
   const uint32_t* a = static_cast<const uint32_t*>(pa);
   const T *b = static_cast<const T*>(pb), *c = static_cast<const T*>(pc);
   T* y = static_cast<T*>(out);
-  HEARTH_EACH(i, n) y[i] = F::of(a[i] != 0, b[i], c[i]);
+  HEARTH_LOOP(i, n) y[i] = F::of(a[i] != 0, b[i], c[i]);
 }
 // sin, cos, tan: a block with a huge argument goes to libm.
 template <class F, float (*Libm)(float)>
 void periodic(const void* pa, const void*, const void*, void* out, size_t n) {
   const float* a = static_cast<const float*>(pa);
   uint32_t huge = 0;
-  HEARTH_EACH(i, n) huge |= abs(a[i]) > kPeriodic;
+  HEARTH_LOOP(i, n) huge |= abs(a[i]) > kPeriodic;
   if (!huge) return unary<F, float>(pa, nullptr, nullptr, out, n);
   for (size_t i = 0; i < n; ++i) static_cast<float*>(out)[i] = Libm(a[i]);
 }
@@ -124,13 +119,13 @@ template <class From, class To>
 void cast(const void* pa, const void*, const void*, void* out, size_t n) {
   const From* a = static_cast<const From*>(pa);
   To* y = static_cast<To*>(out);
-  HEARTH_EACH(i, n) y[i] = lane_cast<To>(a[i]);
+  HEARTH_LOOP(i, n) y[i] = lane_cast<To>(a[i]);
 }
 template <class From>
 void to_bool(const void* pa, const void*, const void*, void* out, size_t n) {
   const From* a = static_cast<const From*>(pa);
   uint32_t* y = static_cast<uint32_t*>(out);
-  HEARTH_EACH(i, n) y[i] = a[i] != From(0);
+  HEARTH_LOOP(i, n) y[i] = a[i] != From(0);
 }
 // To float, the last bit telling whether any was lost ("round to odd").
 HWY_INLINE float odd(double x) {
@@ -144,9 +139,9 @@ void to_half(const void* pa, const void*, const void*, void* out, size_t n) {
   const From* a = static_cast<const From*>(pa);
   float* y = static_cast<float*>(out);
   if constexpr (std::is_same_v<From, float> || std::is_same_v<From, Complex>) {
-    HEARTH_EACH(i, n) y[i] = real(a[i]);
+    HEARTH_LOOP(i, n) y[i] = real(a[i]);
   } else {
-    HEARTH_EACH(i, n) y[i] = odd(double(a[i]));
+    HEARTH_LOOP(i, n) y[i] = odd(double(a[i]));
   }
 }
 
@@ -194,7 +189,7 @@ void load(const std::byte* from, int64_t stride, void* lanes, size_t n) {
   auto* y = static_cast<lane_of<T>*>(lanes);
   if (stride == 0) {
     const lane_of<T> all = to_lane(load_one<T>(from));
-    HEARTH_EACH(i, n) y[i] = all;
+    HEARTH_LOOP(i, n) y[i] = all;
   } else if (stride != 1) {
     for (size_t i = 0; i < n; ++i, from += stride * int64_t(sizeof(T)))
       y[i] = to_lane(load_one<T>(from));
@@ -202,7 +197,7 @@ void load(const std::byte* from, int64_t stride, void* lanes, size_t n) {
     for (size_t i = widen_whole<T>(from, y, n); i < n; ++i)
       y[i] = float(load_one<T>(from + i * sizeof(T)));
   } else {
-    HEARTH_EACH(i, n) y[i] = to_lane(load_one<T>(from + i * sizeof(T)));
+    HEARTH_LOOP(i, n) y[i] = to_lane(load_one<T>(from + i * sizeof(T)));
   }
 }
 template <class T>
@@ -218,7 +213,7 @@ void store(const void* lanes, std::byte* to, size_t n) {
                       to + i * sizeof(T), n - i);
   } else {
     T* y = reinterpret_cast<T*>(to);
-    HEARTH_EACH(i, n) y[i] = to_element<T>(a[i]);
+    HEARTH_LOOP(i, n) y[i] = to_element<T>(a[i]);
   }
 }
 template <class T>
@@ -233,36 +228,29 @@ void round(const void* pa, const void*, const void*, void* out, size_t n) {
       load<T>(halves, 1, y + i, m);
     }
   } else {
-    HEARTH_EACH(i, n) y[i] = to_lane(to_element<T>(a[i]));
+    HEARTH_LOOP(i, n) y[i] = to_lane(to_element<T>(a[i]));
   }
 }
 
-template <int L>
+template <Lane L>
 void fill_lane(Loops& l) {
-  using T = lane_t<Lane(L)>;
-  int op = 0;
-#define UNARY(name, kinds, ...)                                             \
-  if constexpr (accepts(kinds, Lane(L))) l.op[op][L] = unary<name##_op, T>; \
-  ++op;
-#define BINARY(name, kinds, ...)                                             \
-  if constexpr (accepts(kinds, Lane(L))) l.op[op][L] = binary<name##_op, T>; \
-  ++op;
-#define TERNARY(name, kinds, ...)                                             \
-  if constexpr (accepts(kinds, Lane(L))) l.op[op][L] = ternary<name##_op, T>; \
-  ++op;
+  using T = lane_t<L>;
+  constexpr int lane = int(L);
+#define UNARY(name, kinds, ...) \
+  if constexpr (accepts(kinds, L)) l.op[int(ElementOp::name)][lane] = unary<name##_op, T>;
+#define BINARY(name, kinds, ...) \
+  if constexpr (accepts(kinds, L)) l.op[int(ElementOp::name)][lane] = binary<name##_op, T>;
+#define TERNARY(name, kinds, ...) \
+  if constexpr (accepts(kinds, L)) l.op[int(ElementOp::name)][lane] = ternary<name##_op, T>;
 #include "hearth/ops/elementwise.inc"
 #undef UNARY
 #undef BINARY
 #undef TERNARY
-  l.cast[L][0] = cast<T, float>;
-  l.cast[L][1] = cast<T, double>;
-  l.cast[L][2] = cast<T, int32_t>;
-  l.cast[L][3] = cast<T, uint32_t>;
-  l.cast[L][4] = cast<T, int64_t>;
-  l.cast[L][5] = cast<T, uint64_t>;
-  l.cast[L][6] = cast<T, Complex>;
-  l.to_bool[L] = to_bool<T>;
-  l.to_half[L] = to_half<T>;
+#define X(name, type, kinds) l.cast[lane][int(Lane::name)] = cast<T, lane_t<Lane::name>>;
+  HEARTH_LANES(X)
+#undef X
+  l.to_bool[lane] = to_bool<T>;
+  l.to_half[lane] = to_half<T>;
 }
 template <class T>
 void fill_dtype(Loops& l) {
@@ -275,8 +263,9 @@ void fill_dtype(Loops& l) {
 const Loops* loops() {
   static const Loops all = [] {
     Loops l;
-    fill_lane<0>(l), fill_lane<1>(l), fill_lane<2>(l), fill_lane<3>(l);
-    fill_lane<4>(l), fill_lane<5>(l), fill_lane<6>(l);
+#define X(name, type, kinds) fill_lane<Lane::name>(l);
+    HEARTH_LANES(X)
+#undef X
 #define X(name, type, kind, text) fill_dtype<type>(l);
     HEARTH_DTYPES(X)
 #undef X

@@ -58,6 +58,11 @@ HEARTH_INLINE bool operator<=(Complex a, Complex b) {
 HEARTH_INLINE bool operator>(Complex a, Complex b) { return b < a; }
 HEARTH_INLINE bool operator>=(Complex a, Complex b) { return b <= a; }
 
+using i32 = int32_t;
+using u32 = uint32_t;
+using i64 = int64_t;
+using u64 = uint64_t;
+
 template <class T>
 concept Int = std::integral<T>;
 template <class T>
@@ -368,15 +373,14 @@ HEARTH_INLINE float tan(float x) {
   HEARTH_INLINE double name(double x) { return std::name(x); }
 #define HEARTH_C64(name) \
   HEARTH_INLINE Complex name(Complex x) { return std::name(x.value()); }
-#define HEARTH_EACH(X) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(asinh) X(acosh) X(atanh)
-HEARTH_EACH(HEARTH_F32)
-HEARTH_EACH(HEARTH_F64)
-HEARTH_EACH(HEARTH_C64)
-#undef HEARTH_EACH
-#define HEARTH_EACH(X) X(sqrt) X(exp) X(log) X(log10) X(sin) X(cos) X(tan) X(tanh)
-HEARTH_EACH(HEARTH_F64)
-HEARTH_EACH(HEARTH_C64)
-#undef HEARTH_EACH
+#define HEARTH_LIBM(X) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(asinh) X(acosh) X(atanh)
+HEARTH_LIBM(HEARTH_F32)
+#define HEARTH_LIBM_WIDE(X) \
+  HEARTH_LIBM(X) X(sqrt) X(exp) X(log) X(log10) X(sin) X(cos) X(tan) X(tanh)
+HEARTH_LIBM_WIDE(HEARTH_F64)
+HEARTH_LIBM_WIDE(HEARTH_C64)
+#undef HEARTH_LIBM_WIDE
+#undef HEARTH_LIBM
 HEARTH_F64(expm1)
 HEARTH_F64(log2)
 HEARTH_F64(log1p)

@@ -13,31 +13,27 @@ namespace hearth::cuda::jit {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kMaxInputs = 12, kMaxConstants = 16, kMaxAxes = 12;
+constexpr int kMaxInputs = 12, kMaxConstants = 16, kMaxResults = 8, kMaxAxes = 12;
 
-/// What a program's kernel is given; kPrelude has the same struct.
+/// What a program's kernel is given; prelude() writes the same struct.
 struct Params {
   const void* in[kMaxInputs];
-  void* out;
+  void* out[kMaxResults];
   uint64_t constant[kMaxConstants];  // elements, in the low bytes
   int64_t size;
   int count;  // of axes
   int shape[kMaxAxes];
   int64_t stride[kMaxInputs][kMaxAxes];
 };
+std::string prelude() {
+  return concat("#include \"math.cuh\"\nnamespace hearth::cuda::math {\nstruct Params {\n",
+                "  const void* in[", kMaxInputs, "];\n  void* out[", kMaxResults,
+                "];\n  u64 constant[", kMaxConstants, "];\n  i64 size;\n  int count;\n  int shape[",
+                kMaxAxes, "];\n  i64 stride[", kMaxInputs, "][", kMaxAxes,
+                "];\n};\nstatic_assert(sizeof(Params) == ", sizeof(Params), ");\n");
+}
 
-constexpr char kPrelude[] = R"(#include "math.cuh"
-namespace hearth::cuda::math {
-struct Params {
-  const void* in[12];
-  void* out;
-  u64 constant[16];
-  i64 size;
-  int count;
-  int shape[12];
-  i64 stride[12][12];
-};
-template <class S, int W>
+constexpr char kFunctions[] = R"(template <class S, int W>
 struct alignas(W * sizeof(S) < 16 ? W * sizeof(S) : 16) Pack {
   S v[W];
 };
@@ -78,13 +74,8 @@ HEARTH_FN lane_of<S> constant(u64 bits) {
 }
 )";
 
-/// Elements in the text.
-constexpr std::string_view kElement[] = {
-    "Bool", "unsigned char", "unsigned short", "u32",   "u64",    "signed char", "short",
-    "i32",  "i64",           "Half",           "float", "double", "Bfloat",      "Complex"};
-static_assert(std::size(kElement) == kDtypes && int(complex64) == kDtypes - 1 &&
-              int(float16) == 9 && int(bfloat16) == 12);
-constexpr std::string_view element(Dtype d) { return kElement[int(d)]; }
+/// An element type in the text: math.cuh has them under these names.
+std::string element(Dtype d) { return concat("element_", kDtypeInfo[size_t(d)].name); }
 
 /// The text of each operation's value.
 constexpr std::string_view kValue[] = {
@@ -107,7 +98,7 @@ struct Plan {
 };
 
 std::string source(const Map& op, const Plan& plan) {
-  std::string text = kPrelude;
+  std::string text = prelude() + kFunctions;
   bool written[kElementOps] = {};
   for (const Map::Step& s : op.steps) {
     if (s.op == ElementOp::astype || std::exchange(written[int(s.op)], true)) continue;
@@ -140,13 +131,16 @@ std::string source(const Map& op, const Plan& plan) {
   text += concat(
       "#pragma unroll\n  for (int g = 0; g < G; ++g) {\n    const i64 i = first + g * W "
       "* i64(",
-      kThreads, ");\n    if (i >= p.size) return;\n    Pack<", element(op.steps.back().dtype),
-      ", W> y;\n#pragma unroll\n    for (int k = 0; k < W; ++k) {\n");
+      kThreads, ");\n    if (i >= p.size) return;\n");
+  const auto result = [&](size_t j) { return element(op.dtype(op.results[j])); };
+  for (size_t j = 0; j < op.results.size(); ++j)
+    text += concat("    Pack<", result(j), ", W> y", j, ";\n");
+  text += "#pragma unroll\n    for (int k = 0; k < W; ++k) {\n";
   for (int k = 0; k < inputs; ++k)
     text += concat("      const auto r", k, " = to_lane(x", k, "[g].v[k]);\n");
   for (size_t i = 0; i < op.steps.size(); ++i) {
     const Map::Step& s = op.steps[i];
-    const std::string_view to = element(s.dtype);
+    const std::string to = element(s.dtype);
     text += concat("      const lane_of<", to, "> r", op.first_step() + int(i), " = ");
     if (s.op == ElementOp::astype) {
       text += concat("astype<", to, ">(r", int(s.from[0]), ");\n");
@@ -160,10 +154,14 @@ std::string source(const Map& op, const Plan& plan) {
           concat(k ? ", " : "", "r", int(s.from[size_t(k)]), arity == 3 && k == 0 ? " != 0" : "");
     text += ")));\n";
   }
-  const std::string_view result = element(op.steps.back().dtype);
-  text += concat("      y.v[k] = to_element<", result, ">(r", op.registers() - 1,
-                 ");\n    }\n    *reinterpret_cast<Pack<", result, ", W>*>(static_cast<", result,
-                 "*>(p.out) + i) = y;\n  }\n}\n}  // namespace hearth::cuda::math\n");
+  for (size_t j = 0; j < op.results.size(); ++j)
+    text +=
+        concat("      y", j, ".v[k] = to_element<", result(j), ">(r", int(op.results[j]), ");\n");
+  text += "    }\n";
+  for (size_t j = 0; j < op.results.size(); ++j)
+    text += concat("    *reinterpret_cast<Pack<", result(j), ", W>*>(static_cast<", result(j),
+                   "*>(p.out[", j, "]) + i) = y", j, ";\n");
+  text += "  }\n}\n}  // namespace hearth::cuda::math\n";
   return text;
 }
 
@@ -174,7 +172,11 @@ Plan plan(const Map& op, const Args& args, CudaQueue& queue, Params& p) {
   Plan plan;
   Shape shape = out.shape();
   SmallVector<Strides, 3> strides;
-  size_t widest = out.itemsize();
+  size_t widest = 0;
+  for (size_t j = 0; j < args.out.size(); ++j) {
+    p.out[j] = queue.ptr<std::byte>(args.out[j]);
+    widest = std::max(widest, args.out[j].itemsize());
+  }
   for (size_t k = 0; k < inputs; ++k) {
     const array& x = args.in[k];
     p.in[k] = queue.ptr<std::byte>(x);
@@ -182,7 +184,7 @@ Plan plan(const Map& op, const Args& args, CudaQueue& queue, Params& p) {
     if (x.size() > 1) widest = std::max(widest, x.itemsize());
     plan.ways += x.size() == 1 ? '1' : 'v';
   }
-  p.out = queue.ptr<std::byte>(out), p.size = int64_t(out.size());
+  p.size = int64_t(out.size());
   for (size_t k = 0; k < op.constants.size(); ++k)
     std::memcpy(&p.constant[k], op.constants[k].value.data(), size_of(op.constants[k].dtype));
 
@@ -229,6 +231,8 @@ std::string signature(const Map& op, const Plan& plan, int capability) {
     s += char(step.op), s += char(step.dtype);
     for (int k = 0; k < info(step.op).arity; ++k) s += char(step.from[size_t(k)]);
   }
+  s += ';';
+  for (uint8_t r : op.results) s += char(r);
   return s;
 }
 
@@ -246,7 +250,7 @@ cudaKernel_t kernel(const Map& op, const Plan& plan, CudaQueue& queue) {
 // A program that only brings its operands to one dtype first, of arrays so small that its steps run
 // sooner one by one than a program is compiled (some 0.1 s, once).
 bool not_worth(const Map& op, std::span<const array> in) {
-  if (!op.constants.empty()) return false;
+  if (!op.constants.empty() || !op.gives_last()) return false;
   for (size_t i = 0; i + 1 < op.steps.size(); ++i)
     if (op.steps[i].op != ElementOp::astype) return false;
   size_t largest = 0;
@@ -257,7 +261,8 @@ bool not_worth(const Map& op, std::span<const array> in) {
 }  // namespace
 
 bool fits(const Map& op, std::span<const array> in) {
-  if (in.size() > kMaxInputs || op.constants.size() > kMaxConstants || not_worth(op, in))
+  if (in.size() > kMaxInputs || op.constants.size() > kMaxConstants ||
+      op.results.size() > kMaxResults || not_worth(op, in))
     return false;
   for (const array& x : in)
     if (x.ndim() > kMaxAxes) return false;

@@ -5,39 +5,10 @@
 
 #include "hearth/backend/cuda/device.cuh"
 #include "hearth/backend/cuda/jit.h"
-#include "hearth/backend/cuda/math.cuh"
+#include "hearth/backend/cuda/values.cuh"
+#include "hearth/backend/lanes.h"
 
 namespace hearth::cuda {
-
-namespace math {
-
-#define UNARY(name, kinds, rule, value, ...) \
-  struct name##_op {                         \
-    template <class T>                       \
-    static HEARTH_FN auto of(T x) {          \
-      return value;                          \
-    }                                        \
-  };
-#define BINARY(name, kinds, rule, value, ...) \
-  struct name##_op {                          \
-    template <class T>                        \
-    static HEARTH_FN auto of(T a, T b) {      \
-      return value;                           \
-    }                                         \
-  };
-#define TERNARY(name, kinds, rule, value, ...)   \
-  struct name##_op {                             \
-    template <class T>                           \
-    static HEARTH_FN auto of(bool a, T b, T c) { \
-      return value;                              \
-    }                                            \
-  };
-#include "hearth/ops/elementwise.inc"
-#undef UNARY
-#undef BINARY
-#undef TERNARY
-
-}  // namespace math
 
 namespace {
 
@@ -72,18 +43,48 @@ struct ElementOf<complex64_t> {
 };
 template <class T>
 using element = typename ElementOf<T>::type;
+#define X(name, type, kind, text) \
+  static_assert(math::same<element<type>, math::element_##name>, "the names in math.cuh, for jit.cpp");
+HEARTH_DTYPES(X)
+#undef X
 
 constexpr int kThreads = 256;
 
 /// Classes of operations have kernels of their own: by how many registers and how much code they
 /// need. Only `cast` reads what has another lane.
 enum class Class : uint8_t { light, heavy, cast };
-constexpr Class class_of(ElementOp op) {
-  using enum ElementOp;
-  const bool heavy = (op >= sqrt && op <= erfinv) || (op >= silu && op <= gelu_approx) ||
-                     (op >= floor_divide && op <= power) || op == arctan2 || op == logaddexp;
-  return op == astype ? Class::cast : heavy ? Class::heavy : Class::light;
+/// Does the expression call more than functions of a few instructions?
+constexpr bool is_heavy(std::string_view value) {
+  constexpr std::string_view light[] = {
+      "T",    "abs",   "sign",  "floor",    "ceil",     "trunc",    "rint",       "max",        "min",
+      "real", "imag",  "conj",  "isnan",    "isinf",    "isfinite", "isposinf",   "isneginf",
+      "shift_left", "shift_right"};
+  const auto letter = [](char c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == 'T'; };
+  for (size_t at = 0; (at = value.find('(', at)) != value.npos; ++at) {
+    size_t from = at;
+    while (from > 0 && letter(value[from - 1])) --from;
+    bool known = from == at;  // a parenthesis alone
+    for (std::string_view f : light) known = known || value.substr(from, at - from) == f;
+    if (!known) return true;
+  }
+  return false;
 }
+constexpr Class class_of(ElementOp op) {
+  switch (op) {
+#define UNARY(name, kinds, rule, value, ...) \
+  case ElementOp::name: return is_heavy(#value) ? Class::heavy : Class::light;
+#define BINARY UNARY
+#define TERNARY UNARY
+#include "hearth/ops/elementwise.inc"
+#undef UNARY
+#undef BINARY
+#undef TERNARY
+    case ElementOp::astype: break;
+  }
+  return Class::cast;
+}
+static_assert(class_of(ElementOp::where) == Class::light && class_of(ElementOp::abs) == Class::light);
+static_assert(class_of(ElementOp::rsqrt) == Class::heavy && class_of(ElementOp::power) == Class::heavy);
 enum class Layout : uint8_t { flat, rows, strided };
 enum class Way : uint8_t { vectors, one, constant };  // how an operand is read
 
@@ -105,13 +106,15 @@ struct Call {
 };
 
 template <class T>
+inline constexpr Lane kLaneOf = Lane::f32;
+#define X(name, type, kinds)      \
+  template <>                     \
+  inline constexpr Lane kLaneOf<math::lane_##name> = Lane::name;
+HEARTH_LANES(X)
+#undef X
+template <class T>
 constexpr bool accepts(std::string_view kinds) {
-  const char* letters = math::Real<T>                                               ? "f"
-                        : math::same<T, math::Complex>                              ? "c"
-                        : math::same<T, math::u32>                                  ? "bu"
-                        : math::is_signed<std::conditional_t<math::Int<T>, T, int>> ? "i"
-                                                                                    : "u";
-  return kinds.find_first_of(letters) != kinds.npos;
+  return hearth::accepts(kinds, kLaneOf<T>);
 }
 /// Heavy code for 8 bytes is not repeated: a thread takes one element.
 template <class T, Class C>
@@ -292,17 +295,6 @@ __global__ void __launch_bounds__(kThreads) map_kernel(const __grid_constant__ C
 
 // ---- Host ---------------------------------------------------------------------------------------
 
-enum class Lane : uint8_t { f32, f64, i32, u32, i64, u64, c64 };
-Lane lane(Dtype d) {
-  const bool wide = size_of(d) == 8;
-  switch (kind_of(d)) {
-    case Kind::c: return Lane::c64;
-    case Kind::f: return wide ? Lane::f64 : Lane::f32;
-    case Kind::i: return wide ? Lane::i64 : Lane::i32;
-    default: return wide ? Lane::u64 : Lane::u32;
-  }
-}
-
 // A constant in the lane of dtype `as`.
 uint64_t constant_lane(const Map::Constant& c, Dtype as) {
   uint64_t bits = 0;
@@ -317,7 +309,7 @@ uint64_t constant_lane(const Map::Constant& c, Dtype as) {
     case Lane::u32: put.template operator()<uint32_t>(); break;
     case Lane::i64: put.template operator()<int64_t>(); break;
     case Lane::u64: put.template operator()<uint64_t>(); break;
-    case Lane::c64: put.template operator()<complex64_t>(); break;
+    case Lane::c64: put.template operator()<complex64_t>(); break;  // host's: the same bytes
   }
   return bits;
 }
@@ -396,19 +388,16 @@ void single(const Map& op, const Args& args, CudaQueue& queue) {
   Call call{{in[0], in[1], in[2]}, queue.ptr<std::byte>(out),    step.op, step.dtype, arity, flat,
             int64_t(out.size()),   Axes<3>(out.shape(), strides)};
   switch (lane(cast ? step.dtype : operand)) {
-    case Lane::f32: return start<float>(call, queue);
-    case Lane::f64: return start<double>(call, queue);
-    case Lane::i32: return start<math::i32>(call, queue);
-    case Lane::u32: return start<math::u32>(call, queue);
-    case Lane::i64: return start<math::i64>(call, queue);
-    case Lane::u64: return start<math::u64>(call, queue);
-    case Lane::c64: return start<math::Complex>(call, queue);
+#define X(name, type, kinds) \
+  case Lane::name: return start<math::lane_##name>(call, queue);
+    HEARTH_LANES(X)
+#undef X
   }
 }
 
-// One step, and not the cast of a constant.
+// One step, its result, and not the cast of a constant.
 bool is_single(const Map& op) {
-  return op.steps.size() == 1 &&
+  return op.steps.size() == 1 && op.gives_last() &&
          (op.steps[0].op != ElementOp::astype || op.steps[0].from[0] < op.inputs.size());
 }
 

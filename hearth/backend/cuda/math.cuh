@@ -32,6 +32,22 @@ struct alignas(8) Complex {
   HEARTH_FN constexpr Complex(float re, float im = 0) : re(re), im(im) {}
 };
 
+// By the names of dtypes, for the text that jit.cpp writes.
+using element_bool_ = Bool;
+using element_uint8 = unsigned char;
+using element_uint16 = unsigned short;
+using element_uint32 = u32;
+using element_uint64 = u64;
+using element_int8 = signed char;
+using element_int16 = short;
+using element_int32 = i32;
+using element_int64 = i64;
+using element_float16 = Half;
+using element_float32 = float;
+using element_float64 = double;
+using element_bfloat16 = Bfloat;
+using element_complex64 = Complex;
+
 template <class S>  // an element type
 struct LaneOf {
   using type = S;
