@@ -43,8 +43,9 @@ Backend* open_plugin(const char* name, std::string& why) {
   auto* abi = reinterpret_cast<PluginAbi*>(dlsym(library, "hearth_plugin_abi"));
   auto* open = reinterpret_cast<PluginOpen*>(dlsym(library, "hearth_plugin_open"));
   if (!abi || !open || abi() != kAbi) {
-    why = concat(name, " is of another version of hearth: interface ", abi ? abi() : 0, ", wanted ",
-                 kAbi);
+    why =
+        concat(name, " is of another version of hearth: its interface is ",
+               abi ? concat(abi()) : "unknown", ", wanted ", kAbi, "; build both from one source");
     return nullptr;
   }
   return open(why);

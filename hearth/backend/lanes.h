@@ -7,10 +7,11 @@ namespace hearth {
 
 // X(lane, its type in backend/cpu/math.h and backend/cuda/math.cuh, the kinds that it computes:
 // letters as in elementwise.inc). bool is computed as 0 or 1 in 32 bits.
-#define HEARTH_LANES(X)                                                                    \
-  X(f32, float, "f")                                                                       \
-  X(f64, double, "f") X(i32, i32, "i") X(u32, u32, "bu") X(i64, i64, "i") X(u64, u64, "u") \
-      X(c64, Complex, "c")
+// clang-format off
+#define HEARTH_LANES(X)                                                     \
+  X(f32, float, "f") X(f64, double, "f") X(i32, i32, "i") X(u32, u32, "bu") \
+  X(i64, i64, "i") X(u64, u64, "u") X(c64, Complex, "c")
+// clang-format on
 
 enum class Lane : uint8_t {
 #define X(name, type, kinds) name,

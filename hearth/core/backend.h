@@ -80,7 +80,8 @@ void run(Work& work, Queue& queue);
 void prepare(Work& work, Queue& queue, bool donate);
 
 /// Kernels by primitive. The op and the queue type are read off the kernel's own signature:
-/// void(const Op&, const Args&, QueueType&).
+/// void(const Op&, const Args&, QueueType&). Filled while nothing is evaluated: no
+/// lock guards it.
 class KernelTable {
  public:
   template <auto F>
@@ -101,11 +102,12 @@ class KernelTable {
   };
   template <class P, class Q, class C>
   KernelTable& add_(void (*)(const P&, const Args&, Q&), C, Fits fits) {
-    if (size_t(P::kId) >= table_.size()) table_.resize(P::kId + 1);
-    table_[P::kId] = {[](const Primitive& p, const Args& a, Queue& q) {
-                        C::value(static_cast<const P&>(p), a, static_cast<Q&>(q));
-                      },
-                      fits};
+    const size_t id = size_t(P::kernel_id());
+    if (id >= table_.size()) table_.resize(id + 1);
+    table_[id] = {[](const Primitive& p, const Args& a, Queue& q) {
+                    C::value(static_cast<const P&>(p), a, static_cast<Q&>(q));
+                  },
+                  fits};
     return *this;
   }
   std::vector<Entry> table_;

@@ -138,7 +138,7 @@ class Scheduler {
         counters.fallbacks.fetch_add(1, std::memory_order_relaxed);
         ++fallbacks_[concat(op.name(), " on ", device)];
       }
-      ensure(kernel, op.name(), ": no kernel on ", stream.device, " for ", describe(n.inputs));
+      ensure(kernel, op.name(), ": no kernel on ", stream.device, " for ", describe(op, n.inputs));
     }
     emit(n, kernel, stream);
     finish(n);
@@ -148,10 +148,11 @@ class Scheduler {
     StreamScope scope(n.stream);
     return n.op->decompose(Arrays(n.inputs.begin(), n.inputs.end()));
   }
-  static std::string describe(std::span<const array> in) {
+  static std::string describe(const Primitive& op, std::span<const array> in) {
     std::string text;
     for (const array& x : in) text += concat(text.empty() ? "" : ", ", x.dtype(), " ", x.shape());
-    return text;
+    const std::string parameters = op.parameters();
+    return parameters.empty() ? text : concat(text, "; ", parameters);
   }
   static void alias(Node& n, const array& to) {
     const Node& t = to.node();
@@ -272,9 +273,10 @@ void async_eval(const Arrays& outputs) { async_eval(std::span<const array>(outpu
 namespace {
 
 // The program's place in a queue: one piece of work without inputs or outputs.
-struct Recorded : Primitive {
+struct Recorded : PrimitiveWithFields<Recorded> {
   explicit Recorded(std::shared_ptr<Program> program)
-      : Primitive(-1), program(std::move(program)) {}
+      : PrimitiveWithFields(-1), program(std::move(program)) {}
+  HEARTH_FIELDS(program)
   std::string_view name() const override { return "recording"; }
   Specs infer(std::span<const array>) const override { return {}; }
   static void start(const Primitive& op, const Args&, Queue& queue) {

@@ -4,7 +4,9 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <typeinfo>
 
+#include "hearth/base/values.h"
 #include "hearth/core/array.h"
 
 namespace hearth {
@@ -20,7 +22,8 @@ using Cotangents = std::vector<std::optional<array>>;
 /// A primitive holds parameters only; it is shared and never changes.
 class Primitive {
  public:
-  /// `id`: its place in the list of primitives (ops/primitives.h), by which kernels are found.
+  /// `id`: its place in the list of primitives (ops/primitives.h), by which kernels are found; -1:
+  /// it has none.
   explicit Primitive(int id) : id(id) {}
   virtual ~Primitive() = default;
 
@@ -38,8 +41,11 @@ class Primitive {
                                         const Arrays& d) const {
     return (void)in, (void)out, (void)d, std::nullopt;
   }
-  /// Its parameters as text: two primitives with the same name and state compute the same.
-  virtual std::string state() const { return {}; }
+  /// Are they of one type, with the same parameters? Then they compute the same.
+  virtual bool same_as(const Primitive& other) const = 0;
+  virtual uint64_t hash() const = 0;
+  /// "axis=1, keepdims=true"
+  virtual std::string parameters() const = 0;
   /// May an output take the storage of a dead input of the same byte size?
   virtual bool donates() const { return false; }
   /// And of this one? No, if the kernel still reads it after it began to write.
@@ -48,6 +54,25 @@ class Primitive {
   virtual int writes_into(int output) const { return (void)output, -1; }
 
   const int id;
+};
+
+/// Primitives derive from this one (by Op or OwnOp, ops/primitives.h): what HEARTH_FIELDS lists is
+/// what they are compared by.
+template <class Self>
+struct PrimitiveWithFields : Primitive {
+  using Primitive::Primitive;
+  bool same_as(const Primitive& other) const override {
+    return typeid(other) == typeid(Self) && same(self(), static_cast<const Self&>(other));
+  }
+  uint64_t hash() const override { return hash_of(self(), typeid(Self).hash_code()); }
+  std::string parameters() const override { return fields_text(self()); }
+
+ private:
+  const Self& self() const {
+    static_assert(HasFields<Self>,
+                  "a primitive lists its parameters: HEARTH_FIELDS(axis, keepdims)");
+    return static_cast<const Self&>(*this);
+  }
 };
 
 /// A node with several outputs gives one array each.

@@ -28,6 +28,8 @@ concept Module = requires(M& m) {
   m.fields([](const char*, auto&) {});
 };
 
+template <class>
+inline constexpr bool kParameter = false;
 /// The visitor behind parameters(): walks arrays, weights, optional ones, lists, and modules.
 struct Collector {
   std::string prefix;
@@ -47,6 +49,13 @@ struct Collector {
   template <Module M>
   void operator()(const char* name, M& module) const {
     module.fields(Collector{prefix + name + ".", out});
+  }
+  template <class T>
+  void operator()(const char*, T&) const {
+    static_assert(kParameter<T>,
+                  "HEARTH_FIELDS lists a member that is no parameter: leave it out, or make it an "
+                  "array, a Weight, a struct with HEARTH_FIELDS, or a std::optional or std::vector "
+                  "of these");
   }
 };
 

@@ -139,14 +139,6 @@ std::optional<Cotangents> Convolution::vjp(const Arrays& in, const Arrays&, cons
                     reshape(dw, w.shape())};
 }
 
-std::string Convolution::state() const {
-  std::string text = concat(groups);
-  for (const Sweep& a : axes)
-    text += concat(" ", a.stride, ",", a.low, ",", a.high, ",", a.kernel_dilation, ",",
-                   a.input_dilation);
-  return text;
-}
-
 array conv_general(array input, array weight, Ints stride, Ints padding_lo, Ints padding_hi,
                    Ints kernel_dilation, Ints input_dilation, int groups, bool flip_kernel,
                    StreamOrDevice s) {

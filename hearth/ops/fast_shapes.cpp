@@ -4,9 +4,6 @@
 namespace hearth {
 namespace {
 
-// A float as text that keeps every bit.
-std::string text(float f) { return concat(std::bit_cast<uint32_t>(f)); }
-
 void check_floating(std::string_view op, const array& x) {
   check(is_floating(x.dtype()), op, ": wanted a floating dtype, got ", x.dtype());
 }
@@ -48,7 +45,6 @@ Specs LayerNorm::infer(std::span<const array> in) const {
   if (shifted) check_vector("layer_norm", "a bias", in[1 + scaled], in[0].shape(-1));
   return {{in[0].shape(), in[0].dtype()}};
 }
-std::string LayerNorm::state() const { return concat(text(eps), " ", scaled, " ", shifted); }
 
 Specs RMSNorm::infer(std::span<const array> in) const {
   check(in[0].ndim() > 0, "rms_norm: wanted at least one axis, got a scalar");
@@ -56,11 +52,6 @@ Specs RMSNorm::infer(std::span<const array> in) const {
   check_same_dtype("rms_norm", in, in.size());
   if (scaled) check_vector("rms_norm", "a weight", in[1], in[0].shape(-1));
   return {{in[0].shape(), in[0].dtype()}};
-}
-std::string RMSNorm::state() const { return concat(text(eps), " ", scaled); }
-
-std::string Rotation::state() const {
-  return concat(dims, " ", traditional, " ", has_freqs, " ", text(base), " ", text(scale));
 }
 
 Specs RoPE::infer(std::span<const array> in) const {
@@ -75,7 +66,6 @@ Specs RoPE::infer(std::span<const array> in) const {
   if (rotation.has_freqs) check_vector("rope", "freqs", in[2], rotation.dims / 2);
   return {{x.shape(), x.dtype()}};
 }
-std::string RoPE::state() const { return concat(rotation.state(), " ", inverse); }
 
 Specs Attention::infer(std::span<const array> in) const {
   constexpr std::string_view op = "scaled_dot_product_attention";
@@ -102,9 +92,6 @@ Specs Attention::infer(std::span<const array> in) const {
   if (has_sinks) check_vector(op, "sinks", in[3 + masked], q.shape(1));
   return {{{q.shape(0), q.shape(1), q.shape(2), v.shape(3)}, q.dtype()}};
 }
-std::string Attention::state() const {
-  return concat(text(scale), " ", causal, " ", masked, " ", has_sinks);
-}
 
 Specs CachedAttention::infer(std::span<const array> in) const {
   constexpr std::string_view op = "cached_attention";
@@ -127,7 +114,6 @@ Specs CachedAttention::infer(std::span<const array> in) const {
   if (rotation.has_freqs) check_vector(op, "freqs", in[6], rotation.dims / 2);
   return {{q.shape(), q.dtype()}, {in[3].shape(), q.dtype()}, {in[4].shape(), q.dtype()}};
 }
-std::string CachedAttention::state() const { return concat(text(scale), " ", rotation.state()); }
 
 Specs Linear::infer(std::span<const array> in) const {
   const array& x = in[0];
@@ -153,13 +139,6 @@ Specs Linear::infer(std::span<const array> in) const {
           ", got ", in[next].shape());
   return out;
 }
-std::string Linear::state() const {
-  std::string all = concat(residual);
-  if (norm)
-    all += concat(" norm ", text(norm->eps), " ", norm->rms, " ", norm->scaled, " ", norm->shifted);
-  for (const Part& part : parts) all += concat(" ", int(part.activation), " ", part.bias);
-  return all;
-}
 
 Specs LinearSum::infer(std::span<const array> in) const {
   check_floating("linear_sum", in[0]);
@@ -181,11 +160,6 @@ Specs LinearSum::infer(std::span<const array> in) const {
     check(in[next].shape() == out, "linear_sum: wanted a residual of shape ", out, ", got ",
           in[next].shape());
   return {{out, in[0].dtype()}};
-}
-std::string LinearSum::state() const {
-  std::string all = concat(residual);
-  for (bool b : biases) all += concat(" ", b);
-  return all;
 }
 
 }  // namespace fast

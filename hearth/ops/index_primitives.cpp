@@ -43,12 +43,6 @@ array survivors(const array& updates, const Shape& shape, Put&& put, Get&& get) 
   return equal(get(put(full(shape, array(-1)), id)), id);
 }
 
-std::string text(std::span<const int> list) {
-  std::string out;
-  for (int v : list) out += concat(v, ",");
-  return out;
-}
-
 }  // namespace
 
 Specs Gather::infer(std::span<const array> in) const {
@@ -68,7 +62,6 @@ std::optional<Cotangents> Gather::vjp(const Arrays& in, const Arrays&, const Arr
                        {axes.begin(), axes.end()});
   return out;
 }
-std::string Gather::state() const { return concat(text(axes), sizes); }
 
 Specs Scatter::infer(std::span<const array> in) const {
   const Shape &shape = in[0].shape(), &updates = in[1].shape();
@@ -111,7 +104,6 @@ std::optional<Cotangents> Scatter::vjp(const Arrays& in, const Arrays& out, cons
   }
   return result;
 }
-std::string Scatter::state() const { return concat(to_string(mode), text(axes)); }
 
 static void check_along(const array& a, const array& indices, int axis, std::string_view who) {
   check_indices(indices, who);
@@ -131,7 +123,6 @@ Specs GatherAxis::infer(std::span<const array> in) const {
 std::optional<Cotangents> GatherAxis::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
   return Cotangents{scatter_add_axis(zeros_like(in[0]), in[1], d[0], axis), std::nullopt};
 }
-std::string GatherAxis::state() const { return concat(axis); }
 
 Specs ScatterAxis::infer(std::span<const array> in) const {
   check_along(in[0], in[1], axis, name());
@@ -150,7 +141,6 @@ std::optional<Cotangents> ScatterAxis::vjp(const Arrays& in, const Arrays&, cons
   return Cotangents{put_along_axis(d[0], in[1], zero, axis), std::nullopt,
                     where(last, get(d[0]), zero)};
 }
-std::string ScatterAxis::state() const { return concat(to_string(mode), axis); }
 
 Specs MaskedScatter::infer(std::span<const array> in) const {
   check(in[1].dtype() == bool_ && in[1].shape() == in[0].shape() && in[2].ndim() == 1 &&
@@ -179,7 +169,6 @@ Specs SearchSorted::infer(std::span<const array> in) const {
         " and values of ", in[1].dtype());
   return {{in[1].shape(), uint32}};
 }
-std::string SearchSorted::state() const { return concat(right); }
 
 Specs RandomBits::infer(std::span<const array> in) const {
   const array& keys = in[0];
@@ -192,6 +181,5 @@ Specs RandomBits::infer(std::span<const array> in) const {
   element_count(out);
   return {{out, width == 1 ? uint8 : width == 2 ? uint16 : uint32}};
 }
-std::string RandomBits::state() const { return concat(shape, width); }
 
 }  // namespace hearth

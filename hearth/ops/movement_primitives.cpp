@@ -10,12 +10,6 @@ namespace hearth {
 
 namespace {
 
-template <class List>
-std::string text(const List& list) {
-  std::string out;
-  for (auto v : list) out += concat(v, ",");
-  return out;
-}
 Spec like(const array& a) { return {a.shape(), a.dtype()}; }
 
 View no_elements(const Shape& shape, const View& from) {
@@ -34,8 +28,6 @@ void check_box(const Box& box, const Shape& shape, std::string_view who) {
           ": elements ", first, " to ", last, " of axis ", i, " leave shape ", shape);
   }
 }
-
-std::string state_of(const Box& box) { return concat(box.start, box.strides, box.shape); }
 
 }  // namespace
 
@@ -66,7 +58,6 @@ std::optional<View> Contiguous::view(const View& from) const {
 std::optional<Cotangents> Contiguous::vjp(const Arrays&, const Arrays&, const Arrays& d) const {
   return Cotangents{d[0]};
 }
-std::string Contiguous::state() const { return concat(allow_col_major); }
 
 Specs Reshape::infer(std::span<const array> in) const {
   check(in[0].size() == element_count(shape), "reshape: an array of shape ", in[0].shape(),
@@ -77,7 +68,6 @@ std::optional<View> Reshape::view(const View& from) const { return reshape_view(
 std::optional<Cotangents> Reshape::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
   return Cotangents{reshape(d[0], in[0].shape())};
 }
-std::string Reshape::state() const { return to_string(shape); }
 
 Specs Transpose::infer(std::span<const array> in) const {
   Shape shape;
@@ -97,7 +87,6 @@ std::optional<Cotangents> Transpose::vjp(const Arrays&, const Arrays&, const Arr
   for (size_t i = 0; i < axes.size(); ++i) back[size_t(axes[i])] = int(i);
   return Cotangents{transpose(d[0], back)};
 }
-std::string Transpose::state() const { return text(axes); }
 
 Specs Broadcast::infer(std::span<const array> in) const {
   check(broadcast_shapes(in[0].shape(), shape, "broadcast_to") == shape, "broadcast_to: shape ",
@@ -117,7 +106,6 @@ std::optional<Cotangents> Broadcast::vjp(const Arrays& in, const Arrays&, const 
   if (axes.empty()) return Cotangents{d[0]};
   return Cotangents{reshape(astype(sum(d[0], axes), in[0].dtype()), from)};
 }
-std::string Broadcast::state() const { return to_string(shape); }
 
 Specs Slice::infer(std::span<const array> in) const {
   check_box(box, in[0].shape(), "slice");
@@ -135,7 +123,6 @@ std::optional<View> Slice::view(const View& from) const {
 std::optional<Cotangents> Slice::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
   return Cotangents{detail::update_box(zeros_like(in[0]), d[0], Update::assign, box)};
 }
-std::string Slice::state() const { return state_of(box); }
 
 Specs AsStrided::infer(std::span<const array> in) const {
   check(shape.size() == strides.size(), "as_strided: ", shape.size(), " sizes but ", strides.size(),
@@ -150,7 +137,7 @@ Specs AsStrided::infer(std::span<const array> in) const {
       fits = fits && !__builtin_add_overflow(end, reach, &end);
     }
     check(fits && lowest >= 0 && highest < int64_t(in[0].size()), "as_strided: shape ", shape,
-          " with strides ", text(strides), " and offset ", offset, " leaves an array of ",
+          " with strides ", text_of(strides), " and offset ", offset, " leaves an array of ",
           in[0].size(), " elements");
   }
   return {{shape, in[0].dtype()}};
@@ -167,7 +154,6 @@ std::optional<Cotangents> AsStrided::vjp(const Arrays& in, const Arrays&, const 
   array flat = scatter_add_axis(zero, flatten(places), flatten(d[0]), 0);
   return Cotangents{reshape(flat, in[0].shape())};
 }
-std::string AsStrided::state() const { return concat(shape, text(strides), offset); }
 
 Specs Reinterpret::infer(std::span<const array> in) const {
   Shape shape = in[0].shape();
@@ -206,7 +192,6 @@ std::optional<View> Reinterpret::view(const View& in) const {
 std::optional<Cotangents> Reinterpret::vjp(const Arrays&, const Arrays&, const Arrays&) const {
   return Cotangents{std::nullopt};  // bits have no gradient
 }
-std::string Reinterpret::state() const { return concat(from, ">", to); }
 
 Specs Concatenate::infer(std::span<const array> in) const {
   Shape shape = in[0].shape();
@@ -235,7 +220,6 @@ std::optional<Cotangents> Concatenate::vjp(const Arrays& in, const Arrays&, cons
   }
   return out;
 }
-std::string Concatenate::state() const { return concat(axis); }
 
 Specs SliceUpdate::infer(std::span<const array> in) const {
   check_box(box, in[0].shape(), "slice_update");
@@ -261,7 +245,6 @@ std::optional<Cotangents> SliceUpdate::vjp(const Arrays& in, const Arrays& out,
     }
   }
 }
-std::string SliceUpdate::state() const { return concat(to_string(mode), state_of(box)); }
 
 static void check_start(const array& start, std::span<const int> axes, const Shape& block,
                         const Shape& shape, std::string_view who) {
@@ -283,7 +266,6 @@ std::optional<Cotangents> DynamicSlice::vjp(const Arrays& in, const Arrays&,
       apply(std::make_shared<DynamicSliceUpdate>(axes), {zeros_like(in[0]), d[0], in[1]}),
       std::nullopt};
 }
-std::string DynamicSlice::state() const { return concat(text(axes), shape); }
 
 Specs DynamicSliceUpdate::infer(std::span<const array> in) const {
   check_start(in[2], axes, in[1].shape(), in[0].shape(), "slice_update");
@@ -297,12 +279,7 @@ std::optional<Cotangents> DynamicSliceUpdate::vjp(const Arrays& in, const Arrays
       apply(std::make_shared<DynamicSliceUpdate>(axes), {d[0], zeros_like(in[1]), in[2]}),
       apply(std::make_shared<DynamicSlice>(axes, in[1].shape()), {d[0], in[2]}), std::nullopt};
 }
-std::string DynamicSliceUpdate::state() const { return text(axes); }
 
 Specs Arange::infer(std::span<const array>) const { return {{{size}, dtype}}; }
-std::string Arange::state() const {
-  return concat(std::bit_cast<uint64_t>(start), " ", std::bit_cast<uint64_t>(step), " ", size,
-                dtype, last ? std::bit_cast<uint64_t>(*last) : 0, last.has_value());
-}
 
 }  // namespace hearth

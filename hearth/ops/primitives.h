@@ -26,11 +26,25 @@ enum : int {
 };
 }  // namespace primitive_id
 
-/// Opens a primitive: its id and its name. `struct Copy : Op<primitive_id::Copy> { ... };`
-template <int Id>
-struct Op : Primitive {
-  static constexpr int kId = Id;
-  Op() : Primitive(Id) {}
+/// Opens a primitive of the list: `struct Copy : Op<Copy, primitive_id::Copy> { ... };`
+template <class Self, int Id>
+struct Op : PrimitiveWithFields<Self> {
+  static int kernel_id() { return Id; }
+  Op() : PrimitiveWithFields<Self>(Id) {}
+};
+
+/// The next id after those of the list.
+int new_primitive_id();
+
+/// Opens a primitive that is not in the list, anywhere: `struct Mine : OwnOp<Mine> { ... };` Its id
+/// is given when it is first asked for. See examples/own_op.cpp.
+template <class Self>
+struct OwnOp : PrimitiveWithFields<Self> {
+  static int kernel_id() {
+    static const int id = new_primitive_id();
+    return id;
+  }
+  OwnOp() : PrimitiveWithFields<Self>(kernel_id()) {}
 };
 
 }  // namespace hearth

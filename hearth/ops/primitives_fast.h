@@ -8,14 +8,14 @@ namespace hearth {
 
 /// a (..., m, k), b (..., k, n), c if add -> a b + c, (..., m, n); batch axes broadcast, c does
 /// not.
-struct Matmul : Op<primitive_id::Matmul> {
+struct Matmul : Op<Matmul, primitive_id::Matmul> {
   bool add;
   explicit Matmul(bool add = false) : add(add) {}
+  HEARTH_FIELDS(add)
   std::string_view name() const override { return "matmul"; }
   Specs infer(std::span<const array> in) const override;
   std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
                                 const Arrays& d) const override;
-  std::string state() const override { return add ? "add" : ""; }
 };
 
 /// How a kernel goes along one axis of its input.
@@ -24,43 +24,44 @@ struct Sweep {
   int kernel_dilation = 1, input_dilation = 1;  // d - 1 zeros lie between neighbours
   /// Places of a kernel of k elements over n of the input; below 1 if it does not fit.
   int64_t places(int64_t n, int64_t k) const;
+  HEARTH_FIELDS(stride, low, high, kernel_dilation, input_dilation)
 };
 /// input (N, L..., C), weight (O, K..., C / groups) -> (N, M..., O), M as in ops/conv.h
-struct Convolution : Op<primitive_id::Convolution> {
+struct Convolution : Op<Convolution, primitive_id::Convolution> {
   std::vector<Sweep> axes;
   int groups;
   Convolution(std::vector<Sweep> axes, int groups) : axes(std::move(axes)), groups(groups) {}
+  HEARTH_FIELDS(axes, groups)
   std::string_view name() const override { return "convolution"; }
   Specs infer(std::span<const array> in) const override;
   std::optional<Arrays> decompose(const Arrays& in) const override;
   std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
                                 const Arrays& d) const override;
-  std::string state() const override;
 };
 
 namespace fast {
 
 /// x (..., n), weight (n) if scaled, bias (n) if shifted -> (..., n)
-struct LayerNorm : Op<primitive_id::LayerNorm> {
+struct LayerNorm : Op<LayerNorm, primitive_id::LayerNorm> {
   float eps;
   bool scaled, shifted;
   LayerNorm(float eps, bool scaled, bool shifted) : eps(eps), scaled(scaled), shifted(shifted) {}
+  HEARTH_FIELDS(eps, scaled, shifted)
   std::string_view name() const override { return "layer_norm"; }
   Specs infer(std::span<const array> in) const override;
   std::optional<Arrays> decompose(const Arrays& in) const override;
-  std::string state() const override;
   bool donates() const override { return true; }
 };
 
 /// x (..., n), weight (n) if scaled -> (..., n)
-struct RMSNorm : Op<primitive_id::RMSNorm> {
+struct RMSNorm : Op<RMSNorm, primitive_id::RMSNorm> {
   float eps;
   bool scaled;
   RMSNorm(float eps, bool scaled) : eps(eps), scaled(scaled) {}
+  HEARTH_FIELDS(eps, scaled)
   std::string_view name() const override { return "rms_norm"; }
   Specs infer(std::span<const array> in) const override;
   std::optional<Arrays> decompose(const Arrays& in) const override;
-  std::string state() const override;
   bool donates() const override { return true; }
 };
 
@@ -71,82 +72,88 @@ struct Rotation {
   bool has_freqs = false;
   float base = 10000;
   float scale = 1;  // of positions
-  std::string state() const;
+  HEARTH_FIELDS(dims, traditional, has_freqs, base, scale)
 };
 /// x (B, ..., L, D), offset (1) or (B), freqs (dims / 2) if has_freqs -> x rotated; back if
 /// inverse.
-struct RoPE : Op<primitive_id::RoPE> {
+struct RoPE : Op<RoPE, primitive_id::RoPE> {
   Rotation rotation;
   bool inverse;
   explicit RoPE(Rotation rotation, bool inverse = false) : rotation(rotation), inverse(inverse) {}
+  HEARTH_FIELDS(rotation, inverse)
   std::string_view name() const override { return "rope"; }
   Specs infer(std::span<const array> in) const override;
   std::optional<Arrays> decompose(const Arrays& in) const override;
   std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
                                 const Arrays& d) const override;
-  std::string state() const override;
 };
 
 /// q (B, H, L, D), k (B, Hkv, S, D), v (B, Hkv, S, Dv), mask (B, H, L, S) if masked, sinks (H) if
 /// has_sinks -> (B, H, L, Dv)
-struct Attention : Op<primitive_id::Attention> {
+struct Attention : Op<Attention, primitive_id::Attention> {
   float scale;
   bool causal, masked, has_sinks;
   Attention(float scale, bool causal, bool masked, bool has_sinks)
       : scale(scale), causal(causal), masked(masked), has_sinks(has_sinks) {}
+  HEARTH_FIELDS(scale, causal, masked, has_sinks)
   std::string_view name() const override { return "scaled_dot_product_attention"; }
   Specs infer(std::span<const array> in) const override;
   std::optional<Arrays> decompose(const Arrays& in) const override;
-  std::string state() const override;
 };
 
 /// q, k, v, cache_k, cache_v, offsets, freqs if has_freqs -> y and the caches, written in place.
-struct CachedAttention : Op<primitive_id::CachedAttention> {
+struct CachedAttention : Op<CachedAttention, primitive_id::CachedAttention> {
   float scale;
   Rotation rotation;
   CachedAttention(float scale, Rotation rotation) : scale(scale), rotation(rotation) {}
+  HEARTH_FIELDS(scale, rotation)
   std::string_view name() const override { return "cached_attention"; }
   Specs infer(std::span<const array> in) const override;
   std::optional<Arrays> decompose(const Arrays& in) const override;
-  std::string state() const override;
   int writes_into(int output) const override { return output == 0 ? -1 : output + 2; }
 };
 
 /// x (..., k), the norm's weight (k) and bias (k) if it has them, then weight (n, k) and bias (n)
 /// of each part, and a residual (..., n) of the first -> (..., n) of each part
-struct Linear : Op<primitive_id::Linear> {
+struct Linear : Op<Linear, primitive_id::Linear> {
   struct Part {
     Activation activation;
     bool bias;
+    HEARTH_FIELDS(activation, bias)
   };
   struct Norm {
     float eps;
     bool rms, scaled, shifted;
+    HEARTH_FIELDS(eps, rms, scaled, shifted)
   };
   std::vector<Part> parts;
   bool residual;
   std::optional<Norm> norm;
   Linear(std::vector<Part> parts, bool residual, std::optional<Norm> norm = {})
       : parts(std::move(parts)), residual(residual), norm(norm) {}
+  HEARTH_FIELDS(parts, residual, norm)
   std::string_view name() const override { return "linear"; }
   Specs infer(std::span<const array> in) const override;
   std::optional<Arrays> decompose(const Arrays& in) const override;
-  std::string state() const override;
+  std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
+                                const Arrays& d) const override;
   /// The first input after x and the norm's.
   size_t first_part() const { return norm ? size_t(1 + norm->scaled + norm->shifted) : 1; }
 };
 
 /// x (..., k), weight (n, k) and bias (n) if it has one of each term, then residual (..., n)
 /// -> (..., n)
-struct LinearSum : Op<primitive_id::LinearSum> {
+struct LinearSum : Op<LinearSum, primitive_id::LinearSum> {
   std::vector<bool> biases;  // by term
   bool residual;
   LinearSum(std::vector<bool> biases, bool residual)
       : biases(std::move(biases)), residual(residual) {}
+  HEARTH_FIELDS(biases, residual)
   std::string_view name() const override { return "linear_sum"; }
   Specs infer(std::span<const array> in) const override;
   std::optional<Arrays> decompose(const Arrays& in) const override;
-  std::string state() const override;
+  std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
+                                const Arrays& d) const override;
 };
 
 }  // namespace fast

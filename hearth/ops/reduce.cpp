@@ -143,11 +143,6 @@ std::string_view Reduce::name() const {
   constexpr std::string_view names[] = {"sum", "prod", "mean", "max", "min", "all", "any"};
   return names[size_t(kind)];
 }
-std::string Reduce::state() const {
-  std::string text = keepdims ? "keep" : "";
-  for (int axis : axes) text += concat(" ", axis);
-  return text;
-}
 Specs Reduce::infer(std::span<const array> in) const {
   const array& a = in[0];
   Dtype dtype = a.dtype();

@@ -119,9 +119,6 @@ std::string_view Scan::name() const {
   constexpr std::string_view names[] = {"cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"};
   return names[size_t(kind)];
 }
-std::string Scan::state() const {
-  return concat(axis, reverse ? " reverse" : "", inclusive ? "" : " exclusive");
-}
 Specs Scan::infer(std::span<const array> in) const {
   const Dtype dtype = in[0].dtype();
   check(kind != Kind::logaddexp || is_floating(dtype), name(), ": ", dtype,

@@ -2,17 +2,17 @@
 
 #include <unordered_map>
 
-#include "hearth/core/primitive.h"
 #include "hearth/ops/create.h"
 #include "hearth/ops/elementwise.h"
+#include "hearth/ops/primitives.h"
 
 namespace hearth {
 
 namespace {
 
 // Marks where a function's arguments enter its graph: the same values, under a new node.
-struct Argument : Primitive {
-  Argument() : Primitive(-1) {}
+struct Argument : OwnOp<Argument> {
+  HEARTH_FIELDS()
   std::string_view name() const override { return "argument"; }
   Specs infer(std::span<const array> in) const override { return {{in[0].shape(), in[0].dtype()}}; }
   std::optional<View> view(const View& from) const override { return from; }

@@ -9,7 +9,8 @@
 namespace hearth {
 namespace {
 
-struct Named : Op<primitive_id::count + 10> {
+struct Named : OwnOp<Named> {
+  HEARTH_FIELDS(text)
   explicit Named(std::string text) : text(std::move(text)) {}
   std::string_view name() const override { return text; }
   Specs infer(std::span<const array> in) const override { return {{in[0].shape(), in[0].dtype()}}; }
@@ -17,7 +18,8 @@ struct Named : Op<primitive_id::count + 10> {
   const std::string text;
 };
 // Only the CPU can run it.
-struct CpuOnly : Op<primitive_id::count + 11> {
+struct CpuOnly : OwnOp<CpuOnly> {
+  HEARTH_FIELDS()
   std::string_view name() const override { return "cpu_only"; }
   Specs infer(std::span<const array> in) const override { return {{in[0].shape(), in[0].dtype()}}; }
 };
@@ -26,7 +28,8 @@ array named(const char* text, const array& x, const array& y) {
   return apply(std::make_shared<Named>(text), {x, y});
 }
 // Has no kernel on the null backend, but a plain definition.
-struct Composed : Op<primitive_id::count + 12> {
+struct Composed : OwnOp<Composed> {
+  HEARTH_FIELDS()
   std::string_view name() const override { return "composed"; }
   Specs infer(std::span<const array> in) const override { return {{in[0].shape(), in[0].dtype()}}; }
   std::optional<Arrays> decompose(const Arrays& in) const override {

@@ -13,7 +13,8 @@ namespace hearth {
 namespace {
 
 // x + by, element by element, on float32; may take long, may fail.
-struct Plus : Op<primitive_id::count> {
+struct Plus : OwnOp<Plus> {
+  HEARTH_FIELDS(by, milliseconds, fails)
   float by;
   int milliseconds = 0;
   bool fails = false;
@@ -24,21 +25,24 @@ struct Plus : Op<primitive_id::count> {
   bool donates() const override { return true; }
 };
 // (x, y) -> (x + y, x - y): two outputs.
-struct Both : Op<primitive_id::count + 1> {
+struct Both : OwnOp<Both> {
+  HEARTH_FIELDS()
   std::string_view name() const override { return "both"; }
   Specs infer(std::span<const array> in) const override {
     return {{in[0].shape(), float32}, {in[0].shape(), float32}};
   }
 };
 // No kernel anywhere; Twice has a plain definition.
-struct Unknown : Op<primitive_id::count + 2> {
+struct Unknown : OwnOp<Unknown> {
+  HEARTH_FIELDS()
   std::string_view name() const override { return "unknown"; }
   Specs infer(std::span<const array> in) const override { return {{in[0].shape(), float32}}; }
 };
 array plus(const array& x, float by, int ms = 0, bool fails = false) {
   return apply(std::make_shared<Plus>(by, ms, fails), {x});
 }
-struct Twice : Op<primitive_id::count + 3> {
+struct Twice : OwnOp<Twice> {
+  HEARTH_FIELDS()
   std::string_view name() const override { return "twice"; }
   Specs infer(std::span<const array> in) const override { return {{in[0].shape(), float32}}; }
   std::optional<Arrays> decompose(const Arrays& in) const override {

@@ -20,7 +20,7 @@ class CpuQueue : public BatchQueue {
 };
 
 // Kernels, by file.
-void map(const Map& op, const Args& args, CpuQueue& queue);  // map.cpp
+void map(const Map& op, const Args& args, CpuQueue& queue);     // map.cpp
 bool map_fits(const Primitive& op, std::span<const array> in);  // what is too long is taken apart
 void reduce(const Reduce& op, const Args& args, CpuQueue& queue);
 void arg_reduce(const ArgReduce& op, const Args& args, CpuQueue& queue);

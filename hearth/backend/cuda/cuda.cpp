@@ -276,7 +276,7 @@ class Cuda : public Backend {
 }  // namespace hearth::cuda
 
 extern "C" {
-int hearth_plugin_abi() { return hearth::kAbi; }
+uint64_t hearth_plugin_abi() { return hearth::kAbi; }
 hearth::Backend* hearth_plugin_open(std::string& why) {
   try {
     if (!hearth::cuda::find_cards(why)) return nullptr;
