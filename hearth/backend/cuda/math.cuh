@@ -1,12 +1,14 @@
-// Scalar functions of elementwise kernels, and conversions between element types. Needs no header:
-// NVRTC compiles this text at run time for programs of several steps (jit.cpp). Compile it with
-// -fmad=false: joined programs then give the bits of separate ones.
+// Scalar functions of elementwise kernels: what CUDA brings to backend/scalar.inc, and conversions
+// between element types. Needs no header but that: NVRTC compiles this text at run time for programs
+// of several steps (jit.cpp). Compile it with -fmad=false: joined programs then give the bits of
+// separate ones.
 //
-// Real functions are CUDA's (largest errors: CUDA programming guide, "Mathematical Functions");
-// what is composed is composed as in backend/cpu/math.h. Complex functions compute in double.
+// sin, cos, tan, the hyperbolic and inverse functions and those of double are CUDA's (largest errors:
+// CUDA programming guide, "Mathematical Functions"). Complex functions compute in double.
 #pragma once
 
 #define HEARTH_FN __device__ __forceinline__
+#define HEARTH_FUNCTION __device__ inline
 
 namespace hearth::cuda::math {
 
@@ -117,32 +119,171 @@ HEARTH_FN T infinity() {
     return __longlong_as_double(0x7ff0000000000000ll);
 }
 
-HEARTH_FN Complex operator-(Complex x) { return {-x.re, -x.im}; }
-HEARTH_FN Complex operator+(Complex a, Complex b) { return {a.re + b.re, a.im + b.im}; }
-HEARTH_FN Complex operator-(Complex a, Complex b) { return {a.re - b.re, a.im - b.im}; }
-HEARTH_FN Complex operator*(Complex a, Complex b) {
-  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+HEARTH_FN u32 to_bits(float x) { return __float_as_uint(x); }
+HEARTH_FN float from_bits(u32 x) { return __uint_as_float(x); }
+HEARTH_FN float abs(float x) { return ::fabsf(x); }
+HEARTH_FN double abs(double x) { return ::fabs(x); }
+HEARTH_FN float abs(Complex x) {
+  const float re = ::fabsf(x.re), im = ::fabsf(x.im), inf = infinity<float>();
+  if (re == inf || im == inf) return inf;
+  return float(::sqrt(double(re) * re + double(im) * im));
 }
-HEARTH_FN Complex operator/(Complex a, Complex b) {  // Smith's, in double
-  if (b.re == 0 && b.im == 0) return {a.re / ::fabsf(b.re), a.im / ::fabsf(b.re)};
-  const double ar = a.re, ai = a.im, br = b.re, bi = b.im;
-  const bool wide = ::fabs(br) >= ::fabs(bi);
-  const double ratio = wide ? bi / br : br / bi,
-               scale = 1 / (wide ? br + bi * ratio : bi + br * ratio);
-  return wide ? Complex(float((ar + ai * ratio) * scale), float((ai - ar * ratio) * scale))
-              : Complex(float((ar * ratio + ai) * scale), float((ai * ratio - ar) * scale));
+HEARTH_FN float copy_sign(float x, float sign) { return ::copysignf(x, sign); }
+HEARTH_FN double copy_sign(double x, double sign) { return ::copysign(x, sign); }
+HEARTH_FN float float_mod(float a, float b) { return ::fmodf(a, b); }
+HEARTH_FN double float_mod(double a, double b) { return ::fmod(a, b); }
+HEARTH_FN float pow(float a, float b) { return ::powf(a, b); }
+HEARTH_FN double pow(double a, double b) { return ::pow(a, b); }
+HEARTH_FN float atan2(float a, float b) { return ::atan2f(a, b); }
+HEARTH_FN double atan2(double a, double b) { return ::atan2(a, b); }
+
+#define HEARTH_F32(name) \
+  HEARTH_FN float name(float x) { return ::name##f(x); }
+#define HEARTH_F64(name) \
+  HEARTH_FN double name(double x) { return ::name(x); }
+#define HEARTH_CUDA(X)                                                                   \
+  X(floor) X(ceil) X(trunc) X(rint) X(sqrt) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) \
+  X(sinh) X(cosh) X(asinh) X(acosh) X(atanh)
+HEARTH_CUDA(HEARTH_F32)
+HEARTH_CUDA(HEARTH_F64)
+HEARTH_F64(exp)
+HEARTH_F64(expm1)
+HEARTH_F64(log)
+HEARTH_F64(log2)
+HEARTH_F64(log10)
+HEARTH_F64(log1p)
+HEARTH_F64(tanh)
+HEARTH_F64(erf)
+HEARTH_F64(erfc)
+#undef HEARTH_CUDA
+#undef HEARTH_F32
+#undef HEARTH_F64
+
+// ---- Complex functions, in double ---------------------------------------------------------------
+
+namespace detail {
+struct Wide {
+  double re, im;
+  HEARTH_FN constexpr Wide(double re, double im) : re(re), im(im) {}
+  HEARTH_FN Wide(Complex z) : re(z.re), im(z.im) {}
+  HEARTH_FN operator Complex() const { return {float(re), float(im)}; }
+};
+HEARTH_FN double times(double a, double b) {  // 0 wins over infinity
+  return a == 0 || b == 0 ? ::copysign(0.0, a) * ::copysign(1.0, b) : a * b;
 }
-HEARTH_FN bool operator==(Complex a, Complex b) { return a.re == b.re && a.im == b.im; }
-HEARTH_FN bool operator!=(Complex a, Complex b) { return !(a == b); }
-// NumPy's order: by the real part, then the imaginary; false with a NaN.
-HEARTH_FN bool operator<(Complex a, Complex b) {
-  return (a.re < b.re && a.im == a.im && b.im == b.im) || (a.re == b.re && a.im < b.im);
+// Squares of floats, and of their square roots, neither overflow nor vanish in double.
+HEARTH_FN Wide sqrt(Wide z) {
+  const double inf = infinity<double>(), re = ::fabs(z.re);
+  if (::fabs(z.im) == inf) return {inf, z.im};
+  if (re == inf)
+    return z.re > 0 ? Wide(inf, times(0.0, z.im))
+                    : Wide(z.im != z.im ? z.im : 0.0, ::copysign(inf, z.im));
+  if (re == 0 && z.im == 0) return {0, z.im};
+  const double t = ::sqrt((::sqrt(re * re + z.im * z.im) + re) * 0.5), u = z.im / (2 * t);
+  return z.re >= 0 ? Wide(t, u) : Wide(::fabs(u), ::copysign(t, z.im));
 }
-HEARTH_FN bool operator<=(Complex a, Complex b) {
-  return (a.re < b.re && a.im == a.im && b.im == b.im) || (a.re == b.re && a.im <= b.im);
+HEARTH_FN Wide exp(Wide z) {
+  const double e = ::exp(z.re);
+  if (z.im == 0) return {e, z.im};
+  if (e == 0 && !(::fabs(z.im) < infinity<double>())) return {0, 0};
+  if (e == infinity<double>() && !(::fabs(z.im) < infinity<double>())) return {e, z.im - z.im};
+  return {times(e, ::cos(z.im)), times(e, ::sin(z.im))};
 }
-HEARTH_FN bool operator>(Complex a, Complex b) { return b < a; }
-HEARTH_FN bool operator>=(Complex a, Complex b) { return b <= a; }
+HEARTH_FN Wide log(Wide z) {
+  const double re = ::fabs(z.re), im = ::fabs(z.im), inf = infinity<double>();
+  const double big = ::fmax(re, im), little = ::fmin(re, im);
+  const double square = re * re + im * im;
+  const double length = re == inf || im == inf ? inf
+                        : square > 0.5 && square < 2
+                            ? 0.5 * ::log1p((big - 1) * (big + 1) + little * little)
+                            : 0.5 * ::log(square);
+  return {length, ::atan2(z.im, z.re)};
+}
+HEARTH_FN Wide sin(Wide z) {
+  return {times(::sin(z.re), ::cosh(z.im)), times(::cos(z.re), ::sinh(z.im))};
+}
+HEARTH_FN Wide cos(Wide z) {
+  return {times(::cos(z.re), ::cosh(z.im)), -times(::sin(z.re), ::sinh(z.im))};
+}
+HEARTH_FN Wide tan(Wide z) {
+  const double s = ::sin(z.re), c = ::cos(z.re);
+  if (::fabs(z.im) > 40) {  // 1 to the last place, and a real part of e^-80
+    const double e = ::exp(-2 * ::fabs(z.im));
+    return {times(4 * s * c, e), ::copysign(1.0, z.im)};
+  }
+  const double sh = ::sinh(z.im), d = c * c + sh * sh;
+  return {s * c / d, sh * ::cosh(z.im) / d};
+}
+HEARTH_FN bool infinite(Wide z) {
+  return ::fabs(z.re) == infinity<double>() || ::fabs(z.im) == infinity<double>();
+}
+// W. Kahan, "Branch cuts for complex elementary functions" (1987).
+HEARTH_FN Wide asin(Wide z) {
+  const double inf = infinity<double>();
+  if (infinite(z)) return {::atan2(z.re, ::fabs(z.im)), ::copysign(inf, z.im)};
+  const Wide p = sqrt(Wide(1 - z.re, -z.im)), q = sqrt(Wide(1 + z.re, z.im));
+  return {::atan2(z.re, p.re * q.re - p.im * q.im), ::asinh(p.re * q.im - p.im * q.re)};
+}
+HEARTH_FN Wide acos(Wide z) {
+  const double inf = infinity<double>();
+  if (infinite(z)) return {::atan2(::fabs(z.im), z.re), -::copysign(inf, z.im)};
+  const Wide p = sqrt(Wide(1 - z.re, -z.im)), q = sqrt(Wide(1 + z.re, z.im));
+  return {2 * ::atan2(p.re, q.re), ::asinh(q.re * p.im - q.im * p.re)};
+}
+HEARTH_FN Wide acosh(Wide z) {
+  if (infinite(z)) return {infinity<double>(), ::atan2(z.im, z.re)};
+  const Wide p = sqrt(Wide(z.re - 1, z.im)), q = sqrt(Wide(z.re + 1, z.im));
+  return {::asinh(p.re * q.re + p.im * q.im), 2 * ::atan2(p.im, q.re)};
+}
+HEARTH_FN Wide atanh(Wide z) {
+  const double x = ::fabs(z.re), y = z.im;
+  if (!(x < infinity<double>()) || !(::fabs(y) < infinity<double>())) {
+    if (z.re != z.re || y != y) return {z.re + y, z.re + y};
+    return {::copysign(0.0, z.re), ::copysign(1.57079632679489661923, y)};
+  }
+  const double re = 0.25 * ::log1p(4 * x / ((1 - x) * (1 - x) + y * y));
+  return {::copysign(re, z.re), 0.5 * ::atan2(2 * y, (1 - x) * (1 + x) - y * y)};
+}
+}  // namespace detail
+
+HEARTH_FN Complex sqrt(Complex x) { return detail::sqrt(x); }
+HEARTH_FN Complex exp(Complex x) { return detail::exp(x); }
+HEARTH_FN Complex log(Complex x) { return detail::log(x); }
+HEARTH_FN Complex log2(Complex x) {
+  const detail::Wide y = detail::log(x);
+  return detail::Wide(y.re * 1.44269504088896340736, y.im * 1.44269504088896340736);
+}
+HEARTH_FN Complex log10(Complex x) {
+  const detail::Wide y = detail::log(x);
+  return detail::Wide(y.re * 0.43429448190325182765, y.im * 0.43429448190325182765);
+}
+HEARTH_FN Complex sin(Complex x) { return detail::sin(x); }
+HEARTH_FN Complex cos(Complex x) { return detail::cos(x); }
+HEARTH_FN Complex tan(Complex x) { return detail::tan(x); }
+HEARTH_FN Complex asin(Complex x) { return detail::asin(x); }
+HEARTH_FN Complex acos(Complex x) { return detail::acos(x); }
+HEARTH_FN Complex acosh(Complex x) { return detail::acosh(x); }
+HEARTH_FN Complex atanh(Complex x) { return detail::atanh(x); }
+// Those of i z, turned by -i.
+HEARTH_FN Complex sinh(Complex x) {
+  const detail::Wide y = detail::sin({-double(x.im), x.re});
+  return detail::Wide(y.im, -y.re);
+}
+HEARTH_FN Complex cosh(Complex x) { return detail::cos({-double(x.im), x.re}); }
+HEARTH_FN Complex tanh(Complex x) {
+  const detail::Wide y = detail::tan({-double(x.im), x.re});
+  return detail::Wide(y.im, -y.re);
+}
+HEARTH_FN Complex asinh(Complex x) {
+  const detail::Wide y = detail::asin({-double(x.im), x.re});
+  return detail::Wide(y.im, -y.re);
+}
+HEARTH_FN Complex atan(Complex x) {
+  const detail::Wide y = detail::atanh({-double(x.im), x.re});
+  return detail::Wide(y.im, -y.re);
+}
+
+#include "hearth/backend/scalar.inc"
 
 // ---- Conversions --------------------------------------------------------------------------------
 
@@ -235,344 +376,6 @@ HEARTH_FN lane_of<S> astype(From x) {
     return rounded<S>(lane_cast<lane_of<S>>(x));
 }
 
-// ---- Any type -----------------------------------------------------------------------------------
-
-template <Int T>
-HEARTH_FN T abs(T x) {
-  if constexpr (is_signed<T>)
-    return x < T(0) ? T(unsigned_of<T>(0) - unsigned_of<T>(x)) : x;
-  else
-    return x;
-}
-HEARTH_FN float abs(float x) { return ::fabsf(x); }
-HEARTH_FN double abs(double x) { return ::fabs(x); }
-HEARTH_FN float abs(Complex x) {
-  const float re = ::fabsf(x.re), im = ::fabsf(x.im), inf = infinity<float>();
-  if (re == inf || im == inf) return inf;
-  return float(::sqrt(double(re) * re + double(im) * im));
-}
-
-template <class T>
-HEARTH_FN T sign(T x) {  // NaN stays NaN
-  if constexpr (Int<T> && !is_signed<T>)
-    return T(x != T(0));
-  else
-    return x > T(0) ? T(1) : x < T(0) ? T(-1) : x == T(0) ? T(0) : x;
-}
-HEARTH_FN Complex sign(Complex x) {
-  const float a = abs(x);
-  return a == 0 ? Complex(0) : Complex(x.re / a, x.im / a);
-}
-
-#define HEARTH_ROUNDING(name)                            \
-  template <Int T>                                       \
-  HEARTH_FN T name(T x) {                                \
-    return x;                                            \
-  }                                                      \
-  HEARTH_FN float name(float x) { return ::name##f(x); } \
-  HEARTH_FN double name(double x) { return ::name(x); }
-HEARTH_ROUNDING(floor)
-HEARTH_ROUNDING(ceil)
-HEARTH_ROUNDING(trunc)
-HEARTH_ROUNDING(rint)
-#undef HEARTH_ROUNDING
-HEARTH_FN Complex rint(Complex x) { return {rint(x.re), rint(x.im)}; }
-
-#define HEARTH_PREDICATE(name, real, complex) \
-  template <Int T>                            \
-  HEARTH_FN bool name(T) {                    \
-    return false;                             \
-  }                                           \
-  template <Real T>                           \
-  HEARTH_FN bool name(T x) {                  \
-    return real;                              \
-  }                                           \
-  HEARTH_FN bool name(Complex x) { return complex; }
-HEARTH_PREDICATE(isnan, x != x, (x.re != x.re) | (x.im != x.im))
-HEARTH_PREDICATE(isinf, abs(x) == infinity<T>(), isinf(x.re) | isinf(x.im))
-HEARTH_PREDICATE(isposinf, x == infinity<T>(), isposinf(x.re) & (x.im == 0))
-HEARTH_PREDICATE(isneginf, x == -infinity<T>(), isneginf(x.re) & (x.im == 0))
-#undef HEARTH_PREDICATE
-template <Int T>
-HEARTH_FN bool isfinite(T) {
-  return true;
-}
-template <Real T>
-HEARTH_FN bool isfinite(T x) {
-  return abs(x) < infinity<T>();
-}
-HEARTH_FN bool isfinite(Complex x) { return isfinite(x.re) & isfinite(x.im); }
-
-template <class T>
-HEARTH_FN T max(T a, T b) {  // a NaN wins
-  return (a > b) | isnan(a) ? a : b;
-}
-template <class T>
-HEARTH_FN T min(T a, T b) {
-  return (a < b) | isnan(a) ? a : b;
-}
-
-template <class T>
-HEARTH_FN T real(T x) {
-  return x;
-}
-HEARTH_FN float real(Complex x) { return x.re; }
-template <class T>
-HEARTH_FN T imag(T) {
-  return T(0);
-}
-HEARTH_FN float imag(Complex x) { return x.im; }
-template <class T>
-HEARTH_FN T conj(T x) {
-  return x;
-}
-HEARTH_FN Complex conj(Complex x) { return {x.re, -x.im}; }
-
-// ---- Integers: wrap, never trap -----------------------------------------------------------------
-
-template <Int T>
-HEARTH_FN T floor_divide(T a, T b) {
-  if (b == T(0)) return T(0);
-  if constexpr (is_signed<T>) {
-    if (b == T(-1)) return T(unsigned_of<T>(0) - unsigned_of<T>(a));
-    const T q = a / b;
-    return T(q - T(q * b != a && (a < 0) != (b < 0)));
-  } else {
-    return a / b;
-  }
-}
-template <Int T>
-HEARTH_FN T remainder(T a, T b) {
-  if (b == T(0)) return T(0);
-  if constexpr (is_signed<T>) {
-    if (b == T(-1)) return T(0);
-    const T r = a % b;
-    return r != 0 && (r < 0) != (b < 0) ? T(r + b) : r;
-  } else {
-    return a % b;
-  }
-}
-template <Int T>
-HEARTH_FN T pow(T a, T b) {
-  if constexpr (is_signed<T>)
-    if (b < 0) return a == 1 ? T(1) : a == -1 ? (b & 1 ? T(-1) : T(1)) : T(0);
-  using U = unsigned_of<T>;
-  U result = 1, base = U(a);
-  for (U e = U(b); e; e >>= 1, base *= base)
-    if (e & 1) result *= base;
-  return T(result);
-}
-template <Int T>
-HEARTH_FN T shift_left(T a, T b) {
-  using U = unsigned_of<T>;
-  constexpr U width = 8 * sizeof(T);
-  return U(b) < width ? T(U(a) << (U(b) & (width - 1))) : T(0);
-}
-template <Int T>
-HEARTH_FN T shift_right(T a, T b) {
-  using U = unsigned_of<T>;
-  constexpr U width = 8 * sizeof(T);
-  if (U(b) < width) return T(a >> U(b));
-  return is_signed<T> ? T(a >> (width - 1)) : T(0);
-}
-
-// ---- Real functions -----------------------------------------------------------------------------
-
-#define HEARTH_REAL(name)                                \
-  HEARTH_FN float name(float x) { return ::name##f(x); } \
-  HEARTH_FN double name(double x) { return ::name(x); }
-HEARTH_REAL(sqrt)
-HEARTH_REAL(exp)
-HEARTH_REAL(expm1)
-HEARTH_REAL(log)
-HEARTH_REAL(log2)
-HEARTH_REAL(log10)
-HEARTH_REAL(log1p)
-HEARTH_REAL(sin)
-HEARTH_REAL(cos)
-HEARTH_REAL(tan)
-HEARTH_REAL(asin)
-HEARTH_REAL(acos)
-HEARTH_REAL(atan)
-HEARTH_REAL(sinh)
-HEARTH_REAL(cosh)
-HEARTH_REAL(tanh)
-HEARTH_REAL(asinh)
-HEARTH_REAL(acosh)
-HEARTH_REAL(atanh)
-HEARTH_REAL(erf)
-HEARTH_REAL(erfinv)
-#undef HEARTH_REAL
-HEARTH_FN float pow(float a, float b) { return ::powf(a, b); }
-HEARTH_FN double pow(double a, double b) { return ::pow(a, b); }
-HEARTH_FN float atan2(float a, float b) { return ::atan2f(a, b); }
-HEARTH_FN double atan2(double a, double b) { return ::atan2(a, b); }
-
-template <Real T>
-HEARTH_FN T sigmoid(T x) {
-  const T e = exp(-abs(x)), q = T(1) / (T(1) + e);
-  return x < T(0) ? e * q : q;
-}
-template <Real T>
-HEARTH_FN T floor_divide(T a, T b) {
-  return floor(a / b);
-}
-template <Real T>
-HEARTH_FN T remainder(T a, T b) {  // the sign of b, also for zero
-  T r;
-  if constexpr (same<T, float>)
-    r = ::fmodf(a, b);
-  else
-    r = ::fmod(a, b);
-  return r == T(0) ? T(::copysign(T(0), b)) : (r < T(0)) != (b < T(0)) ? r + b : r;
-}
-template <Real T>
-HEARTH_FN T logaddexp(T a, T b) {
-  const T most = max(a, b);
-  return a == b ? most + T(0.69314718055994530942) : most + log1p(exp(-abs(a - b)));
-}
-template <Real T>
-HEARTH_FN T gelu(T x) {
-  return T(0.5) * x * (T(1) + erf(x * T(0.70710678118654752440)));
-}
-template <Real T>
-HEARTH_FN T gelu_approx(T x) {  // 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
-  return x * sigmoid(x * (T(1) + x * x * T(0.044715)) * T(1.59576912160573071176));
-}
-
-// ---- Complex functions, in double ---------------------------------------------------------------
-
-namespace detail {
-struct Wide {
-  double re, im;
-  HEARTH_FN constexpr Wide(double re, double im) : re(re), im(im) {}
-  HEARTH_FN Wide(Complex z) : re(z.re), im(z.im) {}
-  HEARTH_FN operator Complex() const { return {float(re), float(im)}; }
-};
-HEARTH_FN double times(double a, double b) {  // 0 wins over infinity
-  return a == 0 || b == 0 ? ::copysign(0.0, a) * ::copysign(1.0, b) : a * b;
-}
-// Squares of floats, and of their square roots, neither overflow nor vanish in double.
-HEARTH_FN Wide sqrt(Wide z) {
-  const double inf = infinity<double>(), re = ::fabs(z.re);
-  if (::fabs(z.im) == inf) return {inf, z.im};
-  if (re == inf)
-    return z.re > 0 ? Wide(inf, times(0.0, z.im))
-                    : Wide(z.im != z.im ? z.im : 0.0, ::copysign(inf, z.im));
-  if (re == 0 && z.im == 0) return {0, z.im};
-  const double t = ::sqrt((::sqrt(re * re + z.im * z.im) + re) * 0.5), u = z.im / (2 * t);
-  return z.re >= 0 ? Wide(t, u) : Wide(::fabs(u), ::copysign(t, z.im));
-}
-HEARTH_FN Wide exp(Wide z) {
-  const double e = ::exp(z.re);
-  if (z.im == 0) return {e, z.im};
-  if (e == 0 && !isfinite(z.im)) return {0, 0};
-  if (e == infinity<double>() && !isfinite(z.im)) return {e, z.im - z.im};
-  return {times(e, ::cos(z.im)), times(e, ::sin(z.im))};
-}
-HEARTH_FN Wide log(Wide z) {
-  const double re = ::fabs(z.re), im = ::fabs(z.im), inf = infinity<double>();
-  const double big = ::fmax(re, im), little = ::fmin(re, im);
-  const double square = re * re + im * im;
-  const double length = re == inf || im == inf ? inf
-                        : square > 0.5 && square < 2
-                            ? 0.5 * ::log1p((big - 1) * (big + 1) + little * little)
-                            : 0.5 * ::log(square);
-  return {length, ::atan2(z.im, z.re)};
-}
-HEARTH_FN Wide sin(Wide z) {
-  return {times(::sin(z.re), ::cosh(z.im)), times(::cos(z.re), ::sinh(z.im))};
-}
-HEARTH_FN Wide cos(Wide z) {
-  return {times(::cos(z.re), ::cosh(z.im)), -times(::sin(z.re), ::sinh(z.im))};
-}
-HEARTH_FN Wide tan(Wide z) {
-  const double s = ::sin(z.re), c = ::cos(z.re);
-  if (::fabs(z.im) > 40) {  // 1 to the last place, and a real part of e^-80
-    const double e = ::exp(-2 * ::fabs(z.im));
-    return {times(4 * s * c, e), ::copysign(1.0, z.im)};
-  }
-  const double sh = ::sinh(z.im), d = c * c + sh * sh;
-  return {s * c / d, sh * ::cosh(z.im) / d};
-}
-HEARTH_FN bool infinite(Wide z) {
-  return ::fabs(z.re) == infinity<double>() || ::fabs(z.im) == infinity<double>();
-}
-// W. Kahan, "Branch cuts for complex elementary functions" (1987).
-HEARTH_FN Wide asin(Wide z) {
-  const double inf = infinity<double>();
-  if (infinite(z)) return {::atan2(z.re, ::fabs(z.im)), ::copysign(inf, z.im)};
-  const Wide p = sqrt(Wide(1 - z.re, -z.im)), q = sqrt(Wide(1 + z.re, z.im));
-  return {::atan2(z.re, p.re * q.re - p.im * q.im), ::asinh(p.re * q.im - p.im * q.re)};
-}
-HEARTH_FN Wide acos(Wide z) {
-  const double inf = infinity<double>();
-  if (infinite(z)) return {::atan2(::fabs(z.im), z.re), -::copysign(inf, z.im)};
-  const Wide p = sqrt(Wide(1 - z.re, -z.im)), q = sqrt(Wide(1 + z.re, z.im));
-  return {2 * ::atan2(p.re, q.re), ::asinh(q.re * p.im - q.im * p.re)};
-}
-HEARTH_FN Wide acosh(Wide z) {
-  if (infinite(z)) return {infinity<double>(), ::atan2(z.im, z.re)};
-  const Wide p = sqrt(Wide(z.re - 1, z.im)), q = sqrt(Wide(z.re + 1, z.im));
-  return {::asinh(p.re * q.re + p.im * q.im), 2 * ::atan2(p.im, q.re)};
-}
-HEARTH_FN Wide atanh(Wide z) {
-  const double x = ::fabs(z.re), y = z.im;
-  if (!(x < infinity<double>()) || !(::fabs(y) < infinity<double>())) {
-    if (z.re != z.re || y != y) return {z.re + y, z.re + y};
-    return {::copysign(0.0, z.re), ::copysign(1.57079632679489661923, y)};
-  }
-  const double re = 0.25 * ::log1p(4 * x / ((1 - x) * (1 - x) + y * y));
-  return {::copysign(re, z.re), 0.5 * ::atan2(2 * y, (1 - x) * (1 + x) - y * y)};
-}
-}  // namespace detail
-
-HEARTH_FN Complex sqrt(Complex x) { return detail::sqrt(x); }
-HEARTH_FN Complex exp(Complex x) { return detail::exp(x); }
-HEARTH_FN Complex log(Complex x) { return detail::log(x); }
-HEARTH_FN Complex log2(Complex x) {
-  const detail::Wide y = detail::log(x);
-  return detail::Wide(y.re * 1.44269504088896340736, y.im * 1.44269504088896340736);
-}
-HEARTH_FN Complex log10(Complex x) {
-  const detail::Wide y = detail::log(x);
-  return detail::Wide(y.re * 0.43429448190325182765, y.im * 0.43429448190325182765);
-}
-HEARTH_FN Complex expm1(Complex x) {
-  const double s = ::sin(x.im / 2.0);
-  return {float(::expm1(double(x.re)) * ::cos(double(x.im)) - 2 * s * s),
-          float(::exp(double(x.re)) * ::sin(double(x.im)))};
-}
-HEARTH_FN Complex log1p(Complex x) {
-  const double re = x.re, im = x.im;
-  return {float(0.5 * ::log1p(re * (2 + re) + im * im)), float(::atan2(im, 1 + re))};
-}
-HEARTH_FN Complex sin(Complex x) { return detail::sin(x); }
-HEARTH_FN Complex cos(Complex x) { return detail::cos(x); }
-HEARTH_FN Complex tan(Complex x) { return detail::tan(x); }
-HEARTH_FN Complex asin(Complex x) { return detail::asin(x); }
-HEARTH_FN Complex acos(Complex x) { return detail::acos(x); }
-HEARTH_FN Complex acosh(Complex x) { return detail::acosh(x); }
-HEARTH_FN Complex atanh(Complex x) { return detail::atanh(x); }
-// Those of i z, turned by -i.
-HEARTH_FN Complex sinh(Complex x) {
-  const detail::Wide y = detail::sin({-double(x.im), x.re});
-  return detail::Wide(y.im, -y.re);
-}
-HEARTH_FN Complex cosh(Complex x) { return detail::cos({-double(x.im), x.re}); }
-HEARTH_FN Complex tanh(Complex x) {
-  const detail::Wide y = detail::tan({-double(x.im), x.re});
-  return detail::Wide(y.im, -y.re);
-}
-HEARTH_FN Complex asinh(Complex x) {
-  const detail::Wide y = detail::asin({-double(x.im), x.re});
-  return detail::Wide(y.im, -y.re);
-}
-HEARTH_FN Complex atan(Complex x) {
-  const detail::Wide y = detail::atanh({-double(x.im), x.re});
-  return detail::Wide(y.im, -y.re);
-}
-HEARTH_FN Complex sigmoid(Complex x) { return Complex(1) / (Complex(1) + exp(-x)); }
 HEARTH_FN Complex pow(Complex a, Complex b) {
   const float nan = __int_as_float(0x7fffffff);
   if (a == Complex(0))

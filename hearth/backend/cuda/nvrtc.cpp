@@ -14,6 +14,9 @@ namespace {
 constexpr char kMath[] =
 #include "math_text.h"
     ;
+constexpr char kScalar[] =
+#include "scalar_text.h"
+    ;
 
 struct Library {
   bool found = false;
@@ -67,8 +70,9 @@ std::string architecture(int capability) {
 std::string compile(const std::string& text, const std::string& architecture) {
   const Library& n = library();
   nvrtcProgram program;
-  const char *header = kMath, *name = "math.cuh";
-  ensure(n.CreateProgram(&program, text.c_str(), "hearth.cu", 1, &header, &name) == NVRTC_SUCCESS,
+  const char* headers[] = {kMath, kScalar};
+  const char* names[] = {"math.cuh", "hearth/backend/scalar.inc"};
+  ensure(n.CreateProgram(&program, text.c_str(), "hearth.cu", 2, headers, names) == NVRTC_SUCCESS,
          "nvrtc: no memory for a program");
   const std::string target = "--gpu-architecture=" + architecture;
   const char* options[] = {target.c_str(), "--std=c++20", "--fmad=false"};
@@ -103,7 +107,7 @@ bool available() { return library().found; }
 
 cudaKernel_t load(const std::string& text, const char* name, int capability) {
   const std::string target = architecture(capability);
-  const std::string key = concat(target, " ", library().version, "\n", text, kMath);
+  const std::string key = concat(target, " ", library().version, "\n", text, kMath, kScalar);
   cudaKernel_t kernel;
   if (const auto code = read_cache(key, ".cubin")) {
     if (open(*code, name, kernel) == cudaSuccess) return kernel;
