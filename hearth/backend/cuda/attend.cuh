@@ -1,5 +1,5 @@
-// Attention of one new row, as a task: a team of warps shares a head's keys, rotates, writes the
-// new row into the cache; the first team of a head joins what they found.
+// Attention of one new row, as a task: a team of warps stages a head's keys and values, rotates,
+// writes the new row into the cache; the first team of a head joins what the teams found.
 #pragma once
 #include "hearth/backend/cuda/rotation.cuh"
 #include "hearth/backend/cuda/tasks.h"
@@ -26,14 +26,14 @@ struct alignas(16) Eight {  // elements of a row
   }
 };
 
-/// A value that another block waits for, in one word with its tag: no fence, no counter. A fence
-/// would wait for all weights that are on their way to the multiprocessor.
+/// Tagged store: a value that another block polls for, in one word with its tag: no fence, no
+/// counter. A fence would wait for all weights that the multiprocessor prefetches.
 __device__ inline void tell(uint64_t* to, float value, unsigned tag) {
   asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(to),
                "l"(uint64_t(tag) << 32 | __float_as_uint(value))
                : "memory");
 }
-/// N values, `step` words from each other.
+/// Polling load of N tagged values, `step` words from each other.
 template <int N>
 __device__ inline void hear(float (&to)[N], const uint64_t* from, int step, unsigned tag) {
   uint64_t word[N];
@@ -61,7 +61,7 @@ struct Tagged {
   unsigned tag;
 };
 
-/// Where a team keeps what it shares; bytes are multiples of 16.
+/// Where a team stages what it shares in shared memory; bytes are multiples of 16.
 struct TeamMemory {
   int lanes, groups;  // of a row; of the team: each takes its own keys
   int row, q, new_k, new_v, turns, most, sums, acc, found, bytes;
@@ -109,8 +109,8 @@ class Attend {
   __device__ int step() const { return gridDim.x * (kTeamThreads / a_.team); }
   __device__ int items() const { return a_.B * a_.H * a_.splits; }
 
-  /// What does not need the new row: the keys' and values' way here starts, that of those after
-  /// into L2. False when there is nothing to do.
+  /// What does not need the new row. Prefetch: start loading this item's first keys and values into
+  /// registers, and the others into L2. False when there is nothing to do.
   __device__ bool begin(int item) {
     if (!find(item)) return false;
     load(k_, cache_k_, from_);
@@ -179,7 +179,7 @@ class Attend {
   }
 
  private:
-  static constexpr int kAhead = sizeof(T) == 4 ? 1 : 3;  // keys of a group in flight
+  static constexpr int kAhead = sizeof(T) == 4 ? 1 : 3;  // keys that a group prefetches
 
   // The first `n` of the rows of q, k and v.
   __device__ void read_rows(float* to, int n) {

@@ -1,8 +1,16 @@
-// Each block owns some rows of every weight and streams them, in chunks of 2 KiB, through a ring in
-// shared memory that each warp keeps for itself (no barrier while streaming). The ring runs ahead
-// of the tasks: while the blocks wait for each other's results or normalise, the weights of what
-// comes next arrive. Warps of their own attend, as soon as the rows that attention reads are there,
-// while the others stream the rest of the layer.
+// A decode step as one persistent kernel: one block on each multiprocessor goes through all tasks.
+// One block's time over a layer of Phi (three tasks), # being the grid barrier:
+//
+//              linear: norm, qkv, fc1       linear: fc2, dense, residual    next layer
+//   workers    [norm][ qkv ][    fc1     ]#[       fc2       ]     [dense]#[norm][ qkv
+//   (15 warps)   weights: each warp's ring prefetches 2 to 7 chunks, across tasks and barriers
+//   attention  [stage K, V][store][poll, attend][store y][poll y: x of dense] [stage K, V
+//   (4 warps)               q k v  q k v
+//   barrier    . . . . . . . . . . . . . .#. . . . . . . . . . . . . . . .#. . . . . . .
+//   (1 warp)
+//
+// Workers own some rows of every weight and stream them in chunks of 2 KiB through shared memory.
+// store: a tagged store (value and tag in one word); poll: a polling load of such words.
 #include "hearth/backend/cuda/task_kernel.cuh"
 #include "hearth/backend/cuda/weight_stream.cuh"
 
@@ -51,9 +59,10 @@ __device__ inline void Vector<__nv_bfloat16>::to_float(float (&f)[8]) const {
     f[2 * i] = __uint_as_float(w[i] << 16), f[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
 }
 
-// Barriers of a block: of the workers; of those that attend with the workers, when a task has
-// begun, when its early rows are done, when x of its late term is there; of those that attend; of
-// either with the warp that meets the other blocks. Teams have 1 to 6.
+// Named barriers of a block. workers: among them. begun, early, late: workers and attention warps,
+// when a task begins, its early rows are summed, x of its late term is staged. attends: among the
+// attention warps. done, go: workers and barrier warp, before and after the grid barrier. attended:
+// attention and barrier warps. Barriers 1 to 6 are those of attention's teams.
 enum Barrier { workers = 7, begun, early, late, attends, done, attended, go };
 template <Barrier B>
 constexpr int kAt = B == workers           ? kThreads
@@ -70,9 +79,9 @@ __device__ inline void pass_barrier() {  // without waiting
   asm volatile("bar.arrive %0, %1;" ::"n"(int(B)), "n"(kAt<B>) : "memory");
 }
 
-// Counters that all blocks raise: whoever awaits one sees what was written before, by threads that
-// had a barrier with the one that raised it. Polls are relaxed: an acquiring load would empty the
-// first-level cache each time.
+// The grid barrier: each block raises a counter and polls it. Whoever awaits it sees what was
+// written before, by threads that had a block barrier with the one that raised it. Polling loads
+// are relaxed: an acquiring load would invalidate L1 each time.
 __device__ inline void raise(unsigned* counter) {
   asm volatile("fence.acq_rel.gpu;\nred.relaxed.gpu.global.add.u32 [%0], 1;" ::"l"(counter)
                : "memory");
@@ -83,7 +92,7 @@ __device__ inline void await(const unsigned* counter, unsigned value) {
   while (seen < value);
   asm volatile("fence.acq_rel.gpu;" ::: "memory");
 }
-// The last to leave sets the counters back.
+// The last block to leave resets the grid barrier.
 __device__ inline void leave(const TaskList& list) {
   if (list.count == 1 && !list.tagged) return;
   if (atomicAdd(list.counters + TaskList::left, 1u) < 2 * gridDim.x - 1) return;
@@ -100,8 +109,8 @@ __device__ inline bool is_linear(const TaskList& list, int t) {
   return list.task[t].kind == Task::linear_task;
 }
 
-// One warp meets the other blocks before each linear task, for its workers: they have loads on
-// their way, which a fence of theirs would wait for. It also brings the task nearer.
+// The barrier warp: waits at the grid barrier before each linear task, for the workers. A fence of
+// theirs would wait for all weights that they prefetch. It also stages the task in shared memory.
 __device__ inline void meet_blocks(const TaskList& list, Task (&near)[2]) {
   const bool first_lane = threadIdx.x % 32 == 0;
   unsigned* const met = list.counters + TaskList::met;
@@ -123,7 +132,7 @@ __device__ inline void meet_blocks(const TaskList& list, Task (&near)[2]) {
   if (first_lane) leave(list);
 }
 
-// Of a linear task, in a block: x as (terms, M, k), then the sums of its chunks as (units, M).
+// A linear task in shared memory: x staged as (terms, M, k), then its chunks' sums as (units, M).
 template <class T, int M>
 struct Inputs {
   std::byte* xs;
@@ -160,7 +169,7 @@ struct Output {
   }
 };
 
-// Those that attend.
+// The attention warps.
 template <class T, int M>
 __device__ inline void attend_all(const TaskList& list, const Task (&near)[2],
                                   typename Attend<T>::Setup& setup, std::byte* of_linear,
@@ -187,7 +196,7 @@ __device__ inline void attend_all(const TaskList& list, const Task (&near)[2],
     int item = attend.first_item();
     const bool ready = item < attend.items() && attend.begin(item);
     if (t > 0) {
-      if (!list.task[t - 1].linear.late) sync_block<begun>();  // or it was awaited below
+      if (!list.task[t - 1].linear.late) sync_block<begun>();  // or it was waited for below
       const LinearTask& l = near[(linears - 1) % 2].linear;
       const BlockRows mine = rows_of_block(l, t - 1);
       const float* const partial = Inputs<T, M>(l, of_linear).partial;
@@ -210,7 +219,7 @@ __device__ inline void attend_all(const TaskList& list, const Task (&near)[2],
       sync_block<attended>();
       continue;
     }
-    sync_block<begun>();  // nobody needs what is where x will be
+    sync_block<begun>();  // the memory of x is free
     const LinearTask& next = near[linears % 2].linear;
     T* const x = reinterpret_cast<T*>(Inputs<T, M>(next, of_linear).xs) + M * next.k[0];
     const int values = M * next.k[1];
@@ -254,7 +263,7 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
 
   Ahead<T> ahead(list, &taken, lane);
   Ring ring(shared, warp, stages);
-  const auto fetch = [&] {  // into the slot, and on to the next
+  const auto fetch = [&] {  // prefetch a chunk into the slot, go to the next slot
     const auto chunk = ahead.take();
     ring.start(chunk.from, chunk.bytes);
     if (lane == 0) in_slot[warp][ring.slot()] = chunk.number;
@@ -271,18 +280,18 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
     std::byte* const xs = inputs.xs;
     float* const partial = inputs.partial;
     const unsigned end = begin + unsigned(rows.count * l.per_row);
-    // Those that attend write the outputs that they read.
+    // The attention warps write the outputs that attention reads.
     bool attended = t + 1 < list.count && !is_linear(list, t + 1);
     const int first = attended ? rows.before(l.early) : 0;
     const unsigned early_end = begin + unsigned(first * l.per_row);
     bool late_waits = l.late;
     const unsigned late_begin = begin + unsigned(chunks.first);
 
-    // What the ends of the rows need: bias now, the residual as soon as it is there.
+    // Prefetch what the rows' ends need: bias now, the residual after the grid barrier.
     const int outputs = rows.count * M, mine = first * M + int(threadIdx.x);
     Output<T, M> my_output;
     if (mine < outputs) my_output = {l, rows, mine};
-    // The norm's weights, of the elements that this thread will have of x: constants too.
+    // Prefetch the norm's weights, of the elements of x that this thread normalises.
     Vector<T> norm_weight[kNormVectors] = {}, norm_bias[kNormVectors] = {};
     const auto norm_at = [&](int i) { return (i * kThreads + int(threadIdx.x)) * kSize; };
     const auto vector = [&](const void* p, int at) {
@@ -298,7 +307,7 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
     if (t > 0) sync_block<go>();
     if (attended || late_waits) pass_barrier<begun>();
     if (mine < outputs) my_output.read_residual(l);
-    // x, and its norm.
+    // Stage x, normalised.
     if (l.norm) {
       const auto block_sum = [&](float v, float(&to)[kWarps]) {
         v = warp_sum(v);

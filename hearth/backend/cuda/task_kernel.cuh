@@ -4,8 +4,8 @@
 
 namespace hearth::cuda {
 
-constexpr int kWarps = 15, kThreads = kWarps * 32;  // that work
-// And a warp that meets the other blocks, and those that attend.
+constexpr int kWarps = 15, kThreads = kWarps * 32;  // workers
+// And the barrier warp, and the attention warps.
 constexpr int kBlock = kThreads + 32 + kTeamThreads;
 constexpr int kChunk = 2048;                   // bytes
 constexpr int kVectors = kChunk / 512;         // 16-byte vectors of a lane

@@ -60,7 +60,7 @@ bool Tasks::written(const void* p) const {
                           [&](const Range& w) { return w.from <= at && at < w.to; });
 }
 
-// Room for one more; what it reads `early` is not written by those before.
+// Room for one more; what it prefetches (`early`) is not written by those before.
 Task& Tasks::next(CudaQueue& queue, Dtype dtype, int m, size_t linear, size_t attention,
                   std::initializer_list<const void*> early, const Args& args) {
   bool joins =
@@ -161,7 +161,7 @@ void Tasks::add(CudaQueue& queue, const AttentionTask& given, Dtype dtype, const
 
 void Tasks::start(CudaQueue& queue, cudaStream_t stream) {
   const int m = std::max(m_, 1);
-  // Without a linear task there is nothing to fetch.
+  // Without a linear task there is nothing to prefetch.
   const size_t beside = linear_ + attention_;
   const size_t stages = m_ ? (room(queue.card()) - beside) / kStageBytes : kMinStages;
   list_.stages = int(std::min<size_t>(kMaxStages, stages));

@@ -1,5 +1,6 @@
-// The work of a decode step that one kernel does: its blocks stay, go from task to task, and fetch
-// the weights of the next task while they wait for each other, so that the memory never rests.
+// The work of a decode step that one persistent kernel does: its blocks go from task to task, and
+// prefetch the next task's weights while they wait at the grid barrier, so that the memory never
+// rests. task_kernel.cu draws its time.
 #pragma once
 #include "hearth/backend/cuda/cuda.h"
 
@@ -61,15 +62,17 @@ using Rates = std::array<float, kMaxHeadDim / 2>;  // of rotation, radians a pos
 /// What the kernel gets.
 struct TaskList {
   static constexpr int kMax = 112;  // a kernel's arguments may have 32,764 bytes
-  // Counters of all blocks, in a line each: those that have met, have left. Zero before and after.
+  // The grid barrier's counters, a cache line each: blocks that have met, have left. Zero before
+  // and after.
   static constexpr int kLine = 32;
   enum Counter { met = 0, left = kLine };
   static constexpr int kCounters = 2 * kLine;
   int count, stages;
   int linear_bytes;  // of shared memory, after the ring; then attention's
   unsigned* counters;
-  // What blocks tell each other without meeting, values with tags: the rows that attention reads,
-  // what its teams found, what it gives. Its first word counts the kernels; null without attention.
+  // What blocks exchange without the grid barrier, by tagged stores and polling loads: the rows
+  // that attention reads, what its teams found, what it gives. Its first word counts the kernels;
+  // null without attention.
   uint64_t* tagged;
   int found, given;  // where these begin
   float rates[kMaxHeadDim / 2];

@@ -1,4 +1,5 @@
-// How a block streams weights: which rows and chunks are its own, and the ring that they arrive in.
+// How a block streams weights: which rows and chunks are its own, and the ring in shared memory
+// that they are prefetched into.
 #pragma once
 #include "hearth/backend/cuda/task_kernel.cuh"
 
@@ -14,7 +15,7 @@ class Ring {
   __device__ int slot() const { return slot_; }
   __device__ std::byte* chunk() const { return chunks_ + slot_ * kChunk; }
 
-  /// Starts a chunk's way into the slot: each lane that of what it will read.
+  /// Prefetches a chunk into the slot (cp.async): each lane what it will read.
   __device__ void start(const std::byte* from, int bytes) const {
     const int lane = int(threadIdx.x % 32) * 16;
     const unsigned to = unsigned(__cvta_generic_to_shared(chunk()));
@@ -27,7 +28,7 @@ class Ring {
                      : "memory");
     asm volatile("cp.async.commit_group;");
   }
-  /// Until the slot's chunk is there: all that were started but the newest.
+  /// Waits until the slot's chunk has arrived: all prefetches but the newest.
   __device__ void wait() const {
     switch (stages_ - 1) {
       case 1: asm volatile("cp.async.wait_group 1;" ::: "memory"); break;
@@ -93,8 +94,8 @@ struct Chunks {
   }
 };
 
-// The chunks of a block, numbered through its tasks. Warps take the next one when they have room;
-// who takes it does not change what comes out.
+// The order of prefetch: the chunks of a block, numbered through its tasks. A warp takes the next
+// one when its ring has room; who takes it does not change what comes out.
 template <class T>
 class Ahead {
  public:
@@ -122,7 +123,7 @@ class Ahead {
   }
 
  private:
-  // To the task that chunk n is of.
+  // Goes to the task that chunk n belongs to.
   __device__ bool find(unsigned n) {
     while (n >= end_) {
       do
@@ -135,7 +136,7 @@ class Ahead {
     }
     return true;
   }
-  // To the next part.
+  // Goes to the task's next part.
   __device__ void enter_part() {
     const LinearTask::Part& p = list_.task[task_].linear.part[++part_];
     first_ = static_cast<const std::byte*>(p.weight[0]) - int64_t(part_end_) * chunks_.bytes;
