@@ -50,6 +50,7 @@ Specs Map::infer(std::span<const array> in) const {
           in[i].dtype());
     if (in[i].shape() != shape) shape = broadcast_shapes(shape, in[i].shape(), name());
   }
+  if (results.size() == 1) return {{std::move(shape), dtype(results[0])}};
   Specs out;
   for (uint8_t r : results) out.push_back({shape, dtype(r)});
   return out;

@@ -32,8 +32,14 @@ void check_box(const Box& box, const Shape& shape, std::string_view who) {
 }  // namespace
 
 std::string_view to_string(Update mode) {
-  constexpr std::string_view names[] = {"assign", "add", "prod", "max", "min"};
-  return names[int(mode)];
+  switch (mode) {
+    case Update::assign: return "assign";
+    case Update::add: return "add";
+    case Update::prod: return "prod";
+    case Update::max: return "max";
+    case Update::min: return "min";
+  }
+  return "update";
 }
 
 Specs Copy::infer(std::span<const array> in) const { return {like(in[0])}; }

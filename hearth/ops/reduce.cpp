@@ -140,8 +140,16 @@ array trace(const array& a, int offset, int axis1, int axis2, StreamOrDevice s) 
 array trace(const array& a, StreamOrDevice s) { return trace(a, 0, 0, 1, a.dtype(), s); }
 
 std::string_view Reduce::name() const {
-  constexpr std::string_view names[] = {"sum", "prod", "mean", "max", "min", "all", "any"};
-  return names[size_t(kind)];
+  switch (kind) {
+    case Kind::sum: return "sum";
+    case Kind::prod: return "prod";
+    case Kind::mean: return "mean";
+    case Kind::max: return "max";
+    case Kind::min: return "min";
+    case Kind::all: return "all";
+    case Kind::any: return "any";
+  }
+  return "reduce";
 }
 Specs Reduce::infer(std::span<const array> in) const {
   const array& a = in[0];

@@ -116,8 +116,14 @@ array topk(const array& a, int k, StreamOrDevice s) {
 }
 
 std::string_view Scan::name() const {
-  constexpr std::string_view names[] = {"cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"};
-  return names[size_t(kind)];
+  switch (kind) {
+    case Kind::sum: return "cumsum";
+    case Kind::prod: return "cumprod";
+    case Kind::max: return "cummax";
+    case Kind::min: return "cummin";
+    case Kind::logaddexp: return "logcumsumexp";
+  }
+  return "scan";
 }
 Specs Scan::infer(std::span<const array> in) const {
   const Dtype dtype = in[0].dtype();

@@ -28,7 +28,7 @@ struct ArgJob {
   const std::byte* in;
   uint32_t* out;
   Dtype type;
-  Lane lane;
+  JoinLane lane;
   bool largest, columns, direct;  // direct: elements are lanes already, side by side
   Axes kept;                      // without `across`
   Axis axis, across;
@@ -146,12 +146,12 @@ void arg_lane(const ArgJob& j, int64_t first, int64_t last) {
 /// Units [first, last); last < 0: joins the parts of output `first`.
 void arg_part(const ArgJob& j, int64_t first, int64_t last) {
   switch (j.lane) {
-    case Lane::u32: return arg_lane<uint32_t>(j, first, last);
-    case Lane::i64: return arg_lane<int64_t>(j, first, last);
-    case Lane::u64: return arg_lane<uint64_t>(j, first, last);
-    case Lane::f32: return arg_lane<float>(j, first, last);
-    case Lane::f64: return arg_lane<double>(j, first, last);
-    case Lane::c64: return arg_lane<Pair<float>>(j, first, last);
+    case JoinLane::u32: return arg_lane<uint32_t>(j, first, last);
+    case JoinLane::i64: return arg_lane<int64_t>(j, first, last);
+    case JoinLane::u64: return arg_lane<uint64_t>(j, first, last);
+    case JoinLane::f32: return arg_lane<float>(j, first, last);
+    case JoinLane::f64: return arg_lane<double>(j, first, last);
+    case JoinLane::c64: return arg_lane<Pair<float>>(j, first, last);
     default: return arg_lane<int32_t>(j, first, last);
   }
 }

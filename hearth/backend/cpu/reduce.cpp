@@ -162,14 +162,14 @@ void run_lane(const ReduceJob& j, int64_t i, bool joining) {
 /// Task i of the job, or, when joining, its group i.
 void reduce_part(const ReduceJob& j, int64_t i, bool joining) {
   switch (j.lane) {
-    case Lane::u8: return run_lane<uint8_t>(j, i, joining);
-    case Lane::i32: return run_lane<int32_t>(j, i, joining);
-    case Lane::u32: return run_lane<uint32_t>(j, i, joining);
-    case Lane::i64: return run_lane<int64_t>(j, i, joining);
-    case Lane::u64: return run_lane<uint64_t>(j, i, joining);
-    case Lane::f32: return run_lane<float>(j, i, joining);
-    case Lane::f64: return run_lane<double>(j, i, joining);
-    case Lane::c64: return run_lane<Pair<float>>(j, i, joining);
+    case JoinLane::u8: return run_lane<uint8_t>(j, i, joining);
+    case JoinLane::i32: return run_lane<int32_t>(j, i, joining);
+    case JoinLane::u32: return run_lane<uint32_t>(j, i, joining);
+    case JoinLane::i64: return run_lane<int64_t>(j, i, joining);
+    case JoinLane::u64: return run_lane<uint64_t>(j, i, joining);
+    case JoinLane::f32: return run_lane<float>(j, i, joining);
+    case JoinLane::f64: return run_lane<double>(j, i, joining);
+    case JoinLane::c64: return run_lane<Pair<float>>(j, i, joining);
   }
 }
 
@@ -203,12 +203,12 @@ Out finish(Total t, double divisor) {
 constexpr int64_t kSegment = 1 << 17;  // elements of a segment, about: half a megabyte of f32
 constexpr int64_t kTask = 1 << 16;     // elements of a task, at least about
 
-Lane lane_of(Reduce::Kind kind, Dtype type) {
+JoinLane lane_of(Reduce::Kind kind, Dtype type) {
   using Kind = Reduce::Kind;
-  if (kind == Kind::all || kind == Kind::any) return Lane::u8;
+  if (kind == Kind::all || kind == Kind::any) return JoinLane::u8;
   if (kind == Kind::max || kind == Kind::min || is_inexact(type)) return compare_lane(type);
-  if (kind == Kind::mean) return size_of(type) == 8 ? Lane::f64 : Lane::i64;  // no overflow
-  return size_of(type) == 8 ? Lane::u64 : Lane::u32;
+  if (kind == Kind::mean) return size_of(type) == 8 ? JoinLane::f64 : JoinLane::i64;  // no overflow
+  return size_of(type) == 8 ? JoinLane::u64 : JoinLane::u32;
 }
 
 Join join_of(Reduce::Kind kind) {

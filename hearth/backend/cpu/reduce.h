@@ -8,24 +8,28 @@
 namespace hearth::cpu {
 
 /// The types that elements are joined in: small integers and halves are widened.
-enum class Lane : uint8_t { u8, i32, u32, i64, u64, f32, f64, c64 };
-inline int64_t lane_size(Lane lane) {
+enum class JoinLane : uint8_t { u8, i32, u32, i64, u64, f32, f64, c64 };
+inline int64_t lane_size(JoinLane lane) {
   switch (lane) {
-    case Lane::u8: return 1;
-    case Lane::i32:
-    case Lane::u32:
-    case Lane::f32: return 4;
+    case JoinLane::u8: return 1;
+    case JoinLane::i32:
+    case JoinLane::u32:
+    case JoinLane::f32: return 4;
     default: return 8;
   }
+}
+
+inline bool is_inexact(JoinLane lane) {
+  return lane == JoinLane::f32 || lane == JoinLane::f64 || lane == JoinLane::c64;
 }
 
 /// How far apart neighbours along the axis lie; an axis that repeats is the farthest.
 inline int64_t step(const Axis& a) { return a.stride == 0 ? INT64_MAX : std::abs(a.stride); }
 
 /// Are elements of `type` lanes as they are?
-inline bool is_lane(Dtype type, Lane lane) {
-  return int64_t(size_of(type)) == lane_size(lane) && is_inexact(type) == (lane >= Lane::f32) &&
-         (lane != Lane::u8 || type == bool_);
+inline bool is_lane(Dtype type, JoinLane lane) {
+  return int64_t(size_of(type)) == lane_size(lane) &&
+         hearth::is_inexact(type) == is_inexact(lane) && (lane != JoinLane::u8 || type == bool_);
 }
 /// Which of `axes` is walked in the smallest steps, the last of equals; not empty.
 inline size_t nearest(const Axes& axes) {
@@ -43,17 +47,17 @@ struct Pair {
 enum class Join : uint8_t { sum, product, max, min };
 
 /// What `type` is compared in.
-inline Lane compare_lane(Dtype type) {
+inline JoinLane compare_lane(Dtype type) {
   switch (type) {
-    case uint32: return Lane::u32;
-    case int64: return Lane::i64;
-    case uint64: return Lane::u64;
+    case uint32: return JoinLane::u32;
+    case int64: return JoinLane::i64;
+    case uint64: return JoinLane::u64;
     case float16:
     case bfloat16:
-    case float32: return Lane::f32;
-    case float64: return Lane::f64;
-    case complex64: return Lane::c64;
-    default: return Lane::i32;
+    case float32: return JoinLane::f32;
+    case float64: return JoinLane::f64;
+    case complex64: return JoinLane::c64;
+    default: return JoinLane::i32;
   }
 }
 
@@ -65,7 +69,7 @@ struct ReduceJob {
   std::byte* out;
   Dtype type, out_type;
   Join join;
-  Lane lane;
+  JoinLane lane;
   bool direct;  // elements are lanes already, side by side
   bool columns;
   double divisor = 0;  // for means
