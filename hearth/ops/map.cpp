@@ -31,19 +31,37 @@ Dtype Map::dtype(int reg) const {
   return reg < n ? inputs[reg] : reg < m ? constants[reg - n].dtype : steps[reg - m].dtype;
 }
 
-Specs Map::infer(std::span<const array> in) const {
-  check(!steps.empty() && !results.empty() && registers() <= kMaxRegisters, "map: a program of ",
-        steps.size(), " steps, ", registers(), " registers and ", results.size(),
-        " results; wanted a step, a result and at most ", kMaxRegisters, " registers");
-  check(in.size() == inputs.size(), name(), ": wanted ", inputs.size(), " inputs, got ", in.size());
-  for (int r = first_step(); r < registers(); ++r) {
-    const Step& s = steps[r - first_step()];
+namespace {
+
+// One step on operands in order, as decompose makes them: what nearly all programs are.
+bool is_one_step(const Map& m) {
+  if (m.steps.size() != 1 || !m.gives_last()) return false;
+  const Map::Step& s = m.steps[0];
+  bool in_order = m.registers() == info(s.op).arity + 1;
+  for (int i = 0; i < info(s.op).arity; ++i) in_order = in_order && s.from[i] == i;
+  return in_order;
+}
+
+void check_program(const Map& m) {
+  check(!m.steps.empty() && !m.results.empty() && m.registers() <= Map::kMaxRegisters,
+        "map: a program of ", m.steps.size(), " steps, ", m.registers(), " registers and ",
+        m.results.size(), " results; wanted a step, a result and at most ", Map::kMaxRegisters,
+        " registers");
+  for (int r = m.first_step(); r < m.registers(); ++r) {
+    const Map::Step& s = m.steps[r - m.first_step()];
     for (int i = 0; i < info(s.op).arity; ++i)
-      check(s.from[i] < r, "map: step ", r - first_step(), " reads register ", int(s.from[i]),
+      check(s.from[i] < r, "map: step ", r - m.first_step(), " reads register ", int(s.from[i]),
             ", which comes after it");
   }
-  for (uint8_t r : results)
-    check(r < registers(), "map: result ", int(r), " of ", registers(), " registers");
+  for (uint8_t r : m.results)
+    check(r < m.registers(), "map: result ", int(r), " of ", m.registers(), " registers");
+}
+
+}  // namespace
+
+Specs Map::infer(std::span<const array> in) const {
+  if (!is_one_step(*this)) check_program(*this);
+  check(in.size() == inputs.size(), name(), ": wanted ", inputs.size(), " inputs, got ", in.size());
   Shape shape = in.empty() ? Shape() : in[0].shape();
   for (size_t i = 0; i < in.size(); ++i) {
     check(in[i].dtype() == inputs[i], name(), ": input ", i, " should be ", inputs[i], ", is ",
@@ -79,10 +97,7 @@ Arrays Map::all_registers(const Arrays& in) const {
 }
 
 std::optional<Arrays> Map::decompose(const Arrays& in) const {
-  const Step& s = steps.back();
-  bool alone = steps.size() == 1 && gives_last() && registers() == info(s.op).arity + 1;
-  for (int i = 0; i < info(s.op).arity; ++i) alone = alone && s.from[i] == i;
-  if (alone) return std::nullopt;
+  if (is_one_step(*this)) return std::nullopt;
   const Arrays regs = all_registers(in);
   Arrays out;
   const Specs specs = infer(in);
