@@ -9,6 +9,10 @@ int new_primitive_id() {
   return next++;
 }
 
+// The letters by which ElementOpInfo::accepts knows kinds.
+static_assert(int(Kind::b) == 0 && int(Kind::u) == 1 && int(Kind::i) == 2 && int(Kind::f) == 3 &&
+              int(Kind::c) == 4);
+
 const ElementOpInfo& info(ElementOp op) {
   using enum ResultRule;
   static constexpr ElementOpInfo table[kElementOps] = {
