@@ -97,11 +97,12 @@ PART(Map::Constant, Map::Constant(value(2.5f)))
 // Calls f after each change of one value in v, and takes it back.
 template <class T, class F>
 void each_change(T& v, F&& f) {
-  const auto with = [&](auto&& now) {
-    const T before = v;
-    v = now;
+  const auto with = [&](auto&& now) {  // of T, in a template: primitives have no assignment
+    auto& value = static_cast<std::remove_cvref_t<decltype(now)>&>(v);
+    const auto before = value;
+    value = now;
     f();
-    v = before;
+    value = before;
   };
   if constexpr (HasFields<T>) {
     v.fields([&](const char*, auto& field) { each_change(field, f); });
