@@ -17,7 +17,7 @@ class Cpufreq : public FileTelemetry {
     }
     for (const auto& name : *names.value) {
       if (name.size() == 3 || name.find_first_not_of("0123456789", 3) != name.npos) continue;
-      const std::string folder = std::string(kCpus) + "/" + name + "/cpufreq";
+      const std::string folder = concat(kCpus, "/", name, "/cpufreq");
       if (!list_names(root, folder, "").value) continue;
       files_.push_back(folder + "/scaling_cur_freq");
       fields_.push_back({"cpu_clock_mhz." + name.substr(3), "MHz"});
