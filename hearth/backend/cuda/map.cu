@@ -43,8 +43,9 @@ struct ElementOf<complex64_t> {
 };
 template <class T>
 using element = typename ElementOf<T>::type;
-#define X(name, type, kind, text) \
-  static_assert(math::same<element<type>, math::element_##name>, "the names in math.cuh, for jit.cpp");
+#define X(name, type, kind, text)                                \
+  static_assert(math::same<element<type>, math::element_##name>, \
+                "the names in math.cuh, for jit.cpp");
 HEARTH_DTYPES(X)
 #undef X
 
@@ -56,10 +57,12 @@ enum class Class : uint8_t { light, heavy, cast };
 /// Does the expression call more than functions of a few instructions?
 constexpr bool is_heavy(std::string_view value) {
   constexpr std::string_view light[] = {
-      "T",    "abs",   "sign",  "floor",    "ceil",     "trunc",    "rint",       "max",        "min",
-      "real", "imag",  "conj",  "isnan",    "isinf",    "isfinite", "isposinf",   "isneginf",
-      "shift_left", "shift_right"};
-  const auto letter = [](char c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == 'T'; };
+      "T",        "abs",      "sign",     "floor",      "ceil",       "trunc", "rint",
+      "max",      "min",      "real",     "imag",       "conj",       "isnan", "isinf",
+      "isfinite", "isposinf", "isneginf", "shift_left", "shift_right"};
+  const auto letter = [](char c) {
+    return c == '_' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == 'T';
+  };
   for (size_t at = 0; (at = value.find('(', at)) != value.npos; ++at) {
     size_t from = at;
     while (from > 0 && letter(value[from - 1])) --from;
@@ -72,7 +75,8 @@ constexpr bool is_heavy(std::string_view value) {
 constexpr Class class_of(ElementOp op) {
   switch (op) {
 #define UNARY(name, kinds, rule, value, ...) \
-  case ElementOp::name: return is_heavy(#value) ? Class::heavy : Class::light;
+  case ElementOp::name:                      \
+    return is_heavy(#value) ? Class::heavy : Class::light;
 #define BINARY UNARY
 #define TERNARY UNARY
 #include "hearth/ops/elementwise.inc"
@@ -83,8 +87,10 @@ constexpr Class class_of(ElementOp op) {
   }
   return Class::cast;
 }
-static_assert(class_of(ElementOp::where) == Class::light && class_of(ElementOp::abs) == Class::light);
-static_assert(class_of(ElementOp::rsqrt) == Class::heavy && class_of(ElementOp::power) == Class::heavy);
+static_assert(class_of(ElementOp::where) == Class::light &&
+              class_of(ElementOp::abs) == Class::light);
+static_assert(class_of(ElementOp::rsqrt) == Class::heavy &&
+              class_of(ElementOp::power) == Class::heavy);
 enum class Layout : uint8_t { flat, rows, strided };
 enum class Way : uint8_t { vectors, one, constant };  // how an operand is read
 
@@ -107,8 +113,8 @@ struct Call {
 
 template <class T>
 inline constexpr Lane kLaneOf = Lane::f32;
-#define X(name, type, kinds)      \
-  template <>                     \
+#define X(name, type, kinds) \
+  template <>                \
   inline constexpr Lane kLaneOf<math::lane_##name> = Lane::name;
 HEARTH_LANES(X)
 #undef X

@@ -1,10 +1,10 @@
 // Scalar functions of elementwise kernels: what CUDA brings to backend/scalar.inc, and conversions
-// between element types. Needs no header but that: NVRTC compiles this text at run time for programs
-// of several steps (jit.cpp). Compile it with -fmad=false: joined programs then give the bits of
-// separate ones.
+// between element types. Needs no header but that: NVRTC compiles this text at run time for
+// programs of several steps (jit.cpp). Compile it with -fmad=false: joined programs then give the
+// bits of separate ones.
 //
-// sin, cos, tan, the hyperbolic and inverse functions and those of double are CUDA's (largest errors:
-// CUDA programming guide, "Mathematical Functions"). Complex functions compute in double.
+// sin, cos, tan, the hyperbolic and inverse functions and those of double are CUDA's (largest
+// errors: CUDA programming guide, "Mathematical Functions"). Complex functions compute in double.
 #pragma once
 
 #define HEARTH_FN __device__ __forceinline__
@@ -141,9 +141,11 @@ HEARTH_FN double atan2(double a, double b) { return ::atan2(a, b); }
   HEARTH_FN float name(float x) { return ::name##f(x); }
 #define HEARTH_F64(name) \
   HEARTH_FN double name(double x) { return ::name(x); }
+// clang-format off
 #define HEARTH_CUDA(X)                                                                   \
   X(floor) X(ceil) X(trunc) X(rint) X(sqrt) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) \
   X(sinh) X(cosh) X(asinh) X(acosh) X(atanh)
+// clang-format on
 HEARTH_CUDA(HEARTH_F32)
 HEARTH_CUDA(HEARTH_F64)
 HEARTH_F64(exp)

@@ -8,9 +8,9 @@
 //   kPieces                      are elements loaded 16 bytes at a time? For types below 4 bytes
 // The order of joins depends on sizes alone.
 #pragma once
-#include "hearth/backend/walk.h"
 #include "hearth/backend/cuda/block.cuh"
 #include "hearth/backend/cuda/elements.cuh"
+#include "hearth/backend/walk.h"
 
 namespace hearth::cuda {
 
@@ -46,8 +46,9 @@ inline ReducePlan plan_reduce(const std::byte* data, const array& in, std::span<
   }
   if (p.elements == 0) p.reduced = {{0, 1, 0}};
   if (!ordered)
-    std::stable_sort(p.reduced.begin(), p.reduced.end(),
-                     [](const hearth::Axis& a, const hearth::Axis& b) { return a.stride > b.stride; });
+    std::stable_sort(
+        p.reduced.begin(), p.reduced.end(),
+        [](const hearth::Axis& a, const hearth::Axis& b) { return a.stride > b.stride; });
   hearth::merge(p.reduced);
   hearth::merge(p.kept);
   const auto step = [](const hearth::Axis& a) {
