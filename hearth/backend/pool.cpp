@@ -5,7 +5,6 @@
 #include <bit>
 #include <charconv>
 #include <chrono>
-#include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <string_view>
@@ -13,14 +12,12 @@
 #include <thread>
 #include <utility>
 #include <vector>
-#ifdef __linux__
-#include <sched.h>
-#endif
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
 #endif
 
 #include "hearth/base/error.h"
+#include "hearth/base/system.h"
 
 namespace hearth::cpu {
 namespace {
@@ -146,19 +143,16 @@ class Pool {
 
  private:
   static int default_threads() {
-    if (const char* set = std::getenv("HEARTH_THREADS")) {
-      const std::string_view text = set;
-      int n = 0;
-      const auto [end, error] = std::from_chars(text.begin(), text.end(), n);
-      check(error == std::errc() && end == text.end() && n >= 1 && n <= kMaxThreads,
-            "HEARTH_THREADS: '", text, "' is not a number from 1 to ", kMaxThreads);
-      return n;
-    }
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-#endif
-    return std::max(1, int(std::thread::hardware_concurrency()));
+    const int processors = usable_processors();
+    const char* set = setting("HEARTH_THREADS");
+    if (!set) return processors;
+    const std::string_view text = set;
+    int n = 0;
+    const auto [end, error] = std::from_chars(text.begin(), text.end(), n);
+    check(error == std::errc() && end == text.end() && n >= 1 && n <= processors,
+          "HEARTH_THREADS: '", text, "', wanted a whole number from 1 to ", processors,
+          ", the processors that this process may use");
+    return n;
   }
 
   void start(int n) {

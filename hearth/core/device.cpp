@@ -1,12 +1,13 @@
 #include "hearth/core/device.h"
 
 #include <atomic>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <optional>
 
 #include "hearth/base/error.h"
+#include "hearth/base/system.h"
+#include "hearth/core/available.h"
 #include "hearth/core/backend.h"
 
 namespace hearth {
@@ -26,16 +27,24 @@ struct Streams {
 std::mutex streams_mutex;
 std::map<std::pair<Device::DeviceType, int>, Streams> streams;
 
-void check_available(Device device, std::string_view who) {
-  if (is_available(device)) return;
-  const int count = device_count(device.type);
-  const std::string why = count > 0 ? concat("there are ", count, " of that kind, from 0 on")
-                                    : backend_absence(device.type);
-  check(false, who, ": there is no device ", device, " (", why,
-        "); `hearth info` lists those there are");
+// "cpu, cuda, cuda:1"
+std::string devices_there() {
+  std::string all;
+  for (Backend* b : backends())
+    for (int i = 0; i < b->device_count(); ++i)
+      all += (all.empty() ? "" : ", ") + to_string(Device(b->type(), i));
+  return all;
 }
 
 }  // namespace
+
+void check_available(Device device, std::string_view who) {
+  if (is_available(device)) [[likely]]
+    return;
+  const std::string why = device_count(device.type) > 0 ? "" : backend_absence(device.type);
+  check(false, who, ": there is no device ", device, why.empty() ? "" : concat(" (", why, ")"),
+        "; there are: ", devices_there());
+}
 
 std::string to_string(Device device) {
   std::string text(kTypes[size_t(device.type)]);
@@ -60,8 +69,7 @@ Device parse_device(std::string_view text) {
       check_available(device, "device");
       return device;
     }
-  check(false, "device: '", text,
-        "' is not cpu, cuda, vulkan, or one of them with an index as in cuda:1");
+  check(false, "device: there is no '", text, "'; there are: ", devices_there());
   return Device::cpu;
 }
 
@@ -75,8 +83,8 @@ int device_count(Device::DeviceType type) {
 Device default_device() {
   int64_t word = default_device_.load(std::memory_order_relaxed);
   if (word == kUndecided) {
-    const char* named = std::getenv("HEARTH_DEVICE");
-    set_default_device(named && *named ? parse_device(named) : Device(Device::cpu));
+    const char* named = setting("HEARTH_DEVICE");
+    set_default_device(named ? parse_device(named) : Device(Device::cpu));
     word = default_device_.load(std::memory_order_relaxed);
   }
   return {Device::DeviceType(word >> 32), int32_t(word)};
@@ -107,12 +115,11 @@ StreamScope::StreamScope(StreamOrDevice s)
       had_(ambient.has_value()),
       before_(ambient.value_or(Stream{0, Device::cpu})) {
   if (!pushed_) return;
-  if (auto* stream = std::get_if<Stream>(&s))
-    ambient = *stream;
-  else if (auto* device = std::get_if<Device>(&s))
-    ambient = default_stream(*device);
-  else
-    ambient = default_stream(std::get<Device::DeviceType>(s));
+  const auto* stream = std::get_if<Stream>(&s);
+  const auto* type = std::get_if<Device::DeviceType>(&s);
+  const Device device = stream ? stream->device : type ? Device(*type) : std::get<Device>(s);
+  check_available(device, "stream");
+  ambient = stream ? *stream : default_stream(device);
 }
 StreamScope::~StreamScope() {
   if (!pushed_) return;

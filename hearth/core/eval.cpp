@@ -2,11 +2,12 @@
 // while it computes.
 #include "hearth/core/eval.h"
 
-#include <cstdlib>
 #include <map>
 #include <mutex>
 
+#include "hearth/base/system.h"
 #include "hearth/core/allocate.h"
+#include "hearth/core/available.h"
 #include "hearth/core/backend.h"
 
 namespace hearth {
@@ -61,9 +62,8 @@ class Scheduler {
   Queue& queue(Stream s) {
     auto& q = queues_[{s.device.type, s.device.index, s.index}];
     if (!q) {
-      Backend* b = backend(s.device.type);
-      check(b && s.device.index < b->device_count(), "eval: there is no device ", s.device);
-      q = b->queue(s);
+      check_available(s.device, "eval");
+      q = backend(s.device.type)->queue(s);
     }
     return *q;
   }
@@ -130,7 +130,8 @@ class Scheduler {
         return finish(n);
       }
       if (device.type != Device::cpu) {
-        const bool strict = std::getenv("HEARTH_STRICT_DEVICE") != nullptr;
+        const char* strict_set = setting("HEARTH_STRICT_DEVICE");
+        const bool strict = strict_set && std::string_view(strict_set) != "0";
         ensure(!strict, op.name(), ": no kernel on ", device,
                ", and HEARTH_STRICT_DEVICE forbids the CPU");
         stream = {n.stream.index, Device::cpu};

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 #include <ostream>
+#include <string_view>
 
 #include "hearth/core/array.h"
 #include "hearth/core/primitive.h"
@@ -10,13 +11,17 @@ namespace hearth {
 
 namespace {
 
-constexpr int kWhole = 1000;  // arrays of more elements are shortened
-constexpr int kEdge = 3;      // elements kept at each end of an axis
+constexpr int kWhole = 1000;          // arrays of more elements are shortened
+constexpr int kEdge = 3;              // elements kept at each end of an axis
+constexpr size_t kMostText = 100000;  // many short axes: what comes after is cut
 
+// "1.0", "1.5", "1e+20", "nan": never taken for an integer, and NaN has no sign.
 std::string number(double v) {
+  if (std::isnan(v)) return "nan";
   char text[32];
   std::snprintf(text, sizeof text, "%.6g", v);
-  return text;
+  const bool whole = std::string_view(text).find_first_not_of("-0123456789") == std::string::npos;
+  return whole ? std::string(text) + ".0" : text;
 }
 
 std::string element(const void* p, Dtype d) {
@@ -28,7 +33,8 @@ std::string element(const void* p, Dtype d) {
     case Kind::c: break;
   }
   const auto z = load_element<complex64_t>(p, d);
-  return number(z.real()) + (std::signbit(z.imag()) ? "" : "+") + number(z.imag()) + "j";
+  const std::string imaginary = number(z.imag());
+  return number(z.real()) + (imaginary[0] == '-' ? "" : "+") + imaginary + "j";
 }
 
 void write(std::string& to, const Node& n, const std::byte* p, size_t axis, bool shorten) {
@@ -45,6 +51,10 @@ void write(std::string& to, const Node& n, const std::byte* p, size_t axis, bool
       i = size - kEdge - 1;
       continue;
     }
+    if (to.size() > kMostText) {
+      to += "...";
+      break;
+    }
     write(to, n, p + i * n.strides[axis] * int64_t(size_of(n.dtype)), axis + 1, shorten);
   }
   to += ']';
@@ -57,7 +67,10 @@ std::string to_string(const array& a) {
   std::string text = "array(";
   const Node& n = a.node();
   n.storage->on(host_memory());
-  write(text, n, n.data(), 0, a.size() > kWhole);
+  if (a.size() == 0)
+    text += concat("[], shape=", a.shape());
+  else
+    write(text, n, n.data(), 0, a.size() > kWhole);
   return text + ", dtype=" + std::string(kDtypeInfo[size_t(a.dtype())].name) + ")";
 }
 

@@ -9,7 +9,8 @@
 
 namespace hearth {
 
-SafetensorsLoad load_safetensors(const std::string& file, StreamOrDevice) {
+SafetensorsLoad load_safetensors(const std::string& file, StreamOrDevice s) {
+  StreamScope scope(s);
   const auto mapped = MappedFile::open(file);
   SafetensorsHeader header = parse_safetensors_header(mapped->bytes(), file);
   Tensors tensors;

@@ -160,7 +160,10 @@ array astype(array x, Dtype dtype, StreamOrDevice s) {
   return as(x, dtype);
 }
 
-array positive(const array& x, StreamOrDevice) { return x; }
+array positive(const array& x, StreamOrDevice s) {
+  StreamScope scope(s);  // a device that is not there is an error here too
+  return x;
+}
 
 array stop_gradient(const array& x, StreamOrDevice s) {
   StreamScope scope(s);

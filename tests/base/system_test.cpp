@@ -55,5 +55,42 @@ TEST(AvailableMemory, IsKnownOnLinux) {
   EXPECT_GT(available_memory_bytes().value_or(0), 16 * kMiB);
 }
 
+TEST(UsableProcessors, AreThoseOfTheGroupsIfThatIsLess) {
+  testing::TempFolder root;
+  const int all = usable_processors(root.path());  // no groups: those that it may run on
+  EXPECT_GE(all, 1);
+  EXPECT_LE(usable_processors(), all);
+  root.write("proc/self/cgroup", "0::/box/inner\n");
+  root.write("sys/fs/cgroup/box/inner/cpu.max", "max 100000\n");
+  EXPECT_EQ(usable_processors(root.path()), all);
+  root.write("sys/fs/cgroup/box/cpu.max", "100000 100000\n");
+  EXPECT_EQ(usable_processors(root.path()), 1);
+  root.write("sys/fs/cgroup/box/cpu.max", "100001 100000\n");  // a little more than one: two
+  EXPECT_EQ(usable_processors(root.path()), std::min(all, 2));
+  root.write("sys/fs/cgroup/box/inner/cpu.max", "1000 100000\n");  // never none
+  EXPECT_EQ(usable_processors(root.path()), 1);
+}
+
+TEST(UsableProcessors, AreThoseOfTheGroupOfVersion1) {
+  testing::TempFolder root;
+  const int all = usable_processors(root.path());
+  root.write("proc/self/cgroup", "4:cpu,cpuacct:/box\n0::/\n");
+  root.write("sys/fs/cgroup/cpu/box/cpu.cfs_quota_us", "-1\n");
+  root.write("sys/fs/cgroup/cpu/box/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(usable_processors(root.path()), all);
+  root.write("sys/fs/cgroup/cpu/box/cpu.cfs_quota_us", "50000\n");
+  EXPECT_EQ(usable_processors(root.path()), 1);
+}
+
+TEST(Setting, IsNullWhereItIsEmpty) {
+  unsetenv("HEARTH_OF_THIS_TEST");
+  EXPECT_EQ(setting("HEARTH_OF_THIS_TEST"), nullptr);
+  setenv("HEARTH_OF_THIS_TEST", "", 1);
+  EXPECT_EQ(setting("HEARTH_OF_THIS_TEST"), nullptr);
+  setenv("HEARTH_OF_THIS_TEST", "x", 1);
+  EXPECT_STREQ(setting("HEARTH_OF_THIS_TEST"), "x");
+  unsetenv("HEARTH_OF_THIS_TEST");
+}
+
 }  // namespace
 }  // namespace hearth

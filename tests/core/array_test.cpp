@@ -91,10 +91,31 @@ TEST(Array, PrintsLikeNumPy) {
             "array([[1, 2],\n       [3, 4]], dtype=int32)");
   EXPECT_EQ(to_string(transpose(array({1, 2, 3, 4}, {2, 2}, int32))),
             "array([[1, 3],\n       [2, 4]], dtype=int32)");
-  EXPECT_EQ(to_string(zeros({0})), "array([], dtype=float32)");
+  EXPECT_EQ(to_string(zeros({0})), "array([], shape=(0), dtype=float32)");
+  EXPECT_EQ(to_string(zeros({1000000, 0})), "array([], shape=(1000000, 0), dtype=float32)");
   EXPECT_EQ(to_string(arange(2000)), "array([0, 1, 2, ..., 1997, 1998, 1999], dtype=int32)");
-  EXPECT_EQ(to_string(array(complex64_t(1, -2))), "array(1-2j, dtype=complex64)");
+  EXPECT_EQ(to_string(array(complex64_t(1, -2))), "array(1.0-2.0j, dtype=complex64)");
   EXPECT_EQ(to_string(array(true)), "array(True, dtype=bool_)");
+}
+
+TEST(Array, PrintsFloatsWithAPointAndNanWithoutASign) {
+  const float inf = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(to_string(array({1.0f, -2.0f, 0.5f, 1e20f, inf, -inf}, {6})),
+            "array([1.0, -2.0, 0.5, 1e+20, inf, -inf], dtype=float32)");
+  EXPECT_EQ(to_string(array({-0.0f, 1234567.0f}, {2})),
+            "array([-0.0, 1.23457e+06], dtype=float32)");
+  EXPECT_EQ(to_string(astype(array({1.0f, 3.0f}, {2}), float16)),
+            "array([1.0, 3.0], dtype=float16)");
+  for (float nan : {NAN, -NAN}) EXPECT_EQ(to_string(array(nan)), "array(nan, dtype=float32)");
+  EXPECT_EQ(to_string(array(complex64_t(-NAN, -NAN))), "array(nan+nanj, dtype=complex64)");
+}
+
+TEST(Array, PrintsNoMoreThanOneCanRead) {
+  Shape many;
+  for (int i = 0; i < 20; ++i) many.push_back(2);
+  for (const Shape& shape :
+       {many, Shape{6, 6, 6, 6, 6, 6, 6}, Shape{1000000, 1}, Shape{0, 1 << 30}})
+    EXPECT_LT(to_string(zeros(shape)).size(), 200000u) << to_string(shape);
 }
 
 TEST(Memory, CountersFollowArrays) {

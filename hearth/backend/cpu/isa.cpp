@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 
 #include "hearth/base/error.h"
+#include "hearth/base/system.h"
 
 namespace hearth::cpu {
 namespace {
@@ -45,7 +45,7 @@ struct State {
   std::atomic<Isa> level{best()};
   const char* unknown = nullptr;  // HEARTH_ISA, when it names no level: thrown at the first use
   State() {
-    if (const char* text = std::getenv("HEARTH_ISA")) {
+    if (const char* text = setting("HEARTH_ISA")) {
       const auto* name = std::find(std::begin(kNames), std::end(kNames), text);
       if (name == std::end(kNames))
         unknown = text;

@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "hearth/base/disk_cache.h"
+#include "hearth/base/system.h"
 
 namespace hearth::cuda {
 namespace {
@@ -36,7 +37,7 @@ struct Library {
 // HEARTH_CUBLASLT names another file, or is "off".
 Library open_library() {
   Library lib;
-  const char* named = std::getenv("HEARTH_CUBLASLT");
+  const char* named = setting("HEARTH_CUBLASLT");
   void* file = nullptr;
   if (named) {
     if (std::strcmp(named, "off") != 0) file = dlopen(named, RTLD_LAZY | RTLD_LOCAL);
@@ -101,7 +102,7 @@ cudaDataType_t data_type(Dtype d) {
 bool is_half_type(Dtype d) { return size_of(d) == 2; }
 
 bool tf32() {
-  static const char* const set = std::getenv("HEARTH_TF32");
+  static const char* const set = setting("HEARTH_TF32");
   return set && std::strcmp(set, "1") == 0;
 }
 
