@@ -20,9 +20,15 @@ array reduce(const array& loss, Reduction reduction) {
   }
   return loss;
 }
-// x at the index along the axis, which is dropped.
-array pick(const array& x, const array& indices, int axis) {
-  return squeeze(take_along_axis(x, expand_dims(indices, axis), axis), axis);
+// x at the index of a class along the axis, which is dropped. `op` is what the user called.
+array pick(std::string_view op, const array& x, const array& classes, int axis) {
+  check(axis >= -x.ndim() && axis < x.ndim(), op, ": there is no axis ", axis, " in ", x.shape());
+  Shape wanted = x.shape();
+  wanted.erase(wanted.begin() + (axis < 0 ? axis + x.ndim() : axis));
+  check(is_integer(classes.dtype()) && classes.shape() == wanted, op, ": targets are ",
+        classes.dtype(), " ", classes.shape(), ", wanted indices of classes: integers of shape ",
+        wanted);
+  return squeeze(take_along_axis(x, expand_dims(classes, axis), axis), axis);
 }
 array positive_part(const array& x) { return maximum(x, like(0, x)); }
 array negative_part(const array& x) { return minimum(x, like(0, x)); }
@@ -77,11 +83,11 @@ array cross_entropy(const array& logits, const array& targets, const std::option
   check(label_smoothing >= 0 && label_smoothing < 1,
         "cross_entropy: wanted label_smoothing in [0, 1), got ", label_smoothing);
   const bool probabilities = targets.ndim() == logits.ndim();
-  check(probabilities || targets.ndim() == logits.ndim() - 1, "cross_entropy: logits are ",
-        logits.shape(), ", targets ", targets.shape(),
-        ": wanted the same shape, or one without the axis ", axis);
-  const array score =
-      probabilities ? sum(multiply(logits, targets), axis) : pick(logits, targets, axis);
+  check(probabilities ? targets.shape() == logits.shape() : targets.ndim() == logits.ndim() - 1,
+        "cross_entropy: logits are ", logits.shape(), ", targets ", targets.shape(),
+        ": wanted probabilities of the same shape, or indices of classes without the axis ", axis);
+  const array score = probabilities ? sum(multiply(logits, targets), axis)
+                                    : pick("cross_entropy", logits, targets, axis);
   const array whole = logsumexp(logits, axis);
   array loss = subtract(whole, score);
   if (label_smoothing > 0) {
@@ -123,7 +129,7 @@ array mse_loss(const array& predictions, const array& targets, Reduction reducti
   return reduce(square(subtract(predictions, targets)), reduction);
 }
 array nll_loss(const array& inputs, const array& targets, int axis, Reduction reduction) {
-  return reduce(negative(pick(inputs, targets, axis)), reduction);
+  return reduce(negative(pick("nll_loss", inputs, targets, axis)), reduction);
 }
 array kl_div_loss(const array& inputs, const array& targets, int axis, Reduction reduction) {
   return reduce(sum(multiply(exp(targets), subtract(targets, inputs)), axis), reduction);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "hearth/nn/functional.h"
@@ -194,6 +195,33 @@ TEST(NN, OptimizersNameStrangersAndClipNorms) {
   EXPECT_NEAR(clipped.at("a").item<float>(), 0.6f, 1e-6);
   const auto [same, small] = optim::clip_grad_norm({{"a", array({0.5f})}}, 1);
   EXPECT_EQ(same.at("a").item<float>(), 0.5f);
+}
+
+// An error names what the user called, not what it is made of.
+TEST(Losses, ErrorsNameTheLoss) {
+  const array x = zeros({2, 3});
+  const std::pair<const char*, std::function<void()>> wrong[] = {
+      {"cross_entropy: targets are f32 (2), wanted indices of classes: integers of shape (2)",
+       [&] { cross_entropy(x, zeros({2})); }},
+      {"cross_entropy: targets are i32 (3), wanted indices of classes: integers of shape (2)",
+       [&] { cross_entropy(x, zeros({3}, int32)); }},
+      {"cross_entropy: logits are (2, 3), targets (2, 4): wanted probabilities of the same shape",
+       [&] {
+         cross_entropy(x, zeros({2, 4}));
+       }},
+      {"cross_entropy: logits are (2, 3), targets (): wanted", [&] { cross_entropy(x, array(1)); }},
+      {"cross_entropy: there is no axis 2 in (2, 3)",
+       [&] { cross_entropy(x, zeros({2}, int32), {}, 2); }},
+      {"nll_loss: targets are f32 (2), wanted indices of classes",
+       [&] { nll_loss(x, zeros({2})); }},
+      {"nll_loss: targets are bool (2)", [&] { nll_loss(x, zeros({2}, bool_)); }},
+  };
+  for (const auto& [sentence, call] : wrong) try {
+      call();
+      ADD_FAILURE() << sentence;
+    } catch (const std::invalid_argument& error) {
+      EXPECT_EQ(std::string(error.what()).find(sentence), 0u) << error.what();
+    }
 }
 
 }  // namespace
