@@ -5,6 +5,8 @@
 #include <deque>
 
 #include "hearth/llm/decoder.h"
+#include "hearth/llm/finite.h"
+#include "hearth/llm/stop_texts.h"
 #include "hearth/ops/ops.h"
 
 namespace hearth::llm {
@@ -24,38 +26,6 @@ void check_prompt(const LanguageModel::Facts& facts, std::span<const int> prompt
   check(int(prompt.size()) <= facts.context_length, "generate: the prompt has ", prompt.size(),
         " tokens, the model's context is ", facts.context_length, "; shorten the prompt");
 }
-
-// Text is held back while it may be the beginning of a stop text.
-class StopTexts {
- public:
-  explicit StopTexts(const std::vector<std::string>& stops) : stops_(stops) {
-    for (const std::string& s : stops)
-      check(!s.empty(), "stop: an empty text would stop everything");
-  }
-  /// The part of what came that is certain; sets `hit` when a stop text is complete.
-  std::string push(std::string_view text, bool& hit) {
-    held_ += text;
-    size_t end = std::string::npos;
-    for (const std::string& s : stops_) end = std::min(end, held_.find(s));
-    hit = end != std::string::npos;
-    if (!hit) end = held_.size() - partial();
-    std::string out = held_.substr(0, end);
-    held_.erase(0, end);
-    return out;
-  }
-  std::string rest() { return std::exchange(held_, {}); }
-
- private:
-  size_t partial() const {  // the longest end of held_ that begins a stop text
-    for (size_t n = held_.size(); n > 0; --n)
-      for (const std::string& s : stops_)
-        if (n < s.size() && s.starts_with(std::string_view(held_).substr(held_.size() - n)))
-          return n;
-    return 0;
-  }
-  const std::vector<std::string>& stops_;
-  std::string held_;
-};
 
 }  // namespace
 
@@ -113,6 +83,11 @@ Generated generate(LanguageModel& model, std::span<const int> prompt,
     while (ahead.size() <= lead && started < most) ahead.push_back(steps.step()), ++started;
     const int id = ahead.front().item<int>();
     ahead.pop_front();
+    if (id < 0) {
+      std::vector<int> before(prompt.begin(), prompt.end());
+      before.insert(before.end(), out.ids.begin(), out.ids.end());
+      fail_not_finite(model, before, "generate");
+    }
     if (std::find(options.stop_ids.begin(), options.stop_ids.end(), id) != options.stop_ids.end()) {
       out.stopped_by = "token";
       break;

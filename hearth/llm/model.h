@@ -46,6 +46,10 @@ class LanguageModel {
   };
   virtual std::vector<Joined> joined() { return {}; }
 
+  /// While it is set: told what each part gives, "the embedding", "layer 0", ... For looking into a
+  /// model; unset it costs nothing.
+  std::function<void(const std::string& part, const array& x)> watch;
+
   /// Set by load_model.
   struct Facts {
     std::string type;  // model_type of config.json

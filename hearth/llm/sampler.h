@@ -26,7 +26,8 @@ class Sampler {
   Sampler(const SamplingOptions& options, int vocab, const std::vector<std::vector<int>>& prompts);
   /// Throws as the constructor does.
   static void check_options(const SamplingOptions& options);
-  /// logits (batch, vocab) -> tokens int32 (batch), which become part of the state.
+  /// logits (batch, vocab) -> tokens int32 (batch), which become part of the state; -1 for a row
+  /// whose logits hold NaN or +infinity, or are all -infinity.
   array operator()(const array& logits);
   /// What changes from call to call: the key of the random numbers, the ids seen.
   const Arrays& state() const { return state_; }

@@ -6,6 +6,8 @@
 
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
+#include "hearth/llm/stop_texts.h"
+#include "hearth/ops/ops.h"
 #include "tests/shared.h"
 
 namespace hearth::llm {
@@ -50,6 +52,52 @@ TEST(Generate, StopsBeforeAStopTextThatSpansTokens) {
   const auto out = story.tell(options);
   EXPECT_EQ(out.text, whole.substr(0, whole.find(stop)));
   EXPECT_EQ(out.stopped_by, "text");
+}
+
+// What StopTexts lets through of pieces that come one by one, up to a stop text.
+std::pair<std::string, bool> through(const std::vector<std::string>& stops,
+                                     const std::vector<std::string>& pieces) {
+  StopTexts texts(stops);
+  std::string out;
+  bool hit = false;
+  for (const std::string& piece : pieces) {
+    out += texts.push(piece, hit);
+    if (hit) return {out, true};
+  }
+  return {out + texts.rest(), false};
+}
+
+TEST(StopTexts, TheEarlierOfTwoInOnePieceCounts) {
+  for (const auto& stops : {std::vector<std::string>{"END", "stop"}, {"stop", "END"}}) {
+    EXPECT_EQ(through(stops, {"a stop and END."}), std::pair(std::string("a "), true));
+    EXPECT_EQ(through(stops, {"an END and stop."}), std::pair(std::string("an "), true));
+  }
+}
+
+TEST(StopTexts, AreFoundLetterByLetterAndGivenBackIfTheyAreNone) {
+  const auto letters = [](const std::string& text) {
+    std::vector<std::string> all;
+    for (char c : text) all.push_back({c});
+    return all;
+  };
+  EXPECT_EQ(through({"Once"}, letters("So. Once more")), std::pair(std::string("So. "), true));
+  EXPECT_EQ(through({"aab"}, letters("aaab")), std::pair(std::string("a"), true));
+  EXPECT_EQ(through({"ababc"}, letters("abababc!")), std::pair(std::string("ab"), true));
+  EXPECT_EQ(through({"xyz", "yq"}, letters("wxyq")), std::pair(std::string("wx"), true));
+  EXPECT_EQ(through({"Once"}, letters("One Onc On")), std::pair(std::string("One Onc On"), false));
+  EXPECT_EQ(through({"\n\n"}, letters("a\nb\n")), std::pair(std::string("a\nb\n"), false));
+  EXPECT_THROW(StopTexts({"a", ""}), std::invalid_argument);
+}
+
+TEST(StopTexts, HoldBackOnlyWhatMayBegin) {
+  StopTexts texts({"abc"});
+  bool hit = false;
+  EXPECT_EQ(texts.push("xa", hit), "x");
+  EXPECT_EQ(texts.push("bx", hit), "abx");
+  EXPECT_EQ(texts.push("ab", hit), "");
+  EXPECT_FALSE(hit);
+  EXPECT_EQ(texts.rest(), "ab");
+  EXPECT_EQ(texts.rest(), "");
 }
 
 TEST(Generate, StopsAtTheCallersWishAndAtStopIds) {
@@ -139,6 +187,73 @@ TEST(Sampler, CutsWhereItsOptionsSay) {
   EXPECT_EQ(greedy(logits).item<int>(), 0);  // now both are seen
 }
 
+// Probabilities that float holds exactly: the set that reaches p has no token more.
+TEST(Sampler, TopPAtItsEdge) {
+  const auto kept = [](float p, std::vector<float> logits) {
+    Sampler sampler({.temperature = 1, .top_p = p}, int(logits.size()), {{}});
+    const array row(logits.begin(), Shape{1, int(logits.size())}, float32);
+    std::set<int> out;
+    for (int i = 0; i < 400; ++i) out.insert(sampler(row).item<int>());
+    return out.size();
+  };
+  const std::vector<float> two{0, 0}, four{1, 1, 1, 1};
+  EXPECT_EQ(kept(0.5f, two), 1u);
+  EXPECT_EQ(kept(std::nextafter(0.5f, 1.0f), two), 2u);
+  EXPECT_EQ(kept(1e-38f, two), 1u);
+  EXPECT_EQ(kept(0.25f, four), 1u);
+  EXPECT_EQ(kept(0.5f, four), 2u);
+  EXPECT_EQ(kept(0.75f, four), 3u);
+  EXPECT_EQ(kept(std::nextafter(1.0f, 0.0f), four), 4u);
+  // 0.7 and 0.2: the sum of both less the second is not 0.7 to the bit.
+  const float first = std::log(0.7f), second = std::log(0.2f), third = std::log(0.1f);
+  const array row({first, second, third}, {1, 3});
+  const float p = softmax(row, 1).to_vector<float>()[0];
+  EXPECT_EQ(kept(p, {first, second, third}), 1u);
+}
+
+TEST(Sampler, ATemperatureNextToZeroIsGreedy) {
+  const array logits({-3.0f, 5.0f, 5.0f, 60000.0f, -60000.0f, 60000.0f}, {1, 6});
+  for (float t : {0.0f, 1e-45f, 1e-38f, 1e-30f, 1e-10f, 1e-6f})
+    for (uint64_t seed : {0, 1, 2, 3}) {
+      Sampler sampler({.temperature = t, .seed = seed}, 6, {{}});
+      EXPECT_EQ(sampler(logits).item<int>(), 3) << t;  // of equals the first, as without
+    }
+  Sampler hot({.temperature = 3e38f}, 6, {{}});
+  std::set<int> drawn;
+  for (int i = 0; i < 200; ++i) drawn.insert(hot(logits).item<int>());
+  EXPECT_EQ(drawn.size(), 6u);
+}
+
+TEST(Sampler, APenaltyMakesNegativeLogitsLessLikelyToo) {
+  const array logits({-1.0f, -1.5f, -9.0f}, {1, 3});
+  Sampler none({}, 3, {{0}}), penalty({.repetition_penalty = 2}, 3, {{0}}),
+      reward({.repetition_penalty = 0.1f}, 3, {{2}});
+  EXPECT_EQ(none(logits).item<int>(), 0);
+  EXPECT_EQ(penalty(logits).item<int>(), 1);  // -2 against -1.5
+  EXPECT_EQ(reward(logits).item<int>(), 2);   // -0.9
+  // Each row has its own tokens.
+  Sampler rows({.repetition_penalty = 2}, 3, {{0}, {1}});
+  EXPECT_EQ(rows(concatenate({logits, logits}, 0)).to_vector<int>(), (std::vector<int>{1, 0}));
+}
+
+TEST(Sampler, ARowWithoutANumberIsMarked) {
+  const float inf = INFINITY;
+  const std::pair<std::vector<float>, int> rows[] = {
+      {{1, 2, 0}, 1},       {{1, NAN, 0}, -1},        {{NAN, NAN, NAN}, -1}, {{inf, 0, 0}, -1},
+      {{-inf, 3, -inf}, 1}, {{-inf, -inf, -inf}, -1}, {{NAN, 1, 0}, -1}};
+  for (const SamplingOptions& options : {SamplingOptions{},
+                                         {.temperature = 0.1f},
+                                         {.temperature = 0.1f, .top_k = 1},
+                                         {.temperature = 0.1f, .top_p = 0.5f, .min_p = 0.5f},
+                                         {.repetition_penalty = 2}})
+    for (const Dtype dtype : {float32, float16, bfloat16})
+      for (const auto& [row, wanted] : rows) {
+        Sampler sampler(options, 3, {{}});
+        const array logits(row.begin(), Shape{1, 3}, float32);
+        EXPECT_EQ(sampler(astype(logits, dtype)).item<int>(), wanted);
+      }
+}
+
 TEST(Sampler, RefusesOptionsWithoutMeaning) {
   for (const SamplingOptions& bad : {SamplingOptions{.temperature = -1},
                                      {.temperature = NAN},
@@ -146,7 +261,12 @@ TEST(Sampler, RefusesOptionsWithoutMeaning) {
                                      {.top_p = 0},
                                      {.top_p = 1.5f},
                                      {.min_p = 2},
-                                     {.repetition_penalty = 0}})
+                                     {.repetition_penalty = 0},
+                                     {.repetition_penalty = 1e-38f},
+                                     {.repetition_penalty = NAN},
+                                     {.top_p = NAN},
+                                     {.min_p = NAN},
+                                     {.min_p = -0.1f}})
     EXPECT_THROW(Sampler(bad, 4, {{}}), std::invalid_argument);
 }
 

@@ -13,6 +13,7 @@
 #include "hearth/llm/generate.h"
 #include "hearth/ops/ops.h"
 #include "tests/shared.h"
+#include "tests/temp_folder.h"
 
 namespace hearth::llm {
 namespace {
@@ -191,7 +192,7 @@ TEST(LanguageModel, DecodeDonatesAllItCanAndFallsBackNowhere) {
   steps.step().eval();
   EXPECT_EQ(eval_counters().missed_donations, before.missed_donations);
   EXPECT_EQ(eval_counters().fallbacks, before.fallbacks);
-  EXPECT_LE(eval_counters().kernels - before.kernels, uint64_t(5 * model->facts.layers + 10));
+  EXPECT_LE(eval_counters().kernels - before.kernels, uint64_t(5 * model->facts.layers + 13));
   steps.step().eval();  // recorded
   const auto recorded = eval_counters();
   for (int i = 0; i < 4; ++i) steps.step().eval();
@@ -219,6 +220,82 @@ TEST(LanguageModel, RecordedStepsGiveTheLogitsOfAPrefill) {
     }
     ids.push_back(next);
   }
+}
+
+// The cache grows while rows have different lengths, the shorter one first.
+TEST(LanguageModel, ACacheThatGrowsKeepsTheLongerRows) {
+  const auto model = load_model(kRoot / "models/tiny-phi", {.dtype = float32});
+  std::vector<std::vector<int>> rows(2);
+  for (int i = 0; i < 253; ++i) rows[1].push_back(1 + (i * 37) % 4000);
+  rows[0] = {7, 8, 9};
+  std::vector<int> padded = rows[0];
+  padded.resize(253, 0);
+  padded.insert(padded.end(), rows[1].begin(), rows[1].end());
+  auto cache = model->make_cache(2);
+  model->forward({array(padded.begin(), Shape{2, 253}, int32), {3, 253}, true}, cache).eval();
+  const int before = cache.capacity();
+  array logits(0.0f);
+  for (int step = 0; step < 8; ++step) {
+    const std::vector<int> next{100 + step, 200 + step};
+    for (size_t b : {0, 1}) rows[b].push_back(next[b]);
+    logits = model->forward({array(next.begin(), Shape{2, 1}, int32), {}, true}, cache);
+  }
+  EXPECT_GT(cache.capacity(), before);
+  EXPECT_EQ(cache.length(0), 11);
+  EXPECT_EQ(cache.length(1), 261);
+  const int vocab = model->facts.vocab_size;
+  const auto got = logits.to_vector<float>();
+  for (size_t b : {0, 1})
+    EXPECT_LT(error({got.begin() + long(b) * vocab, got.begin() + long(b + 1) * vocab},
+                    last_rows(whole(*model, rows[b]), vocab)),
+              1e-5f)
+        << "row " << b;
+}
+
+TEST(KvCache, CountsChecksAndForgets) {
+  KvCache cache({2, 3, 4, 600, float32}, 2);
+  EXPECT_EQ(cache.batch(), 2);
+  EXPECT_EQ(cache.capacity(), 0);
+  cache.reserve(10);
+  EXPECT_EQ(cache.capacity(), 256);
+  EXPECT_EQ(cache.layer(1).k.shape(), (Shape{2, 3, 256, 4}));
+  EXPECT_EQ(cache.nbytes(), size_t(2 * 2 * 2 * 3 * 256 * 4 * 4));
+  const int counts[] = {1, 10};
+  cache.advance(counts);
+  EXPECT_EQ(cache.offsets().to_vector<int>(), (std::vector<int>{1, 10}));
+  cache.reserve(246);  // just fits
+  EXPECT_EQ(cache.capacity(), 256);
+  cache.reserve(247);
+  EXPECT_EQ(cache.capacity(), 512);
+  cache.reserve(590);  // the context, which is no multiple of the step
+  EXPECT_EQ(cache.capacity(), 600);
+  EXPECT_THROW(cache.reserve(591), std::invalid_argument);
+  EXPECT_THROW(cache.advance(std::span(counts, 1)), std::invalid_argument);
+  cache.clear();
+  EXPECT_EQ(cache.length(1), 0);
+  EXPECT_EQ(cache.offsets().to_vector<int>(), (std::vector<int>{0, 0}));
+  EXPECT_EQ(cache.capacity(), 600);
+  EXPECT_THROW(KvCache({1, 1, 1, 1, float32}, 0), std::invalid_argument);
+}
+
+TEST(LanguageModel, TheEndOfTextIsWhatGenerationConfigSaysElseConfig) {
+  const auto eos = [](const std::optional<std::string>& generation, const std::string& config) {
+    testing::TempFolder folder;
+    auto json = nlohmann::json::parse(testing::content_of(kRoot / "models/tiny-phi/config.json"));
+    json.erase("eos_token_id"), json.erase("bos_token_id");
+    json.update(nlohmann::json::parse(config));
+    folder.write("config.json", json.dump());
+    if (generation) folder.write("generation_config.json", *generation);
+    LoadOptions options;
+    options.random_weights = true;
+    return load_model(folder.path(), options)->facts.eos;
+  };
+  using Ids = std::vector<int>;
+  EXPECT_EQ(eos(R"({"eos_token_id": 7})", "{}"), Ids{7});  // alone
+  EXPECT_EQ(eos(R"({"eos_token_id": [7, 9]})", R"({"eos_token_id": 3})"), (Ids{7, 9}));
+  EXPECT_EQ(eos(R"({"bos_token_id": 7})", R"({"eos_token_id": 3})"), Ids{3});
+  EXPECT_EQ(eos(std::nullopt, R"({"eos_token_id": [3, 4]})"), (Ids{3, 4}));
+  EXPECT_EQ(eos(std::nullopt, "{}"), Ids{});
 }
 
 TEST(LanguageModel, RandomWeightsAreTheSameForASeedOnAnyNumberOfThreads) {

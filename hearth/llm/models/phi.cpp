@@ -137,11 +137,13 @@ class Phi : public LanguageModel {
  protected:
   array hidden(const array& tokens, KvCache& cache) override {
     array x = model.embed_tokens(tokens);  // (B, L, hidden)
+    if (watch) watch("the embedding", x);
     // A device begins with a prompt's first layers while the others are built, each time as many.
     const bool early = tokens.shape(1) > 1 && ambient_stream().device != Device(Device::cpu);
     for (int i = 0; i < config_.layers; ++i) {
       x = model.layers[i](config_, x, cache.offsets(), cache.layer(i));
       if (early && (i & (i + 1)) == 0) async_eval(x);
+      if (watch) watch(concat("layer ", i), x);
     }
     return x;
   }
