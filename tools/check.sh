@@ -9,6 +9,12 @@ if git ls-files '*.h' '*.cpp' '*.cu' '*.inc' | xargs grep -nP '[^\x00-\x7F]'; th
   echo "source files are ASCII only" >&2
   exit 1
 fi
+# fmt::print and streams throw, or lose what they cannot write: output.cpp is the one place.
+if git grep -nE 'fmt::print|std::(cout|cerr|clog)|\b(printf|fprintf|puts|fputs|putchar|perror|fwrite)\(' \
+  -- 'hearth/*.h' 'hearth/*.cpp' 'hearth/*.cu'; then
+  echo "what the command line says goes through hearth/cli/output.h" >&2
+  exit 1
+fi
 if git grep -nE '\b(TODO|FIXME|XXX)\b' -- '*.h' '*.cpp' '*.cu' '*.inc' '*.py' '*.sh' ':!tools/check.sh'; then
   echo "unfinished work is an issue, not a comment" >&2
   exit 1

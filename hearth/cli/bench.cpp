@@ -5,8 +5,10 @@
 #include <cmath>
 
 #include "hearth/backend/pool.h"
-#include "hearth/cli/commands.h"
+#include "hearth/cli/interrupt.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/cli/options.h"
+#include "hearth/llm/finite.h"
 
 namespace hearth::cli {
 
@@ -49,15 +51,48 @@ std::vector<int> random_ids(int n, int vocab) {
 double prefill_rate(llm::LanguageModel& model, const std::vector<int>& prompt) {
   auto cache = model.make_cache();
   const auto start = std::chrono::steady_clock::now();
-  llm::prefill(model, cache, prompt);
-  return double(prompt.size()) /
-         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const array logits = llm::prefill(model, cache, prompt);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  llm::check_finite(model, logits, prompt, "bench");
+  return double(prompt.size()) / took.count();
 }
 
+// 0 if it was interrupted.
 double decode_rate(llm::LanguageModel& model, int tokens) {
   llm::GenerateOptions options;
   options.max_tokens = tokens;
-  return generate(model, random_ids(1, model.facts.vocab_size), options).decode_tokens_per_s();
+  const auto out = generate(model, random_ids(1, model.facts.vocab_size), options,
+                            [](int, std::string_view) { return !CatchInterrupt::flag(); });
+  return CatchInterrupt::flag() ? 0 : out.decode_tokens_per_s();
+}
+
+struct Measured {
+  Rates prefill, decode;
+  std::vector<double> limits;              // GB/s: one before and one after each decode
+  std::vector<double> fractions, spreads;  // of the limit; how far those before and after differ
+};
+
+// Until Ctrl-C: a repetition that it ends does not count.
+Measured measure(const Options& o, llm::LanguageModel& model) {
+  const auto& facts = model.facts;
+  Measured m;
+  const auto prompt = random_ids(o.prefill, facts.vocab_size);
+  if (o.prefill > 0) prefill_rate(model, prompt);  // the first one pays for memory and clocks
+  for (int i = 0; o.prefill > 0 && i < o.repetitions && !CatchInterrupt::flag(); ++i)
+    m.prefill.samples.push_back(prefill_rate(model, prompt));
+  if (o.decode == 0 || CatchInterrupt::flag()) return m;
+  decode_rate(model, std::min(o.decode, 8));
+  m.limits.push_back(weights_bandwidth(model).median);
+  for (int i = 0; i < o.repetitions; ++i) {
+    const double rate = decode_rate(model, o.decode);
+    if (CatchInterrupt::flag()) return m;
+    m.decode.samples.push_back(rate);
+    m.limits.push_back(weights_bandwidth(model).median);
+    const double before = m.limits[m.limits.size() - 2], after = m.limits.back();
+    m.fractions.push_back(rate * double(facts.bytes_per_token) / 1e9 / ((before + after) / 2));
+    m.spreads.push_back(std::abs(before - after) / std::max(before, after));
+  }
+  return m;
 }
 
 void run(const Options& o) {
@@ -66,33 +101,17 @@ void run(const Options& o) {
   if (std::max(o.prefill, o.decode) > facts.context_length)
     throw CLI::ValidationError(
         fmt::format("-p and -n must fit in the model's context of {}", facts.context_length));
-  Rates prefill, decode;
-  std::vector<double> limits;  // one before and one after each decode
-  if (o.prefill > 0) {
-    const auto prompt = random_ids(o.prefill, facts.vocab_size);
-    prefill_rate(*model, prompt);  // the first one pays for memory and clocks
-    for (int i = 0; i < o.repetitions; ++i) prefill.samples.push_back(prefill_rate(*model, prompt));
-  }
-  std::vector<double> fractions, spreads;
-  if (o.decode > 0) {
-    decode_rate(*model, std::min(o.decode, 8));
-    limits.push_back(weights_bandwidth(*model).median);
-    for (int i = 0; i < o.repetitions; ++i) {
-      decode.samples.push_back(decode_rate(*model, o.decode));
-      limits.push_back(weights_bandwidth(*model).median);
-      const double before = limits[limits.size() - 2], after = limits.back();
-      fractions.push_back(decode.samples.back() * double(facts.bytes_per_token) / 1e9 /
-                          ((before + after) / 2));
-      spreads.push_back(std::abs(before - after) / std::max(before, after));
-    }
-  }
+  CatchInterrupt ctrl_c;
+  const auto [prefill, decode, limits, fractions, spreads] = measure(o, *model);
+  if (prefill.samples.empty() && decode.samples.empty()) CatchInterrupt::fail_if_interrupted();
   const size_t peak = peak_memory_bytes();
   const auto cached = fit_in_caches(*model);
   // A repetition counts when the limit before and after it agree within 10 %.
   std::vector<double> steady;
   for (size_t i = 0; i < fractions.size(); ++i)
     if (spreads[i] <= 0.10) steady.push_back(fractions[i]);
-  const bool any = o.decode > 0;
+  const bool any = !decode.samples.empty();
+  const double share = steady.empty() ? 0 : lab::summarize(steady).median;
   const double gb_per_s = any ? decode.median() * double(facts.bytes_per_token) / 1e9 : 0;
   if (o.json) {
     nlohmann::json json = {
@@ -109,26 +128,27 @@ void run(const Options& o) {
         {"bytes_per_token", facts.bytes_per_token},
         {"weights_fit_in_caches", json_of(cached)},
     };
-    if (o.prefill > 0) json["prefill"] = {{"tokens", o.prefill}, {"tokens_per_s", prefill.json()}};
+    if (!prefill.samples.empty())
+      json["prefill"] = {{"tokens", o.prefill}, {"tokens_per_s", prefill.json()}};
     if (any)
       json["decode"] = {
           {"tokens", o.decode},
           {"tokens_per_s", decode.json()},
           {"gb_per_s", gb_per_s},
-          {"bandwidth_fraction",
-           steady.empty() ? nlohmann::json() : nlohmann::json(lab::summarize(steady).median)},
+          {"bandwidth_fraction", steady.empty() ? nlohmann::json() : nlohmann::json(share)},
+          {"limit_disturbed", steady.empty() ? nlohmann::json() : nlohmann::json(disturbed(share))},
           {"bandwidth_fraction_samples", fractions},
           {"steady_repetitions", steady.size()},
           {"read_bandwidth_gb_s", limits},
       };
-    print_out(json.dump(2) + "\n");
-    return;
+    print_out(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    return CatchInterrupt::fail_if_interrupted();
   }
   std::string text =
       fmt::format("{}  {}  {}  {} threads  {:.2f} GB of weights, {:.2f} GB peak\n",
                   o.folder().string(), to_string(facts.dtype), to_string(default_device()),
                   cpu::threads(), double(facts.weights_bytes) / 1e9, double(peak) / 1e9);
-  if (o.prefill > 0)
+  if (!prefill.samples.empty())
     text += fmt::format("prefill {:5} tokens: {:9.2f} +- {:.2f} tokens/s, median {:.2f}\n",
                         o.prefill, prefill.mean(), prefill.stddev(), prefill.median());
   if (any) {
@@ -142,13 +162,13 @@ void run(const Options& o) {
     else
       text += fmt::format(
           ", {:.1f} % of the read bandwidth ({} of {} repetitions steady; {:.1f} to {:.1f} "
-          "GB/s{}{})\n",
-          100 * lab::summarize(steady).median, steady.size(), o.repetitions,
+          "GB/s{})\n",
+          100 * share, steady.size(), decode.samples.size(),
           *std::min_element(limits.begin(), limits.end()),
-          *std::max_element(limits.begin(), limits.end()), cached.value.value_or(false) ? "; " : "",
-          cached.value.value_or(false) ? kFitInCaches : "");
+          *std::max_element(limits.begin(), limits.end()), notes_on_share(share, cached));
   }
   print_out(text);
+  CatchInterrupt::fail_if_interrupted();
 }
 
 }  // namespace
@@ -157,15 +177,9 @@ void add_bench(CLI::App& app) {
   auto* command = app.add_subcommand("bench", "Measure prefill and decode rates of a model");
   auto o = std::make_shared<Options>();
   o->add_to(*command);
-  command->add_option("-p,--prefill", o->prefill, "Prompt tokens; 0: no prefill")
-      ->check(CLI::Range(0, 1 << 20))
-      ->capture_default_str();
-  command->add_option("-n,--decode", o->decode, "Tokens to decode; 0: no decode")
-      ->check(CLI::Range(0, 1 << 20))
-      ->capture_default_str();
-  command->add_option("-r,--repetitions", o->repetitions, "Repetitions of each")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
+  add_number(*command, "-p,--prefill", o->prefill, {0, 1 << 20}, "Prompt tokens; 0: no prefill");
+  add_number(*command, "-n,--decode", o->decode, {0, 1 << 20}, "Tokens to decode; 0: no decode");
+  add_number(*command, "-r,--repetitions", o->repetitions, {1, 1000}, "Repetitions of each");
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
   command->callback([o] {
     if (o->prefill == 0 && o->decode == 0)

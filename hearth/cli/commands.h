@@ -17,13 +17,12 @@ void add_perplexity(CLI::App& app);
 void add_init(CLI::App& app);
 void add_lab(CLI::App& app);
 
-/// --threads N: the pool's threads, set before the command runs.
+void add_help(CLI::App& app);
+
+/// -t, --threads N: the pool's threads, set before the command runs.
 void add_threads(CLI::App& command);
 
-/// --seed S: a whole number that is not negative.
+/// -s, --seed N.
 void add_seed(CLI::App& command, uint64_t& seed, const char* of_what);
-
-/// The word with the fewest edits from `word`, or "" if none is near enough to be meant.
-std::string closest(const std::string& word, const std::vector<std::string>& candidates);
 
 }  // namespace hearth::cli

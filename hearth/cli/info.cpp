@@ -6,6 +6,8 @@
 #include "hearth/cli/commands.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/core/backend.h"
+#include "hearth/io/recognize.h"
+#include "hearth/llm/recognize.h"
 #include "hearth/llm/registry.h"
 
 namespace hearth::cli {
@@ -39,24 +41,53 @@ void show_machine(bool as_json) {
   print_out(as_json ? all.dump(2) + "\n" : text);
 }
 
+/// Whether the folder has a config.json and no weights of any kind: a shape, to be run with random
+/// ones.
+bool only_shape(const std::filesystem::path& folder) {
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, none))
+    if (entry.path().filename().string().find(".safetensors") != std::string::npos) return false;
+  return weights_of_another_kind(folder).empty();
+}
+
+/// "f16" of a config's "float16"; what hearth does not know stays.
+std::string dtype_of(const JsonObject& config) {
+  const std::string said = config.text("dtype", config.text("torch_dtype", "float32"));
+  try {
+    return std::string(to_string(llm::parse_dtype(said)));
+  } catch (const std::invalid_argument&) {
+    return said;
+  }
+}
+
 void show_model(const Options& o) {
   const auto folder = o.folder();
-  const auto config = JsonObject::read(folder / "config.json");
+  const llm::Recognized found = llm::recognize(folder);
+  const bool shape = !found.usable && found.packed.empty() && only_shape(folder);
+  ensure(found.usable || shape, found.sentence);
+  const auto config = llm::read_config(folder);
   const auto model = llm::make_model(config);
-  size_t elements = 0;
-  for (auto& [name, p] : model->parameters()) elements += p->size();
-  const size_t tensors = model->parameters().size();
+  size_t elements = found.parameters, tensors = found.tensors;
+  if (shape) {
+    const auto parameters = model->parameters();
+    for (auto& [name, p] : parameters) elements += p->size();
+    tensors = parameters.size();
+  }
   const auto& f = model->facts;
-  const std::string dtype = config.text("dtype", config.text("torch_dtype", ""));
+  const std::string dtype =
+      shape ? dtype_of(config) : fmt::format("{}", fmt::join(found.dtypes, ", "));
   if (o.json) {
     const json all = {{"model", folder.string()},
                       {"type", f.type},
                       {"parameters", elements},
                       {"tensors", tensors},
-                      {"dtype", dtype.empty() ? json() : json(dtype)},
+                      {"dtype", dtype},
                       {"layers", f.layers},
                       {"vocabulary", f.vocab_size},
                       {"context", f.context_length},
+                      {"has_weights", found.usable},
+                      {"has_tokenizer", found.tokenizer},
+                      {"weights_bytes", found.usable ? json(found.bytes) : json()},
                       {"f16_bytes", 2 * elements},
                       {"f32_bytes", 4 * elements}};
     print_out(all.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
@@ -65,7 +96,10 @@ void show_model(const Options& o) {
   std::string text = folder.string() + "\n";
   text += fmt::format("type        {}\n", f.type);
   text += fmt::format("parameters  {:.1f} M in {} tensors\n", double(elements) / 1e6, tensors);
-  text += fmt::format("dtype       {}\n", dtype.empty() ? "not said: f32" : dtype);
+  text += fmt::format("weights     {}\n",
+                      shape ? "none are here; --random-weights runs the shape"
+                            : fmt::format("{:.2f} GB of {}", double(found.bytes) / 1e9, dtype));
+  if (!found.tokenizer) text += "tokenizer   none is here, so prompts are token ids\n";
   text += fmt::format("layers      {}\n", f.layers);
   text += fmt::format("vocabulary  {}\n", f.vocab_size);
   text += fmt::format("context     {}\n", f.context_length);
@@ -81,7 +115,7 @@ void add_info(CLI::App& app) {
       app.add_subcommand("info", "Show what hearth found on this machine, or what a model is");
   auto o = std::make_shared<Options>();
   command
-      ->add_option("MODEL,--model", o->model,
+      ->add_option("MODEL,-m,--model", o->model,
                    "A folder, or a name as on the Hub (default: the machine is shown)")
       ->check(named_model)
       ->type_name("MODEL");

@@ -26,8 +26,8 @@ void run(const Options& o) {
   const bool there = fs::exists(to) && !(fs::is_directory(to) && fs::is_empty(to));
   ensure(!there, to.string(), ": is there already; name a folder that is not, or is empty");
   const auto facts = write_random_checkpoint(find_model(o.config), to, o.dtype, o.seed);
-  fmt::print("{}: {}, {:.2f} GB of random {} weights\n", to.string(), facts.type,
-             double(facts.weights_bytes) / 1e9, to_string(facts.dtype));
+  print_out(fmt::format("{}: {}, {:.2f} GB of random {} weights\n", to.string(), facts.type,
+                        double(facts.weights_bytes) / 1e9, to_string(facts.dtype)));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The subcommands of hearth lab, and what they share.
 #pragma once
 #include "hearth/cli/commands.h"
+#include "hearth/cli/interrupt.h"
 #include "hearth/lab/engine.h"
 #include "hearth/lab/result.h"
 
@@ -35,14 +36,5 @@ double parse_share(const std::string& text, std::string_view option);
 
 /// Who, how long, how fast, and how the first compares to the others.
 std::string summary(const lab::Result& result);
-
-/// While it lives, Ctrl-C (and SIGTERM) sets a flag instead of ending the program; a second one
-/// ends it.
-class CatchInterrupt {
- public:
-  CatchInterrupt();
-  ~CatchInterrupt();
-  static const std::atomic<bool>& flag();
-};
 
 }  // namespace hearth::cli

@@ -2,61 +2,21 @@
 #include "hearth/lab/compare.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "hearth/base/system.h"
 #include "hearth/cli/build_facts.h"
 #include "hearth/cli/failure.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/cli/options.h"
 #include "hearth/lab/report.h"
 #include "hearth/lab/times.h"
 
 namespace hearth::cli {
 
 namespace fs = std::filesystem;
-
-namespace {
-
-std::atomic<bool> interrupted{false};
-std::atomic<int64_t> first_ms;
-struct sigaction before_int, before_term;
-
-int64_t now_ms() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
-// One Ctrl-C can arrive twice: `make` and `timeout` pass on what the terminal sent to all.
-constexpr int64_t kOneStrokeMs = 300;
-
-extern "C" void on_interrupt(int number) {
-  if (!interrupted) {
-    first_ms = now_ms();
-    interrupted = true;
-  } else if (now_ms() - first_ms > kOneStrokeMs) {
-    signal(number, SIG_DFL);
-    raise(number);
-  }
-}
-
-}  // namespace
-
-CatchInterrupt::CatchInterrupt() {
-  interrupted = false;
-  struct sigaction action {};
-  action.sa_handler = on_interrupt;
-  sigaction(SIGINT, &action, &before_int);
-  sigaction(SIGTERM, &action, &before_term);
-}
-CatchInterrupt::~CatchInterrupt() {
-  sigaction(SIGINT, &before_int, nullptr);
-  sigaction(SIGTERM, &before_term, nullptr);
-}
-const std::atomic<bool>& CatchInterrupt::flag() { return interrupted; }
 
 lab::EnginePlaces engine_places() {
   std::error_code none;
@@ -65,8 +25,8 @@ lab::EnginePlaces engine_places() {
   places.adapters = places.hearth.parent_path().parent_path() / "share/hearth/engines";
   if (!fs::exists(places.adapters / "protocol.py", none))
     places.adapters = fs::path(kSourceDir) / "hearth/lab/engines";
-  const char *python = std::getenv("HEARTH_PYTHON"), *data = std::getenv("XDG_DATA_HOME"),
-             *home = std::getenv("HOME");
+  const char *python = setting("HEARTH_PYTHON"), *data = setting("XDG_DATA_HOME"),
+             *home = setting("HOME");
   const fs::path peers = (data   ? fs::path(data)
                           : home ? fs::path(home) / ".local/share"
                                  : fs::path()) /
@@ -102,14 +62,10 @@ std::vector<EngineFound> find_engines(std::string_view what) {
 }
 
 double parse_share(const std::string& text, std::string_view option) {
-  try {
-    size_t used = 0;
-    const double n = std::stod(text, &used);
-    const std::string unit = text.substr(used);
-    const double share = unit == "%" ? n / 100 : unit.empty() ? n : -1;
-    if (share > 0 && share < 1) return share;
-  } catch (const std::exception&) {
-  }
+  const bool percent = text.ends_with('%');
+  const auto number = parse_number<double>(text.substr(0, text.size() - percent));
+  const double share = number.value_or(0) / (percent ? 100 : 1);
+  if (share > 0 && share < 1) return share;
   throw CLI::ValidationError(
       fmt::format("{}: '{}', wanted a share above 0, e.g. 3% or 0.03", option, text));
 }

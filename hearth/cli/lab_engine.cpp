@@ -1,21 +1,23 @@
 // hearth lab engine: hearth as an engine of the lab. It speaks the protocol of docs/engines.md.
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
 #include <deque>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "hearth/backend/pool.h"
+#include "hearth/base/system.h"
 #include "hearth/cli/build_facts.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/cli/options.h"
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/io/json.h"
 #include "hearth/lab/launch.h"
 #include "hearth/llm/decoder.h"
+#include "hearth/llm/finite.h"
 #include "hearth/ops/ops.h"
 
 namespace hearth::cli {
@@ -134,11 +136,11 @@ class HearthEngine {
 
  private:
   static int threads(const std::string& text) {
-    int n = 0;
-    const auto end = std::from_chars(text.data(), text.data() + text.size(), n).ptr;
-    ensure(end == text.data() + text.size() && n >= 1 && n <= cpu::kMaxThreads, "threads: '", text,
-           "', wanted 1 to ", cpu::kMaxThreads);
-    return n;
+    const auto n = parse_number<int>(text);
+    const int most = usable_processors();
+    ensure(n && *n >= 1 && *n <= most, "threads: '", text, "', wanted 1 to ", most,
+           ", the processors that there are to use");
+    return *n;
   }
 
   json hello(const json& device, const json& options) {
@@ -215,8 +217,9 @@ class HearthEngine {
     ensure(model_ != nullptr, "no model is loaded");
     auto cache = model_->make_cache(1);
     const array text(prompt.begin(), Shape{1, int(prompt.size())}, int32);
-    const auto all =
-        astype(reshape(model_->forward({text, {}, true}, cache), {-1}), float32).to_vector<float>();
+    const array last = reshape(model_->forward({text, {}, true}, cache), {-1});
+    llm::check_finite(*model_, last, prompt, "logits");
+    const auto all = astype(last, float32).to_vector<float>();
     json of_ids = json::array();
     for (const int id : ids) of_ids.push_back(all.at(size_t(id)));
     return {{"logits", of_ids}};
@@ -242,7 +245,15 @@ class HearthEngine {
     std::vector<std::vector<int>> ids{size_t(rows)};
     const auto take = [&](const array& step) {
       const auto column = step.to_vector<int>();
-      for (int b = 0; b < rows; ++b) ids[size_t(b)].push_back(column[size_t(b)]);
+      for (int b = 0; b < rows; ++b) {
+        auto& row = ids[size_t(b)];
+        if (column[size_t(b)] < 0) {
+          std::vector<int> before = prompts[size_t(b)];
+          before.insert(before.end(), row.begin(), row.end());
+          llm::fail_not_finite(*model_, before, "generate");
+        }
+        row.push_back(column[size_t(b)]);
+      }
       if (emit) emit(column);
     };
     // A device decodes a step ahead of what the host has read.

@@ -5,6 +5,7 @@
 
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/cli/options.h"
 #include "hearth/lab/report.h"
 
 namespace hearth::cli {
@@ -40,9 +41,7 @@ void add_lab_explain(CLI::App& lab) {
   command->add_option("a", o->a, "An engine (default: the slower of the first two)")
       ->type_name("A");
   command->add_option("b", o->b, "Another (default: the other of the first two)")->type_name("B");
-  command->add_option("--job", o->job, "The number of the job, from 1")
-      ->check(CLI::Range(1, 9999))
-      ->capture_default_str();
+  add_number(*command, "--job", o->job, {1, 9999}, "The number of the job, from 1");
   command->add_flag("--json", o->json, "Print JSON (keys: docs/lab.md)");
   command->callback([o] {
     try {

@@ -9,6 +9,7 @@
 #include "hearth/cli/lab.h"
 #include "hearth/cli/lab_runs.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/cli/options.h"
 #include "hearth/lab/explain.h"
 
 namespace hearth::cli {
@@ -96,9 +97,7 @@ void add_lab_intervene(CLI::App& lab) {
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(all.begin(), all.end())))
       ->type_name("LIST");
-  command->add_option("--job", o->job, "The number of the job, from 1")
-      ->check(CLI::Range(1, 9999))
-      ->capture_default_str();
+  add_number(*command, "--job", o->job, {1, 9999}, "The number of the job, from 1");
   o->turns.add_to(*command, lab::kFewestPairs);
   command->callback([o] {
     try {

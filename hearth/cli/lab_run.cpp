@@ -8,6 +8,7 @@
 #include "hearth/cli/lab.h"
 #include "hearth/cli/lab_runs.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/cli/options.h"
 #include "hearth/io/hub.h"
 #include "hearth/io/output_file.h"
 #include "hearth/lab/report.h"
@@ -43,25 +44,19 @@ std::vector<std::string> words(const std::string& list, char at) {
 }
 
 int positive(const std::string& option, const std::string& text) {
-  try {
-    size_t used = 0;
-    const int n = std::stoi(text, &used);
-    if (used == text.size() && n > 0) return n;
-  } catch (const std::exception&) {
-  }
-  wrong(option, text, "a whole number above 0");
+  const auto n = parse_number<int>(text);
+  if (!n || *n < 1) wrong(option, text, "a whole number above 0");
+  return *n;
 }
 
 /// "100ms", "2s" or "off" in seconds.
 double period(const std::string& text) {
   if (text == "off") return 0;
-  try {
-    size_t used = 0;
-    const double n = std::stod(text, &used);
-    const std::string unit = text.substr(used);
-    const double s = unit == "ms" ? n / 1000 : unit == "s" ? n : 0;
+  const bool ms = text.ends_with("ms");
+  if (ms || text.ends_with('s')) {
+    const auto n = parse_number<double>(text.substr(0, text.size() - (ms ? 2 : 1)));
+    const double s = n.value_or(0) / (ms ? 1000 : 1);
     if (s >= 0.001 && s <= 3600) return s;
-  } catch (const std::exception&) {
   }
   wrong("--telemetry", text, "e.g. 100ms, 1s or off");
 }
@@ -268,7 +263,8 @@ void run(const Options& o) {
 void add_lab_run(CLI::App& lab) {
   auto* command = lab.add_subcommand("run", "Measure engines on one job; keeps every sample");
   auto o = std::make_shared<Options>();
-  command->add_option("--model", o->model, "A folder, or a name as on the Hub (default: tiny-phi)")
+  command
+      ->add_option("-m,--model", o->model, "A folder, or a name as on the Hub (default: tiny-phi)")
       ->check(named_model)
       ->type_name("MODEL");
   command->add_flag("--random-weights", o->random_weights,

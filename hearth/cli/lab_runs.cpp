@@ -11,24 +11,17 @@
 #include "hearth/cli/build_facts.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/cli/options.h"
 
 namespace hearth::cli {
 
 namespace fs = std::filesystem;
 
 void TurnOptions::add_to(CLI::App& command, int fewest_pairs) {
-  command.add_option("--pairs", pairs, "Rounds in which every engine runs")
-      ->check(CLI::Range(fewest_pairs, 10000))
-      ->capture_default_str();
-  command.add_option("--seconds", seconds, "Samples of each engine, at least")
-      ->check(CLI::Range(0.0, 3600.0))
-      ->capture_default_str();
-  command.add_option("--warmup", warmup, "Seconds to wait for steady times, at most")
-      ->check(CLI::Range(0.0, 3600.0))
-      ->capture_default_str();
-  command.add_option("--timeout", timeout, "Seconds that one execution may take")
-      ->check(CLI::Range(0.1, 86400.0))
-      ->capture_default_str();
+  add_number(command, "--pairs", pairs, {fewest_pairs, 10000}, "Rounds in which every engine runs");
+  add_number(command, "--seconds", seconds, {0, 3600}, "Samples of each engine, at least");
+  add_number(command, "--warmup", warmup, {0, 3600}, "Seconds to wait for steady times, at most");
+  add_number(command, "--timeout", timeout, {0.1, 86400}, "Seconds that one execution may take");
 }
 
 lab::RunOptions TurnOptions::run_options() const {
@@ -63,17 +56,16 @@ void ProgressLine::operator()(const lab::Progress& p) {
   std::string line = p.of > 0 ? fmt::format("[{}/{}] {}", p.done, p.of, p.doing) : p.doing;
   if (p.seconds_left >= 1) line += fmt::format(", about {:.0f} s left", p.seconds_left);
   if (terminal_) {
-    fmt::print(stderr, "\r\033[K{}", line.substr(0, 100));
+    print_err("\r\033[K" + line.substr(0, size_t(width(STDERR_FILENO)) - 1));
     written_ = true;
   } else if (const auto now = lab::Clock::now(); now - last_ >= std::chrono::seconds(10)) {
-    fmt::print(stderr, "{}\n", line);
+    print_err(line + "\n");
     last_ = now;
   }
-  std::fflush(stderr);
 }
 
 ProgressLine::~ProgressLine() {
-  if (written_) fmt::print(stderr, "\r\033[K");
+  if (written_) print_err("\r\033[K");
 }
 
 }  // namespace hearth::cli

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "hearth/cli/commands.h"
+#include "hearth/cli/output.h"
 #include "hearth/lab/runner.h"
 
 namespace hearth::cli {
@@ -48,7 +49,7 @@ class ProgressLine {
   ~ProgressLine();
 
  private:
-  bool terminal_ = isatty(STDERR_FILENO), written_ = false;
+  bool terminal_ = is_terminal(STDERR_FILENO), written_ = false;
   lab::Clock::time_point last_{};
 };
 

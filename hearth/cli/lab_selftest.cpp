@@ -5,6 +5,7 @@
 #include "hearth/cli/build_facts.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/cli/options.h"
 #include "hearth/lab/compare.h"
 #include "hearth/lab/runner.h"
 
@@ -91,12 +92,9 @@ bool measured(int times) {
 void add_lab_selftest(CLI::App& lab) {
   auto* command = lab.add_subcommand("selftest", "Check how often the lab's verdicts are right");
   auto o = std::make_shared<Options>();
-  command->add_option("--runs", o->runs, "Simulated comparisons of each kind")
-      ->check(CLI::Range(100, 1000000))
-      ->capture_default_str();
-  command->add_option("--real", o->real, "Comparisons of hearth with itself, here; 0: none")
-      ->check(CLI::Range(0, 1000))
-      ->capture_default_str();
+  add_number(*command, "--runs", o->runs, {100, 1000000}, "Simulated comparisons of each kind");
+  add_number(*command, "--real", o->real, {0, 1000},
+             "Comparisons of hearth with itself, here; 0: none");
   command->callback([o] {
     bool good = simulated(o->runs);
     if (o->real > 0) good &= measured(o->real);

@@ -11,6 +11,7 @@
 
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/cli/options.h"
 #include "hearth/io/mapped_file.h"
 #include "hearth/lab/telemetry.h"
 #include "hearth/lab/telemetry/powermetrics.h"
@@ -121,8 +122,15 @@ std::string text_of(const lab::Timeline& timeline) {
 void show_now(const Options& o) {
   const auto origin = lab::Sampler::Clock::now();
   lab::Sampler sampler(lab::find_telemetry(), o.period, origin);
-  std::this_thread::sleep_for(std::chrono::duration<double>(o.seconds + o.period / 2));
+  {
+    CatchInterrupt ctrl_c;
+    const auto end = origin + std::chrono::duration<double>(o.seconds + o.period / 2);
+    while (!CatchInterrupt::flag() && lab::Sampler::Clock::now() < end)
+      std::this_thread::sleep_for(std::min<std::chrono::duration<double>>(
+          end - lab::Sampler::Clock::now(), std::chrono::milliseconds(20)));
+  }
   const lab::Timeline timeline = sampler.stop();
+  if (timeline.time_s.empty()) CatchInterrupt::fail_if_interrupted();
   if (timeline.time_s.empty())
     throw std::runtime_error("no sample came in the time; ask for more --seconds");
   const double cpu_ms_per_s = *timeline.sampler_cpu_s.value / timeline.time_s.back() * 1e3;
@@ -148,12 +156,13 @@ void add_lab_telemetry(CLI::App& lab) {
   auto o = std::make_shared<Options>();
   command->add_option("--powermetrics", o->powermetrics,
                       "Read a file that `powermetrics -f plist` wrote");
-  command->add_option("--seconds", o->seconds, "Sample for so long (1)")
-      ->check(CLI::Range(0.001, 86400.0));
-  command->add_option("--period", o->period, "Seconds from sample to sample (0.1)")
-      ->check(CLI::Range(0.001, 3600.0));
+  add_number(*command, "--seconds", o->seconds, {0.001, 86400}, "How long to sample");
+  add_number(*command, "--period", o->period, {0.001, 3600}, "Seconds from sample to sample");
   command->add_flag("--json", o->json, "Print JSON (keys: docs/lab.md)");
-  command->callback([o] { o->powermetrics.empty() ? show_now(*o) : show_capture(*o); });
+  command->callback([o] {
+    o->powermetrics.empty() ? show_now(*o) : show_capture(*o);
+    CatchInterrupt::fail_if_interrupted();
+  });
 }
 
 }  // namespace hearth::cli

@@ -2,6 +2,7 @@
 #include "hearth/cli/commands.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/io/npy.h"
+#include "hearth/llm/finite.h"
 #include "hearth/ops/ops.h"
 
 namespace hearth::cli {
@@ -24,6 +25,7 @@ void run(const Options& o) {
   const array all = astype(squeeze(logits, 0), float32);
   const std::string file = o.out.ends_with(".npy") ? o.out : o.out + ".npy";
   save(file, all);
+  llm::check_finite(*model, all, ids, concat("logits (in ", file, ")"));
   print_out(concat(file, ": f32 ", all.shape(), "\n"));
 }
 
@@ -36,7 +38,7 @@ void add_logits(CLI::App& app) {
   o->add_to(*command);
   command->add_option("--ids", o->ids, "Token ids: 1,2,3")->required()->type_name("IDS");
   command
-      ->add_option("--out", o->out,
+      ->add_option("-o,--out", o->out,
                    "The file: float32 (length, vocabulary); .npy is added to another name")
       ->required()
       ->type_name("F.npy");

@@ -1,14 +1,7 @@
-// hearth: the command line. Exit codes: 0 done, 1 it failed, 2 it was asked wrongly; more in
-// docs/cli.md.
-#include <fmt/color.h>
+// hearth: the command line. Exit codes: failure.h, docs/cli.md.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <filesystem>
 
 #include "hearth/backend/cpu/isa.h"
@@ -16,32 +9,25 @@
 #include "hearth/cli/build_facts.h"
 #include "hearth/cli/commands.h"
 #include "hearth/cli/failure.h"
+#include "hearth/cli/help.h"
+#include "hearth/cli/output.h"
 
 namespace hearth::cli {
 namespace {
 
-int complain(int code, const std::string& sentence) {
-  bool colour = isatty(STDERR_FILENO) && !std::getenv("NO_COLOR");
-  fmt::print(stderr, colour ? fg(fmt::terminal_color::red) : fmt::text_style{}, "hearth:");
-  fmt::print(stderr, " {}\n", sentence);
+int fail(int code, std::string_view sentence) {
+  complain(sentence);
   return code;
 }
 
-// CLI11 says "Could not convert: --temp = warm", "--temp: At Most 1 required but received 2".
-std::string in_words(const CLI::App& command, const CLI::ParseError& error) {
+// CLI11 says "--temp: At Most 1 required but received 2".
+std::string in_words(const CLI::ParseError& error) {
   const std::string what = error.what();
   const std::string most = ": At Most 1 required but received ";
   if (const size_t at = what.find(most); at != what.npos)
     return fmt::format("{}: given {} times, wanted once", what.substr(0, at),
                        what.substr(at + most.size()));
-  const std::string prefix = "Could not convert: ";
-  const size_t equals = what.find(" = ");
-  if (!what.starts_with(prefix) || equals == what.npos) return what;
-  const std::string name = what.substr(prefix.size(), equals - prefix.size());
-  const auto* option = command.get_option_no_throw(name);
-  const bool any_number = option && option->get_type_name() == "FLOAT";
-  return fmt::format("{}: '{}' is not {}", name, what.substr(equals + 3),
-                     any_number ? "a number" : "a whole number in range");
+  return what;
 }
 
 // What CLI11 knows of a parse error, and what the user may have meant by the first unknown word.
@@ -61,55 +47,57 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   const bool extra =
       dynamic_cast<const CLI::ExtrasError*>(&error) || !command->get_subcommands({}).empty();
   if (!option && (!extra || unknown.empty()))
-    return fmt::format("{}. See {}.", in_words(*command, error), help);
+    return fmt::format("{}. See {}.", in_words(error), help);
 
   const std::string& word = option ? *found : unknown.front();
-  std::vector<std::string> candidates;
-  if (option) {
-    for (auto* o : command->get_options())
-      for (auto& name : o->get_lnames()) candidates.push_back("--" + name);
-  } else {
-    for (auto* c : command->get_subcommands({})) candidates.push_back(c->get_name());
+  if (!option && !command->get_subcommands({}).empty()) {
+    const std::string none = no_such_command(*command, word);
+    return fmt::format("{}{} See {}.", none, none.ends_with('?') ? "" : ".", help);
   }
-  if (!option && candidates.empty())
-    return fmt::format("'{}' is one argument too many. See {}.", word, help);
-  std::string near = closest(word.substr(0, word.find('=')), candidates);
-  return fmt::format("there is no {} '{}'{} See {}.", option ? "option" : "command", word,
+  if (!option) return fmt::format("'{}' is one argument too many. See {}.", word, help);
+  std::vector<std::string> candidates;
+  for (auto* o : command->get_options())
+    for (auto& name : o->get_lnames()) candidates.push_back("--" + name);
+  const std::string near = closest(word.substr(0, word.find('=')), candidates);
+  return fmt::format("there is no option '{}'{} See {}.", word,
                      near.empty() ? "." : fmt::format(", did you mean '{}'?", near), help);
 }
 
 int run(int argc, char** argv) {
+  open_standard_streams();
   CLI::App app{"hearth: run, train and measure neural networks on the machine you own", "hearth"};
-  app.set_version_flag("--version", std::string("hearth ") + kVersion,
+  app.set_version_flag("-V,--version", fmt::format("hearth {}", kVersion),
                        "Print the version and exit");
   app.require_subcommand(0, 1);
-  app.get_formatter()->column_width(34);
+  app.formatter(help_formatter());
   for (auto add : {add_generate, add_bench, add_probe, add_info, add_tokenize, add_logits,
-                   add_perplexity, add_init, add_lab})
+                   add_perplexity, add_init, add_lab, add_help})
     add(app);
   try {
     cpu::isa(), cpu::threads();  // complain of a HEARTH_ISA or HEARTH_THREADS that makes no sense
   } catch (const std::invalid_argument& error) {
-    return complain(2, error.what());
+    return fail(2, error.what());
   }
   try {
-    app.parse(argc, argv);
-    if (app.get_subcommands().empty()) fmt::print("{}", app.help());
-  } catch (const CLI::Success& asked) {  // --help, --version: printed as asked
-    app.exit(asked);
+    try {
+      app.parse(argc, argv);
+      if (app.get_subcommands().empty()) print_out(app.help());
+    } catch (const CLI::CallForVersion& asked) {
+      print_out(fmt::format("{}\n", asked.what()));
+    } catch (const CLI::CallForHelp&) {
+      print_out(app.help());
+    }
   } catch (const CLI::ParseError& error) {
-    return complain(2, explain(app, error));
+    return fail(2, explain(app, error));
   } catch (const Failure& failure) {
-    return complain(failure.exit_code, failure.what());
+    return fail(failure.exit_code, failure.what());
   } catch (const std::bad_alloc&) {
-    return complain(1, "out of memory");
+    return fail(1, "out of memory");
   } catch (const std::filesystem::filesystem_error& error) {
-    return complain(1, fmt::format("{}: {}", error.path1().string(), error.code().message()));
+    return fail(1, fmt::format("{}: {}", error.path1().string(), error.code().message()));
   } catch (const std::exception& error) {
-    return complain(1, error.what());
+    return fail(1, error.what());
   }
-  if (std::fflush(stdout) != 0)
-    return complain(1, fmt::format("cannot write the output: {}", std::strerror(errno)));
   return 0;
 }
 

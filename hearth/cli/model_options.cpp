@@ -6,12 +6,11 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <iostream>
 #include <iterator>
 
 #include "hearth/backend/pool.h"
 #include "hearth/cli/build_facts.h"
-#include "hearth/cli/commands.h"
+#include "hearth/cli/options.h"
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/io/hub.h"
@@ -39,7 +38,7 @@ std::string named_model(const std::string& model) {
 
 void ModelOptions::add_to(CLI::App& command) {
   command
-      .add_option("--model", model,
+      .add_option("-m,--model", model,
                   "A folder, or a name as on the Hub (default: the model that ships)")
       ->check(named_model)
       ->type_name("MODEL");
@@ -47,7 +46,8 @@ void ModelOptions::add_to(CLI::App& command) {
                    "Fill the shape of its config.json with random weights");
   command.add_option("--dtype", dtype, "f16, bf16 or f32 (default: the checkpoint's)")
       ->type_name("D");
-  command.add_option("--device", device, "Where to run, e.g. cpu")->type_name("D");
+  command.add_option("--device", device, "Where to run; `hearth info` lists what there is")
+      ->type_name("D");
   add_threads(command);
 }
 
@@ -82,24 +82,20 @@ std::vector<int> parse_ids(const std::string& text, std::string_view where) {
   size_t at = 0;
   while (at <= text.size()) {
     const size_t comma = std::min(text.find(',', at), text.size());
-    const std::string word = text.substr(at, comma - at);
-    size_t used = 0;
-    int id = -1;
-    try {
-      id = std::stoi(word, &used);
-    } catch (const std::exception&) {
-    }
-    if (word.empty() || used != word.size() || id < 0)
+    std::string word = text.substr(at, comma - at);
+    CLI::detail::trim(word);
+    const auto id = parse_number<int>(word);
+    if (!id || *id < 0)
       throw CLI::ValidationError(
           fmt::format("{}: '{}' is not a token id; wanted e.g. 1,2,3", where, word));
-    ids.push_back(id);
+    ids.push_back(*id);
     at = comma + 1;
   }
   return ids;
 }
 
 std::string read_text(const std::string& path) {
-  if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
+  if (path == "-") return read_standard_input();
   std::ifstream file(path, std::ios::binary);
   ensure(file.good() && !fs::is_directory(path), path,
          ": cannot be read: ", std::strerror(errno ? errno : EISDIR));
@@ -124,6 +120,15 @@ lab::Reading<bool> fit_in_caches(const llm::LanguageModel& model) {
   return model.facts.weights_bytes <= size_t(*caches.value);
 }
 
+std::string notes_on_share(double share, const lab::Reading<bool>& cached) {
+  std::string notes;
+  if (cached.value.value_or(false))
+    notes += "; the weights fit in the caches, so memory's bandwidth is no limit";
+  if (disturbed(share))
+    notes += "; more than all of it: something disturbed its measurement, repeat it";
+  return notes;
+}
+
 nlohmann::json json_of(const lab::Reading<bool>& known) {
   return known.value ? nlohmann::json(*known.value) : nlohmann::json();
 }
@@ -137,12 +142,6 @@ size_t peak_memory_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return size_t(usage.ru_maxrss) * 1024;
-}
-
-void print_out(std::string_view text) {
-  const bool good =
-      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  ensure(good, "cannot write the output: ", std::strerror(errno));
 }
 
 }  // namespace hearth::cli

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "hearth/cli/output.h"
 #include "hearth/lab/limits.h"
 #include "hearth/llm/generate.h"
 
@@ -52,8 +53,10 @@ lab::Samples weights_bandwidth(llm::LanguageModel& model);
 /// Whether the weights fit in the processor's caches: memory's bandwidth is then no limit, and what
 /// weights_bandwidth() measures is the caches'. False on another device.
 lab::Reading<bool> fit_in_caches(const llm::LanguageModel& model);
-inline constexpr std::string_view kFitInCaches =
-    "the weights fit in the caches, so memory's bandwidth is no limit";
+/// What to say of a share of the measured bandwidth, "; ..." each: that the weights fit in the
+/// caches, that a share above all of it means that its measurement was disturbed.
+std::string notes_on_share(double share, const lab::Reading<bool>& cached);
+inline bool disturbed(double share) { return share > 1.005; }  // what is printed as 101 % or more
 /// For --json: null where the system does not tell.
 nlohmann::json json_of(const lab::Reading<bool>& known);
 
@@ -62,8 +65,5 @@ size_t peak_memory_bytes();
 
 /// The most memory that hearth has had on the default device, in bytes; 0 for the CPU.
 size_t device_peak_bytes();
-
-/// Writes text to stdout and throws if that fails (a full disk, a closed pipe).
-void print_out(std::string_view text);
 
 }  // namespace hearth::cli

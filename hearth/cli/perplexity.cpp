@@ -4,8 +4,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "hearth/cli/commands.h"
+#include <algorithm>
+
+#include "hearth/cli/interrupt.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/cli/options.h"
 
 namespace hearth::cli {
 
@@ -17,21 +20,27 @@ struct Options : ModelOptions {
   bool json = false;
 };
 
+// A bar as wide as the terminal has room for.
 void show_progress(size_t done, size_t all) {
-  constexpr size_t kWidth = 40;
-  const size_t filled = done * kWidth / all;
-  fmt::print(stderr, "\r[{:<{}}] {} of {} tokens{}", std::string(filled, '#'), kWidth, done, all,
-             done == all ? "\n" : "");
-  std::fflush(stderr);
+  const std::string count = fmt::format(" {} of {} tokens", done, all);
+  const size_t room = size_t(width(STDERR_FILENO)), others = count.size() + 4;
+  const size_t bar = std::clamp<size_t>(room > others ? room - others : 0, 0, 40);
+  print_err(bar == 0 ? "\r" + count.substr(0, room - 1)
+                     : fmt::format("\r[{:<{}}]{}", std::string(done * bar / all, '#'), bar, count));
 }
 
 void run(const Options& o) {
   const auto model = o.load();
   const auto ids = load_tokenizer(o).encode(read_text(o.file));
   const int window = o.window ? o.window : model->facts.context_length;
-  std::function<void(size_t, size_t)> progress;
-  if (isatty(STDERR_FILENO)) progress = show_progress;
-  const auto p = llm::perplexity(*model, ids, window, progress);
+  CatchInterrupt ctrl_c;
+  const bool bar = is_terminal(STDERR_FILENO);
+  const auto p = llm::perplexity(*model, ids, window, [&](size_t done, size_t all) {
+    if (bar) show_progress(done, all);
+    return !CatchInterrupt::flag();
+  });
+  if (bar) print_err("\n");
+  if (p.tokens == 0) CatchInterrupt::fail_if_interrupted();
   if (o.json)
     print_out(nlohmann::json{{"perplexity", p.value},
                              {"standard_error", p.standard_error},
@@ -45,6 +54,7 @@ void run(const Options& o) {
   else
     print_out(fmt::format("perplexity {:.4f} +- {:.4f} ({} tokens in windows of {})\n", p.value,
                           p.standard_error, p.tokens, window));
+  CatchInterrupt::fail_if_interrupted();
 }
 
 }  // namespace
@@ -53,10 +63,12 @@ void add_perplexity(CLI::App& app) {
   auto* command = app.add_subcommand("perplexity", "Measure how well a model predicts a text");
   auto o = std::make_shared<Options>();
   o->add_to(*command);
-  command->add_option("--file", o->file, "The text; -: standard input")->required()->type_name("F");
-  command->add_option("--window", o->window, "Tokens seen at once (default: the model's context)")
-      ->check(CLI::Range(2, 1 << 30))
-      ->type_name("N");
+  command->add_option("-f,--file", o->file, "The text; -: standard input")
+      ->required()
+      ->type_name("F");
+  add_number(*command, "--window", o->window, {2, 1 << 30},
+             "Tokens seen at once (default: the model's context)")
+      ->default_str("");
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
   command->callback([o] { run(*o); });
 }

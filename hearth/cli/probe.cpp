@@ -1,11 +1,10 @@
 // hearth probe: what the machine is and what it can do at most.
 #include "hearth/lab/probe.h"
 
-#include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "hearth/cli/commands.h"
+#include "hearth/cli/output.h"
 #include "hearth/core/backend.h"
 
 namespace hearth::cli {
@@ -20,7 +19,7 @@ void add_probe(CLI::App& app) {
     for (const Backend* backend : backends())
       for (int i = 0; i < backend->device_count(); ++i) devices.emplace_back(backend->type(), i);
     lab::Machine machine = lab::probe_machine(devices);
-    fmt::print("{}", *as_json ? lab::to_json(machine).dump(2) + "\n" : lab::to_text(machine));
+    print_out(*as_json ? lab::to_json(machine).dump(2) + "\n" : lab::to_text(machine));
   });
 }
 

@@ -20,6 +20,15 @@ std::string line(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+// An id beyond the vocabulary is a mistake; decode() would pass over it.
+void check_ids(const llm::Tokenizer& tokenizer, const std::vector<int>& ids,
+               std::string_view where) {
+  for (int id : ids)
+    ensure(tokenizer.id_to_token(id).has_value(), where, ": there is no token ", id,
+           "; the vocabulary has ", tokenizer.vocab_size(), ", from 0 to ",
+           tokenizer.vocab_size() - 1);
+}
+
 // {"text": ...} -> {"ids": [...]}, or the reverse with --decode.
 void run_jsonl(const Options& o, const llm::Tokenizer& tokenizer) {
   std::string text;
@@ -28,7 +37,9 @@ void run_jsonl(const Options& o, const llm::Tokenizer& tokenizer) {
     const JsonObject object = JsonObject::parse(text, fmt::format("line {}", number));
     if (o.decode) {
       ensure(object.has("ids"), object.where(), ": ids is missing, wanted a list of token ids");
-      print_out(line({{"text", tokenizer.decode(object.naturals("ids"))}}));
+      const auto ids = object.naturals("ids");
+      check_ids(tokenizer, ids, object.where());
+      print_out(line({{"text", tokenizer.decode(ids)}}));
     } else {
       print_out(line({{"ids", tokenizer.encode(object.text("text"))}}));
     }
@@ -44,7 +55,10 @@ void run(const Options& o) {
   std::istringstream words(text);
   for (std::string word; words >> word;)
     for (int id : parse_ids(word, "standard input")) ids.push_back(id);
-  print_out(tokenizer.decode(ids));
+  check_ids(tokenizer, ids, "standard input");
+  std::string decoded = tokenizer.decode(ids);
+  if (!decoded.ends_with('\n')) decoded += '\n';  // a line, for the terminal
+  print_out(decoded);
 }
 
 }  // namespace
@@ -53,8 +67,9 @@ void add_tokenize(CLI::App& app) {
   auto* command = app.add_subcommand("tokenize", "Text from standard input to token ids, or back");
   auto o = std::make_shared<Options>();
   command
-      ->add_option("--model", o->model,
+      ->add_option("-m,--model", o->model,
                    "A folder, or a name as on the Hub (default: the model that ships)")
+      ->check(named_model)
       ->type_name("MODEL");
   command->add_flag("--decode", o->decode, "Ids to text");
   command->add_flag("--jsonl", o->jsonl,

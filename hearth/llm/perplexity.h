@@ -15,8 +15,9 @@ struct Perplexity {
 };
 
 /// Over windows of `window` tokens that do not overlap, each seen without what came before it.
-/// `progress(done, all)` in tokens. Throws for fewer than two tokens.
+/// `progress(done, all)`, in tokens, is called every few; false ends it: the result is then of what
+/// was seen. Throws for fewer than two tokens, and for logits that are not finite.
 Perplexity perplexity(LanguageModel& model, std::span<const int> ids, int window,
-                      const std::function<void(size_t done, size_t all)>& progress = {});
+                      const std::function<bool(size_t done, size_t all)>& progress = {});
 
 }  // namespace hearth::llm

@@ -94,6 +94,7 @@ TEST(cli_info, shows_the_machine_or_a_model) {
   f = run_hearth({"info", source_path("models/configs/phi-2").string()});
   EXPECT_EQ(f.exit_code, 0);
   EXPECT_THAT(f.out, HasSubstr("parameters  2779.7 M in 453 tensors\n"));
+  EXPECT_THAT(f.out, HasSubstr("weights     none are here; --random-weights runs the shape\n"));
   EXPECT_THAT(f.out, HasSubstr("layers      32\n"));
   EXPECT_THAT(f.out, HasSubstr("vocabulary  51200\n"));
   EXPECT_THAT(f.out, HasSubstr("context     2048\n"));
@@ -126,12 +127,67 @@ TEST(cli_info, says_in_json_what_the_manual_lists) {
                      {"type", "phi"},
                      {"parameters", 2779683840},
                      {"tensors", 453},
-                     {"dtype", "float16"},
+                     {"dtype", "f16"},
                      {"layers", 32},
                      {"vocabulary", 51200},
                      {"context", 2048},
+                     {"has_weights", false},
+                     {"has_tokenizer", false},
+                     {"weights_bytes", nullptr},
                      {"f16_bytes", 5559367680},
                      {"f32_bytes", 11118735360}}));
+}
+
+TEST(cli_info, counts_the_weights_that_are_there) {
+  const json j = json_of({"info", source_path("models/tiny-phi").string()});
+  EXPECT_EQ(j["parameters"], 10020096);
+  EXPECT_EQ(j["tensors"], 89);
+  EXPECT_EQ(j["dtype"], "f16");
+  EXPECT_EQ(j["has_weights"], true);
+  EXPECT_EQ(j["has_tokenizer"], true);
+  EXPECT_EQ(j["weights_bytes"], 20040192);
+  const Finished f = run_hearth({"info", source_path("models/tiny-phi").string()});
+  EXPECT_THAT(f.out, HasSubstr("weights     0.02 GB of f16\n"));
+  EXPECT_THAT(f.out, ::testing::Not(HasSubstr("tokenizer")));
+}
+
+// What it is by its content, in one sentence, the same in every command that would load it.
+TEST(cli_info, a_folder_that_hearth_cannot_run_is_an_error_that_says_why) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 20049360\n";
+  json packed = json::parse(content_of(source_path("models/tiny-phi/config.json")));
+  packed["quantization_config"] = {{"quant_method", "awq"}, {"bits", 4}};
+  const json index = {{"weight_map", {{"lm_head.bias", "model-00001-of-00002.safetensors"}}}};
+  const std::pair<ModelFolder::Files, const char*> folders[] = {
+      {{{"model.safetensors", pointer}}, "Git LFS pointer"},
+      {{{"model.safetensors", "<!DOCTYPE html><html>"}}, "web page"},
+      {{{"model.safetensors", std::nullopt}, {"pytorch_model.bin", "PK\3\4"}}, "pytorch_model.bin"},
+      {{{"config.json", packed.dump()}}, "AWQ"},
+      {{{"model.safetensors", std::nullopt}, {"model.safetensors.index.json", index.dump()}},
+       "model-00001-of-00002.safetensors"},
+      {{{"config.json", std::nullopt}}, "config.json"},
+  };
+  for (const auto& [files, what] : folders) {
+    const ModelFolder folder(files);
+    for (const Words& command :
+         {Words{"info"}, Words{"info", "--json"}, Words{"generate", "--max-tokens", "1"},
+          Words{"bench"}, Words{"logits", "--ids", "1", "--out", "/no/such/folder/x.npy"}}) {
+      Words args = command;
+      args.insert(args.end(), {"--model", folder.path().string()});
+      const Finished f = run_hearth(args);
+      EXPECT_EQ(f.exit_code, 1) << command[0] << " " << what;
+      EXPECT_EQ(f.out, "");
+      EXPECT_THAT(f.err, HasSubstr(what)) << command[0];
+      EXPECT_LT(f.err.size(), 600u) << f.err;
+    }
+  }
+  const TempFolder folder;
+  const std::string gguf = folder.write("m.gguf", std::string("GGUF\3\0\0\0", 8)).string();
+  for (const char* command : {"info", "generate", "tokenize"}) {
+    const Finished f = run_hearth({command, "--model", gguf});
+    EXPECT_EQ(f.exit_code, 1);
+    EXPECT_THAT(f.err, HasSubstr("GGUF"));
+  }
 }
 
 TEST(cli_tokenize, goes_both_ways) {
@@ -139,9 +195,11 @@ TEST(cli_tokenize, goes_both_ways) {
   const Finished there = run_hearth({"tokenize"}, text);
   EXPECT_EQ(there.exit_code, 0);
   EXPECT_THAT(there.out, MatchesRegex("([0-9]+ )+[0-9]+\n"));
-  EXPECT_EQ(run_hearth({"tokenize", "--decode"}, there.out).out, text);
+  EXPECT_EQ(run_hearth({"tokenize", "--decode"}, there.out).out, text + "\n");
+  const Finished line = run_hearth({"tokenize"}, text + "\n");  // a text that ends its line
+  EXPECT_EQ(run_hearth({"tokenize", "--decode"}, line.out).out, text + "\n");
   EXPECT_EQ(run_hearth({"tokenize"}, "").out, "\n");
-  EXPECT_EQ(run_hearth({"tokenize", "--decode"}, "").out, "");
+  EXPECT_EQ(run_hearth({"tokenize", "--decode"}, "").out, "\n");
 }
 
 TEST(cli_tokenize, goes_both_ways_line_by_line) {
@@ -167,6 +225,13 @@ TEST(cli_tokenize, says_which_line_is_wrong) {
   expect_failure({"tokenize", "--jsonl", "--decode"}, "line 1: ids is missing", "{}\n");
   expect_failure({"tokenize", "--jsonl", "--decode"}, "got a list [1,-1]", "{\"ids\": [1,-1]}\n");
   expect_failure({"tokenize", "--jsonl", "--decode"}, "[1.5]", "{\"ids\": [1.5]}\n");
+  for (const std::string id : {"4096", "99999", "2147483647"}) {
+    const std::string sentence =
+        "there is no token " + id + "; the vocabulary has 4096, from 0 to 4095";
+    expect_failure({"tokenize", "--decode"}, ("standard input: " + sentence).c_str(), "5 " + id);
+    expect_failure({"tokenize", "--jsonl", "--decode"}, ("line 1: " + sentence).c_str(),
+                   "{\"ids\": [5, " + id + "]}\n");
+  }
   const Finished f = run_hearth({"tokenize", "--decode"}, "12 x");
   EXPECT_EQ(f.exit_code, 2);
   EXPECT_THAT(f.err, HasSubstr("standard input: 'x' is not a token id"));

@@ -118,6 +118,10 @@ TEST(Lab, NothingIsFasterInSequenceOrByFewPairs) {
   EXPECT_EQ(json[0]["drift_controlled"], false);
   EXPECT_TRUE(json[0]["verdict"].is_null());
   EXPECT_EQ(Compared(r, {"--fail-if-slower", "3%"}).exit_code, 1);
+  // Both fail: that the comparison says nothing wins over what it would have said.
+  const Compared both(r, {"--strict", "--fail-if-slower", "3%", "--json"});
+  EXPECT_EQ(both.exit_code, 3);
+  EXPECT_TRUE(nlohmann::json::parse(both.out).is_array());
   r.plan.order = "";
   EXPECT_THAT(Compared(r, {}).out, HasSubstr("order not told: drift not controlled"));
   EXPECT_EQ(Compared(two(1.5), {"--strict"}).exit_code, 0);

@@ -75,12 +75,12 @@ TEST(LabUsage, AnOperationHasAShapeOfItsOwn) {
 
 TEST(LabUsage, ANumberOfThreadsThatIsNone) {
   TempFolder folder;
-  for (const char* threads : {"x", "2x", "0", "-1", "99999999999"}) {
+  for (const char* threads : {"x", "2x", "0", "-1", "4097", "99999999999"}) {
     const Finished f =
         run_hearth({"lab", "run", "--engines", concat("hearth:cpu:threads=", threads),
                     "--no-limits", "--overwrite", "-o", folder / "r.json"});
     EXPECT_EQ(f.exit_code, 1);
-    EXPECT_THAT(f.out, HasSubstr(concat("threads: '", threads, "', wanted 1 to 4096")));
+    EXPECT_THAT(f.out, HasSubstr(concat("threads: '", threads, "', wanted 1 to ")));
   }
 }
 

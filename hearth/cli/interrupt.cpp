@@ -1,0 +1,58 @@
+#include "hearth/cli/interrupt.h"
+
+#include <signal.h>
+#include <time.h>
+
+#include <cstdint>
+
+#include "hearth/cli/failure.h"
+
+namespace hearth::cli {
+
+namespace {
+
+std::atomic<bool> interrupted{false};
+std::atomic<int> by{0};
+std::atomic<int64_t> first_ms;
+struct sigaction before_int, before_term;
+
+int64_t now_ms() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+// One Ctrl-C can arrive twice: `make` and `timeout` pass on what the terminal sent to all.
+constexpr int64_t kOneStrokeMs = 300;
+
+extern "C" void on_interrupt(int number) {
+  if (!interrupted) {
+    first_ms = now_ms();
+    by = number;
+    interrupted = true;
+  } else if (now_ms() - first_ms > kOneStrokeMs) {
+    signal(number, SIG_DFL);
+    raise(number);
+  }
+}
+
+}  // namespace
+
+CatchInterrupt::CatchInterrupt() {
+  interrupted = false;
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  sigaction(SIGINT, &action, &before_int);
+  sigaction(SIGTERM, &action, &before_term);
+}
+CatchInterrupt::~CatchInterrupt() {
+  sigaction(SIGINT, &before_int, nullptr);
+  sigaction(SIGTERM, &before_term, nullptr);
+}
+const std::atomic<bool>& CatchInterrupt::flag() { return interrupted; }
+
+void CatchInterrupt::fail_if_interrupted() {
+  if (interrupted) throw Failure(128 + by, "interrupted");
+}
+
+}  // namespace hearth::cli

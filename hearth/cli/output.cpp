@@ -1,0 +1,113 @@
+#include "hearth/cli/output.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include "hearth/base/error.h"
+#include "hearth/base/system.h"
+
+namespace hearth::cli {
+
+namespace {
+
+// All of it, or false with errno set. A stream that does not block is waited for.
+bool write_all(int stream, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = write(stream, text.data(), text.size());
+    if (n >= 0) {
+      text.remove_prefix(size_t(n));
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      pollfd ready{stream, POLLOUT, 0};
+      if (poll(&ready, 1, -1) < 0 && errno != EINTR) return false;
+    } else if (errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+void open_standard_streams() {
+  for (int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (fcntl(stream, F_GETFD) < 0 && errno == EBADF)
+      (void)open("/dev/null", stream == STDIN_FILENO ? O_RDONLY : O_WRONLY);  // the lowest free one
+}
+
+void print_out(std::string_view text) {
+  if (write_all(STDOUT_FILENO, text)) return;
+  throw std::runtime_error(concat("cannot write the output: ", std::strerror(errno)));
+}
+
+void print_err(std::string_view text) noexcept {
+  // SIGPIPE is held back on this thread and taken away again if this write caused it.
+  sigset_t pipe, before, pending;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  sigpending(&pending);
+  pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  if (!write_all(STDERR_FILENO, text) && errno == EPIPE && !sigismember(&pending, SIGPIPE)) {
+    const timespec now{};
+    while (sigtimedwait(&pipe, nullptr, &now) < 0 && errno == EINTR) continue;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void complain(std::string_view what) noexcept {
+  const bool colour = is_terminal(STDERR_FILENO) && !setting("NO_COLOR");
+  // One write, so that lines of several programs do not mix.
+  try {
+    print_err(concat(colour ? "\033[31mhearth:\033[0m " : "hearth: ", what, "\n"));
+  } catch (const std::bad_alloc&) {
+    print_err("hearth: out of memory\n");
+  }
+}
+
+std::string read_standard_input() {
+  std::string text;
+  char piece[1 << 16];
+  for (;;) {
+    const ssize_t n = read(STDIN_FILENO, piece, sizeof piece);
+    if (n == 0) return text;
+    if (n > 0) {
+      text.append(piece, size_t(n));
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      pollfd ready{STDIN_FILENO, POLLIN, 0};
+      poll(&ready, 1, -1);
+    } else {
+      ensure(errno == EINTR, "standard input: cannot be read: ", std::strerror(errno));
+    }
+  }
+}
+
+bool input_is_sent() {
+  struct stat about {};
+  return fstat(STDIN_FILENO, &about) == 0 &&
+         (S_ISFIFO(about.st_mode) || S_ISREG(about.st_mode) || S_ISSOCK(about.st_mode));
+}
+
+bool is_terminal(int stream) {
+  const char* kind = setting("TERM");
+  return isatty(stream) && !(kind && std::string_view(kind) == "dumb");
+}
+
+int width(int stream) {
+  constexpr int kUsual = 80, kLeast = 20, kMost = 1000;
+  int columns = 0;
+  if (const char* set = setting("COLUMNS")) std::from_chars(set, set + std::strlen(set), columns);
+  winsize size{};
+  if (columns <= 0 && ioctl(stream, TIOCGWINSZ, &size) == 0) columns = size.ws_col;
+  return columns <= 0 ? kUsual : std::clamp(columns, kLeast, kMost);
+}
+
+}  // namespace hearth::cli

@@ -1,0 +1,185 @@
+// What hearth does when nobody can read what it says: standard streams that are full, closed or
+// broken, in every command.
+#include <csignal>
+
+#include "tests/cli/cli.h"
+
+namespace hearth::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// hearth with its streams redirected as bash writes it: "2>&-".
+Finished redirected(const std::string& how, Words args, const std::string& input = "") {
+  const Words bash = {"bash", "-c", "\"$@\" " + how, "bash", hearth_binary()};
+  args.insert(args.begin(), bash.begin(), bash.end());
+  return run(args, input);
+}
+
+struct Case {
+  Words args;
+  int exit_code;
+};
+
+/// Commands that succeed, fail, and are asked wrongly. `out` is a file that they may write.
+std::vector<Case> cases(const TempFolder& folder) {
+  const std::string story = folder.write("story", "Once upon a time there was a cat.").string();
+  const std::string out = folder / "out";
+  std::filesystem::remove_all(out);
+  return {
+      {{"generate", "-n", "2"}, 0},
+      {{"generate", "-n", "2", "--stats", "--json"}, 0},
+      {{"generate", "-n", "2", "--model", "/no/such/model"}, 1},
+      {{"generate", "--temp", "warm"}, 2},
+      {{"bench", "-p", "2", "-n", "2", "-r", "1"}, 0},
+      {{"perplexity", "--file", story}, 0},
+      {{"tokenize"}, 0},
+      {{"tokenize", "--decode", "--model", "/no/such/model"}, 1},
+      {{"logits", "--ids", "1,2", "--out", out + ".npy"}, 0},
+      {{"init", "--random-weights", "--config", source_path("tests/data/models/phi"), "-o", out},
+       0},
+      {{"info"}, 0},
+      {{"help", "lab", "run"}, 0},
+      {{"nothing"}, 2},
+      {{"lab", "schema"}, 0},
+      {{"lab", "telemetry", "--seconds", "0.05", "--period", "0.02"}, 0},
+      {{"lab", "compare", "/no/such/result"}, 1},
+      {{"lab", "run", "--pairs", "x"}, 2},
+  };
+}
+
+TEST(cli_output, stderr_that_is_closed_full_or_broken_changes_nothing) {
+  const TempFolder folder;
+  // A pipe that nobody reads: opened for both ends, then for one.
+  const std::string pipe = folder / "pipe";
+  for (const std::string& how : {std::string("2>&-"), std::string("2>/dev/full"),
+                                 "3<>" + pipe + " 4>" + pipe + " 2>&4 3>&- 4>&-"}) {
+    std::filesystem::remove(pipe);
+    ASSERT_EQ(run({"mkfifo", pipe}).exit_code, 0);
+    for (const Case& c : cases(folder)) {
+      const std::string name = how + " " + c.args[0] + " " + (c.args.size() > 1 ? c.args[1] : "");
+      EXPECT_EQ(redirected(how, c.args, "The cat").exit_code, c.exit_code) << name;
+    }
+  }
+}
+
+TEST(cli_output, lab_run_keeps_its_result_whatever_happens_to_stderr) {
+  const TempFolder folder;
+  const std::string out = folder / "r.json";
+  for (const char* how : {"2>&-", "2>/dev/full", ">&- 2>&-", "<&- >&- 2>&-"}) {
+    const Finished f =
+        redirected(how, {"lab",         "run",       "--engines",   "hearth",   "--no-limits",
+                         "--job",       "op",        "--shape",     "8x8x8",    "--pairs",
+                         "1",           "--seconds", "0",           "--warmup", "0",
+                         "--telemetry", "off",       "--overwrite", "-o",       out});
+    EXPECT_EQ(f.exit_code, 0) << how;
+    EXPECT_TRUE(nlohmann::json::parse(content_of(out), nullptr, false).is_object()) << how;
+    std::filesystem::remove(out);
+  }
+}
+
+TEST(cli_output, stdout_that_is_full_is_a_sentence_and_exit_1) {
+  const TempFolder folder;
+  for (const Case& c : cases(folder)) {
+    if (c.exit_code != 0) continue;
+    const Finished f = redirected(">/dev/full", c.args, "The cat");
+    EXPECT_EQ(f.exit_code, 1) << c.args[0];
+    EXPECT_THAT(f.err, HasSubstr("hearth: cannot write the output: No space left on device\n"))
+        << c.args[0];
+  }
+  for (const char* option : {"--help", "--version", "-V", "generate --help", ""}) {
+    const Finished f = run({"bash", "-c", hearth_binary() + " " + option + " >/dev/full"});
+    EXPECT_EQ(f.exit_code, 1) << option;
+    EXPECT_THAT(f.err, HasSubstr("cannot write the output")) << option;
+  }
+}
+
+TEST(cli_output, stdout_that_nobody_reads_ends_it_quietly) {
+  const TempFolder folder;
+  for (const Case& c : cases(folder)) {
+    if (c.exit_code != 0) continue;
+    const Finished closed = redirected(">&-", c.args, "The cat");
+    EXPECT_EQ(closed.exit_code, 0) << c.args[0];
+    EXPECT_THAT(closed.err, ::testing::Not(HasSubstr("hearth:"))) << c.args[0];
+    std::filesystem::remove_all(folder / "out");
+    const Finished head = redirected("| head -c 1; exit ${PIPESTATUS[0]}", c.args, "The cat");
+    EXPECT_THAT(head.exit_code, ::testing::AnyOf(0, 128 + SIGPIPE)) << c.args[0];
+    EXPECT_THAT(head.err, ::testing::Not(HasSubstr("hearth:"))) << c.args[0];
+  }
+}
+
+// A closed stream's number would be given to the next file, and what is printed written into it.
+TEST(cli_output, no_file_takes_the_place_of_a_closed_stream) {
+  const TempFolder folder;
+  const auto write = [&](const std::string& how, const std::string& name) {
+    const std::string out = folder / name;
+    EXPECT_EQ(redirected(how, {"logits", "--ids", "1,2,3", "--out", out}).exit_code, 0) << how;
+    return content_of(out);
+  };
+  const std::string usual = write("", "a.npy");
+  int n = 0;
+  for (const char* how : {"<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- >&- 2>&-"})
+    EXPECT_EQ(write(how, concat(n++, ".npy")), usual) << how;
+}
+
+TEST(cli_output, a_stream_that_does_not_block_is_waited_for) {
+  // The reader sleeps until the pipe is full; Python makes its end one that does not block.
+  if (run({"python3", "-c", ""}).exit_code != 0) GTEST_SKIP() << "no python3";
+  const Finished f = run({"bash", "-c",
+                          "python3 -c 'import fcntl,os; "
+                          "fcntl.fcntl(1, fcntl.F_SETFL, os.O_NONBLOCK); "
+                          "os.execv(\"" +
+                              hearth_binary() +
+                              "\", [\"hearth\", \"lab\", \"schema\"])' "
+                              "| (sleep 0.5; cat) | wc -c; exit ${PIPESTATUS[0]}"});
+  EXPECT_EQ(f.exit_code, 0) << f.err;
+  EXPECT_EQ(std::stoul(f.out), run_hearth({"lab", "schema"}).out.size());
+}
+
+TEST(cli_output, colours_and_rewritten_lines_are_for_terminals_that_have_them) {
+  if (run({"script", "--version"}).exit_code != 0) GTEST_SKIP() << "no script(1) for a terminal";
+  const auto on_terminal = [](const std::string& environment, const std::string& command) {
+    return run({"script", "-qec", environment + " " + hearth_binary() + " " + command, "/dev/null"})
+        .out;
+  };
+  EXPECT_THAT(on_terminal("TERM=xterm NO_COLOR=", "nothing"), HasSubstr("\x1b[31mhearth:"));
+  EXPECT_THAT(on_terminal("TERM=xterm NO_COLOR=1", "nothing"), ::testing::Not(HasSubstr("\x1b")));
+  EXPECT_THAT(on_terminal("TERM=dumb", "nothing"), ::testing::Not(HasSubstr("\x1b")));
+  EXPECT_THAT(on_terminal("TERM=dumb", "nothing"), HasSubstr("hearth: there is no command"));
+}
+
+TEST(cli_output, help_and_bars_are_as_wide_as_the_terminal) {
+  const auto longest = [](const std::string& text) {
+    size_t most = 0, start = 0;
+    for (size_t at = 0; at <= text.size(); ++at)
+      if (at == text.size() || text[at] == '\n') most = std::max(most, at - start), start = at + 1;
+    return most;
+  };
+  for (const Words& what :
+       {Words{"--help"}, Words{"help", "generate"}, Words{"help", "lab", "run"}}) {
+    size_t before = 0;
+    for (int columns : {60, 80, 120}) {
+      const std::string text = run_hearth(what, "", {concat("COLUMNS=", columns)}).out;
+      EXPECT_LE(longest(text), size_t(columns)) << text;
+      EXPECT_GT(longest(text), before) << columns;
+      before = longest(text);
+    }
+    EXPECT_EQ(run_hearth(what, "", {"COLUMNS="}).out, run_hearth(what, "", {"COLUMNS=80"}).out);
+  }
+  if (run({"script", "--version"}).exit_code != 0) return;
+  const std::string story = source_path("tests/data/llm/story.txt").string();
+  for (int columns : {30, 50, 80}) {
+    const Finished f = run({"script", "-qec",
+                            concat("stty cols ", columns, "; exec ", hearth_binary(),
+                                   " perplexity -f ", story, " 2>&1 >/dev/null"),
+                            "/dev/null"},
+                           "", {"TERM=xterm", "COLUMNS="});
+    EXPECT_THAT(f.out, HasSubstr("1190 of 1190 tokens")) << columns;
+    std::istringstream lines(f.out);
+    for (std::string line; std::getline(lines, line, '\r');)
+      EXPECT_LE(line.size(), size_t(columns)) << line;
+  }
+}
+
+}  // namespace
+}  // namespace hearth::testing
