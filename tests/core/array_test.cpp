@@ -95,7 +95,7 @@ TEST(Array, PrintsLikeNumPy) {
   EXPECT_EQ(to_string(zeros({1000000, 0})), "array([], shape=(1000000, 0), dtype=float32)");
   EXPECT_EQ(to_string(arange(2000)), "array([0, 1, 2, ..., 1997, 1998, 1999], dtype=int32)");
   EXPECT_EQ(to_string(array(complex64_t(1, -2))), "array(1.0-2.0j, dtype=complex64)");
-  EXPECT_EQ(to_string(array(true)), "array(True, dtype=bool_)");
+  EXPECT_EQ(to_string(array(true)), "array(True, dtype=bool)");
 }
 
 TEST(Array, PrintsFloatsWithAPointAndNanWithoutASign) {
