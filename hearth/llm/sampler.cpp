@@ -87,10 +87,12 @@ array Sampler::operator()(const array& logits) {
   array x = logits;
   if (options_.repetition_penalty != 1)
     x = penalize(astype(x, float32), state_.back(), options_.repetition_penalty);
-  array ids(0);
+  array ids(0), best(0);  // best: NaN or +infinity if one logit is, -infinity if all are
   if (options_.temperature == 0) {
-    ids = argmax(x, -1);
+    ids = argmax(x, -1);  // the first NaN, if there is one
+    best = squeeze(take_along_axis(x, expand_dims(ids, 1), 1), 1);
   } else {
+    best = max(logits, -1);
     x = astype(x, float32);
     for (const Warp& warp : chain_) x = warp(x);
     const auto [next, mine] = random::split(state_[0]);
@@ -98,7 +100,7 @@ array Sampler::operator()(const array& logits) {
     ids = random::categorical(x, -1, mine);
   }
   // A row without a number to choose by: argmax and draws would name some token all the same.
-  ids = where(isfinite(max(logits, -1)), view(ids, int32), array(-1));
+  ids = where(isfinite(best), view(ids, int32), array(-1));
   if (options_.repetition_penalty != 1) {
     const array here = equal(arange(0, logits.shape(1), 1), expand_dims(ids, 1));
     state_.back() = logical_or(state_.back(), here);
