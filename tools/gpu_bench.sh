@@ -18,7 +18,7 @@ nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,power.draw --for
 step "the post's job: 10 prompt tokens, 190 new, f16"
 for i in 1 2 3; do
   "$hearth" generate --device cuda --model "$phi" --random-weights --dtype f16 --ids $ten \
-    --max-tokens 190 --ignore-eos --json >"$logs/generate_$i.json"
+    --max-tokens 190 --ignore-eos --stats --json >"$logs/generate_$i.json"
   python3 - "$logs/generate_$i.json" <<'P'
 import json, sys
 r = json.load(open(sys.argv[1]))
@@ -37,7 +37,7 @@ print("prefill", round(r["prefill"]["tokens_per_s"]["median"]), "tokens/s; decod
       round(r["decode"]["tokens_per_s"]["median"], 1), "fraction", r["decode"]["bandwidth_fraction"])'
 step "decode at a context of 1,800 to 2,000"
 "$hearth" generate --device cuda --model "$phi" --random-weights --dtype f16 \
-  --ids "$(seq -s, 1 1800)" --max-tokens 200 --ignore-eos 2>&1 | tail -1 | grep -o '[0-9]* tokens; .*' || true
+  --ids "$(seq -s, 1 1800)" --max-tokens 200 --ignore-eos --stats 2>&1 | tail -3 | grep -o '[0-9]* tokens, .*\|decode .*' || true
 step "decode of 32 sequences at once, context 10 to 74"
 "$hearth" lab run --model "$phi" --random-weights --dtype f16 --engines hearth:cuda --job batch \
   --batch 32 --prompt-tokens 10 --tokens 64 --seconds 3 --no-limits --overwrite -o "$logs/batch.json" || true

@@ -6,6 +6,7 @@
 
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
+#include "hearth/llm/perplexity.h"
 #include "hearth/llm/stop_texts.h"
 #include "hearth/ops/ops.h"
 #include "tests/shared.h"
@@ -252,6 +253,44 @@ TEST(Sampler, ARowWithoutANumberIsMarked) {
         const array logits(row.begin(), Shape{1, 3}, float32);
         EXPECT_EQ(sampler(astype(logits, dtype)).item<int>(), wanted);
       }
+}
+
+TEST(Sampler, KeepsAllOfSeveralThatAreEqualAtTheEdge) {
+  const auto kept = [](const SamplingOptions& o) {
+    Sampler sampler(o, 4, {{}});
+    const array logits({2.0f, 1.0f, 1.0f, 0.0f}, {1, 4});
+    std::set<int> out;
+    for (int i = 0; i < 500; ++i) out.insert(sampler(logits).item<int>());
+    return out;
+  };
+  EXPECT_EQ(kept({.temperature = 1, .top_k = 1}), (std::set<int>{0}));
+  EXPECT_EQ(kept({.temperature = 1, .top_k = 2}), (std::set<int>{0, 1, 2}));  // two are second
+  EXPECT_EQ(kept({.temperature = 1, .top_k = 4}).size(), 4u);
+  EXPECT_EQ(kept({.temperature = 1, .top_k = 5}).size(), 4u);
+  EXPECT_EQ(kept({.temperature = 1, .min_p = 1}), (std::set<int>{0}));
+  EXPECT_EQ(kept({.temperature = 1, .min_p = 0.36f}), (std::set<int>{0, 1, 2}));  // e^-1 is 0.368
+  EXPECT_EQ(kept({.temperature = 1, .min_p = 0.38f}), (std::set<int>{0}));
+  // The temperature comes first: at 2 the second has e^-0.5, 0.607.
+  EXPECT_EQ(kept({.temperature = 2, .min_p = 0.6f}), (std::set<int>{0, 1, 2}));
+}
+
+TEST(Perplexity, EndsWhenItIsToldToAndIsOfWhatItSaw) {
+  const auto model = load_model(kTinyPhi);
+  std::vector<int> ids;
+  for (int i = 0; i < 700; ++i) ids.push_back(1 + i * 13 % 4000);
+  std::vector<size_t> seen;
+  const auto all = perplexity(*model, ids, 300, [&](size_t done, size_t of) {
+    EXPECT_EQ(of, ids.size());
+    seen.push_back(done);
+    return true;
+  });
+  EXPECT_EQ(all.tokens, 697u);  // each of three windows but its first
+  EXPECT_EQ(seen, (std::vector<size_t>{128, 256, 300, 428, 556, 600, 700}));
+  const auto part = perplexity(*model, ids, 300, [](size_t done, size_t) { return done < 256; });
+  EXPECT_EQ(part.tokens, 256u);
+  const auto same = perplexity(*model, std::span(ids).first(257), 300);
+  EXPECT_EQ(part.value, same.value);
+  EXPECT_EQ(part.standard_error, same.standard_error);
 }
 
 TEST(Sampler, RefusesOptionsWithoutMeaning) {
