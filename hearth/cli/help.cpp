@@ -46,7 +46,8 @@ class HelpFormatter : public CLI::Formatter {
   }
   std::string make_option_opts(const CLI::Option* option) const override {
     if (option->get_type_size() == 0) return "";  // a flag
-    std::string text = " " + value_name(*option);
+    const std::string value = value_name(*option);
+    std::string text = value.empty() ? "" : " " + value;
     if (!option->get_default_str().empty()) text += "=" + option->get_default_str();
     if (option->get_expected_max() > 1) text += " ...";
     return option->get_required() ? text + " REQUIRED" : text;
