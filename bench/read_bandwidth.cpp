@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "hearth/lab/limits.h"
+#include "hearth/lab/measure/limits.h"
 
 int main(int argc, char** argv) {
   using namespace hearth::lab;

@@ -1,31 +1,53 @@
 #!/usr/bin/env python3
-"""Imports point down: a file includes its own layer and those below. Prints each one that does not."""
+"""Imports point down: a file includes its own layer, or room, and those below. Where rooms are listed,
+every .cpp has a header of its own name. Prints each that does not."""
 import pathlib
 import re
 import sys
 
 LAYERS = ["base", "core", "ops", "backend", "transforms", "nn", "io", "llm", "lab", "server", "cli"]
-# Backends know what is of all, hearth/backend/*, and nothing of each other.
-BACKENDS = ["cpu", "cuda"]
+ROOMS = {"lab": ["measure", "result", "telemetry", "judge", "run", "show"]}
+BACKENDS = ["cpu", "cuda"]  # know what is of all, hearth/backend/*, and nothing of each other
+SHARED_HEADERS = {"hearth/lab/telemetry": "sources.h"}  # for files of one function each
+
 root = pathlib.Path(__file__).resolve().parent.parent
 bad = 0
-for path in sorted((root / "hearth").rglob("*")):
-    if path.suffix not in {".h", ".cpp", ".cu", ".cuh", ".inc"}:
+
+
+def complain(*words):
+    global bad
+    print(*words)
+    bad += 1
+
+
+def check_order(path, number, order, mine, other):
+    if other not in order:
+        complain(f"{path}:{number}: {other} is not one of {', '.join(order)}")
+    elif order.index(other) > order.index(mine):
+        complain(f"{path}:{number}: {mine} includes {other}, which is above it")
+
+
+for file in sorted((root / "hearth").rglob("*")):
+    if file.suffix not in {".h", ".cpp", ".cu", ".cuh", ".inc"}:
         continue
-    layer = path.relative_to(root / "hearth").parts[0]
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        other = re.match(r'\s*#\s*include\s*"hearth/backend/([a-z_]+)/', line)
-        parts = path.relative_to(root / "hearth").parts
-        if other and len(parts) > 2 and parts[:1] == ("backend",) and other[1] in BACKENDS and other[1] != parts[1]:
-            print(f"{path.relative_to(root)}:{number}: backend/{parts[1]} includes backend/{other[1]}")
-            bad += 1
-        match = re.match(r'\s*#\s*include\s*"hearth/([a-z_]+)/', line)
+    path = file.relative_to(root)
+    layer, room = path.parts[1], path.parts[2]
+    rooms = ROOMS.get(layer, [])
+    if rooms and room not in rooms:
+        complain(f"{path}: not in one of the rooms {', '.join(rooms)}")
+        continue
+    text = file.read_text()
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s*"hearth/([a-z_]+)/(?:([a-z_]+)/)?', line)
         if not match:
             continue
-        if match[1] not in LAYERS:
-            print(f"{path.relative_to(root)}:{number}: {match[1]} is not a layer")
-            bad += 1
-        elif LAYERS.index(match[1]) > LAYERS.index(layer):
-            print(f"{path.relative_to(root)}:{number}: {layer} includes {match[1]}, which is above it")
-            bad += 1
+        check_order(path, number, LAYERS, layer, match[1])
+        if layer == "backend" and room in BACKENDS and match[2] in BACKENDS and match[2] != room:
+            complain(f"{path}:{number}: backend/{room} includes backend/{match[2]}")
+        if rooms and match[1] == layer:
+            check_order(path, number, rooms, room, match[2])
+    if rooms and path.suffix == ".cpp":
+        shared = SHARED_HEADERS.get(str(path.parent), "")
+        if not file.with_suffix(".h").exists() and f'"{path.parent}/{shared}"' not in text:
+            complain(f"{path}: has no header of its own")
 sys.exit(bad > 0)

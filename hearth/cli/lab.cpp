@@ -4,7 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "hearth/cli/model_options.h"
-#include "hearth/lab/result.h"
+#include "hearth/lab/result/result.h"
+#include "hearth/lab/result/result_json.h"
 
 namespace hearth::cli {
 

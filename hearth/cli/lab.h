@@ -2,8 +2,8 @@
 #pragma once
 #include "hearth/cli/commands.h"
 #include "hearth/cli/interrupt.h"
-#include "hearth/lab/engine.h"
-#include "hearth/lab/result.h"
+#include "hearth/lab/result/result.h"
+#include "hearth/lab/run/engine.h"
 
 namespace hearth::cli {
 

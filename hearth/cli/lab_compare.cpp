@@ -1,5 +1,5 @@
 // hearth lab compare, engines; and what a run ends with.
-#include "hearth/lab/compare.h"
+#include "hearth/lab/judge/compare.h"
 
 #include <fmt/format.h>
 
@@ -11,8 +11,9 @@
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
-#include "hearth/lab/report.h"
-#include "hearth/lab/times.h"
+#include "hearth/lab/judge/times.h"
+#include "hearth/lab/result/result_json.h"
+#include "hearth/lab/show/report.h"
 
 namespace hearth::cli {
 

@@ -15,7 +15,7 @@
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/io/json.h"
-#include "hearth/lab/launch.h"
+#include "hearth/lab/measure/launch.h"
 #include "hearth/llm/decoder.h"
 #include "hearth/llm/finite.h"
 #include "hearth/ops/ops.h"

@@ -1,12 +1,14 @@
 // hearth lab explain: why one engine of a result took longer than another.
-#include "hearth/lab/explain.h"
+#include "hearth/lab/judge/explain.h"
 
 #include <nlohmann/json.hpp>
 
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
-#include "hearth/lab/report.h"
+#include "hearth/lab/result/result_json.h"
+#include "hearth/lab/show/explain_text.h"
+#include "hearth/lab/show/report.h"
 
 namespace hearth::cli {
 

@@ -4,9 +4,11 @@
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/io/output_file.h"
-#include "hearth/lab/imports.h"
-#include "hearth/lab/report.h"
-#include "hearth/lab/tables.h"
+#include "hearth/lab/result/imports.h"
+#include "hearth/lab/result/result_json.h"
+#include "hearth/lab/show/report.h"
+#include "hearth/lab/show/sqlite.h"
+#include "hearth/lab/show/tables.h"
 
 namespace hearth::cli {
 

@@ -1,5 +1,5 @@
 // hearth lab intervene: puts the supposed cause of a result to the test.
-#include "hearth/lab/intervene.h"
+#include "hearth/lab/run/intervene.h"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,9 @@
 #include "hearth/cli/lab_runs.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
-#include "hearth/lab/explain.h"
+#include "hearth/lab/judge/explain.h"
+#include "hearth/lab/judge/interventions.h"
+#include "hearth/lab/result/result_json.h"
 
 namespace hearth::cli {
 

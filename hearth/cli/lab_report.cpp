@@ -1,10 +1,11 @@
 // hearth lab report: a result as a page, as charts, and in the terminal.
-#include "hearth/lab/report.h"
+#include "hearth/lab/show/report.h"
 
 #include "hearth/base/error.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/io/output_file.h"
+#include "hearth/lab/result/result_json.h"
 
 namespace hearth::cli {
 

@@ -11,7 +11,8 @@
 #include "hearth/cli/options.h"
 #include "hearth/io/hub.h"
 #include "hearth/io/output_file.h"
-#include "hearth/lab/report.h"
+#include "hearth/lab/result/result_json.h"
+#include "hearth/lab/show/report.h"
 
 namespace hearth::cli {
 

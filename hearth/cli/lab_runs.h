@@ -7,7 +7,7 @@
 
 #include "hearth/cli/commands.h"
 #include "hearth/cli/output.h"
-#include "hearth/lab/runner.h"
+#include "hearth/lab/run/runner.h"
 
 namespace hearth::cli {
 

@@ -6,8 +6,8 @@
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
-#include "hearth/lab/compare.h"
-#include "hearth/lab/runner.h"
+#include "hearth/lab/judge/compare.h"
+#include "hearth/lab/run/runner.h"
 
 namespace hearth::cli {
 

@@ -13,8 +13,9 @@
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
 #include "hearth/io/mapped_file.h"
-#include "hearth/lab/telemetry.h"
 #include "hearth/lab/telemetry/powermetrics.h"
+#include "hearth/lab/telemetry/samples.h"
+#include "hearth/lab/telemetry/telemetry.h"
 
 namespace hearth::cli {
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "hearth/cli/output.h"
-#include "hearth/lab/limits.h"
+#include "hearth/lab/measure/limits.h"
 #include "hearth/llm/generate.h"
 
 namespace hearth::cli {

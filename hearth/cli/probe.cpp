@@ -1,11 +1,12 @@
 // hearth probe: what the machine is and what it can do at most.
-#include "hearth/lab/probe.h"
+#include "hearth/lab/measure/probe.h"
 
 #include <nlohmann/json.hpp>
 
 #include "hearth/cli/commands.h"
 #include "hearth/cli/output.h"
 #include "hearth/core/backend.h"
+#include "hearth/lab/show/probe_report.h"
 
 namespace hearth::cli {
 

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <set>
 
-#include "hearth/lab/machine.h"
+#include "hearth/lab/measure/machine.h"
 #include "tests/cli/cli.h"
 
 namespace hearth::testing {

@@ -1,5 +1,6 @@
 // hearth lab compare on results whose times are made up: its verdicts, and what withholds them.
-#include "hearth/lab/compare.h"
+#include "hearth/lab/judge/compare.h"
+#include "hearth/lab/result/result_json.h"
 
 #include "tests/cli/cli.h"
 

@@ -1,9 +1,10 @@
 // hearth lab as a user runs it: hearth itself, engines of tests, and the peers that are here.
-#include "hearth/lab/compare.h"
+#include "hearth/lab/judge/compare.h"
 
 #include <fstream>
 
-#include "hearth/lab/weights_hash.h"
+#include "hearth/lab/result/result_json.h"
+#include "hearth/lab/result/weights_hash.h"
 #include "tests/cli/cli.h"
 #include "tests/lab/fakes.h"
 #include "tests/lab/schema.h"

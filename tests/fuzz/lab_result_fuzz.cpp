@@ -5,7 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "hearth/lab/result.h"
+#include "hearth/lab/result/result.h"
+#include "hearth/lab/result/result_json.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace hearth::lab;

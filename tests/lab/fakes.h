@@ -1,6 +1,6 @@
 // Engines of tests: real child processes that keep or break the protocol.
 #pragma once
-#include "hearth/lab/engine.h"
+#include "hearth/lab/run/engine.h"
 #include "tests/process.h"
 #include "tests/shared.h"
 

@@ -1,7 +1,8 @@
 // Results made up for tests: two engines on a GPU whose samples are told.
 #pragma once
-#include "hearth/lab/result.h"
-#include "hearth/lab/telemetry.h"
+#include "hearth/lab/result/result.h"
+#include "hearth/lab/telemetry/samples.h"
+#include "hearth/lab/telemetry/telemetry.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "hearth/lab/loops.h"
+#include "hearth/lab/measure/loops.h"
 #include "hearth/lab/telemetry/sources.h"
 
 namespace hearth::lab {

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "hearth/lab/machine.h"
+#include "hearth/lab/measure/reading.h"
 
 namespace hearth::lab {
 

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "hearth/base/error.h"
+#include "hearth/lab/telemetry/samples.h"
 #include "hearth/lab/telemetry/sources.h"
 
 namespace hearth::lab {

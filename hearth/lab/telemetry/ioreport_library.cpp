@@ -1,5 +1,7 @@
 // The calls of IOReport, CoreFoundation and IOKit that we need. All that they say is bounded before
 // it is kept.
+#include "hearth/lab/telemetry/ioreport_library.h"
+
 #include <dlfcn.h>
 
 #include <array>
@@ -8,7 +10,6 @@
 
 #include "hearth/base/error.h"
 #include "hearth/base/fields.h"
-#include "hearth/lab/telemetry/ioreport.h"
 
 namespace hearth::lab {
 namespace {

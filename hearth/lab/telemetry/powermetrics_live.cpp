@@ -13,6 +13,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/lab/telemetry/powermetrics.h"
+#include "hearth/lab/telemetry/samples.h"
 #include "hearth/lab/telemetry/sources.h"
 
 extern char** environ;

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "hearth/core/backend.h"
-#include "hearth/lab/telemetry.h"
-#include "hearth/lab/telemetry/ioreport.h"
+#include "hearth/lab/telemetry/ioreport_library.h"
+#include "hearth/lab/telemetry/telemetry.h"
 
 struct perf_event_attr;
 

@@ -1,5 +1,6 @@
 // IOReport through a library of our own that stands for a Mac's three, and counts its objects.
 #include "hearth/lab/telemetry/ioreport.h"
+#include "hearth/lab/telemetry/samples.h"
 
 #include <dlfcn.h>
 

@@ -6,7 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "hearth/lab/telemetry.h"
+#include "hearth/lab/telemetry/samples.h"
+#include "hearth/lab/telemetry/telemetry.h"
 #include "tests/temp_folder.h"
 
 namespace hearth::lab {

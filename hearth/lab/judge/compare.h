@@ -1,0 +1,54 @@
+// Two engines of a result, compared: what keeps them from being compared, the ratio, the verdict.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "hearth/lab/judge/stats.h"
+#include "hearth/lab/result/result.h"
+
+namespace hearth::lab {
+
+/// ln(time of B / time of A) for each round of the job in which both ran: of the mean time per new
+/// token (per call of an op, per prompt of a prefill) of the repetitions that did not stream.
+std::vector<double> log_ratios(const EngineResult& a, const EngineResult& b, int job);
+
+/// Rounding alone does not change a trained model's greedy ids sooner than this.
+constexpr int kSoonestByRounding = 8;
+
+/// What keeps two engines' times from being compared.
+struct Comparability {
+  std::vector<std::string> differences;  // in the work itself: no 'faster' is claimed
+  std::vector<std::string> unknown;      // could differ
+  std::vector<std::string> environment;  // what the result does not tell of it: "governor: ..."
+  std::vector<std::string> notes;        // differ, but not in the work: ids after rounding
+  bool drift_controlled = true;          // they took turns: else what changed meanwhile is in it
+  bool comparable() const { return differences.empty(); }
+};
+/// The names of the environment's unknown facts, in a line; empty where all is told.
+std::string environment_line(const Comparability& gate);
+/// Both lists of what is unknown.
+std::vector<std::string> all_unknown(const Comparability& gate);
+Comparability comparability(const Result& result, const EngineResult& a, const EngineResult& b,
+                            int job);
+
+/// The first id that differs, in the row where that is soonest; nothing if they are the same as far
+/// as both go.
+struct Divergence {
+  int row, index;
+};
+std::optional<Divergence> first_divergence(const std::vector<std::vector<int>>& a,
+                                           const std::vector<std::vector<int>>& b);
+
+struct Comparison {
+  std::string a, b;
+  int job = 0;
+  Comparability gate;
+  std::optional<PairedRatio> time;  // A against B; nothing where no pairs were measured
+};
+/// Throws std::invalid_argument for labels that the result has not.
+Comparison compare(const Result& result, std::string_view a, std::string_view b, int job);
+
+/// "A is 2.75 times faster than B per token (95 % interval 2.70 to 2.80, 12 pairs)".
+std::string to_text(const Comparison& comparison, const Job& job);
+
+}  // namespace hearth::lab

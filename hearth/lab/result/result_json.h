@@ -1,0 +1,25 @@
+// A result as JSON: read, written, and its schema, by three walks over the fields of its structs.
+#pragma once
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+
+#include "hearth/lab/result/result.h"
+
+namespace hearth::lab {
+
+nlohmann::json to_json(const Result& result);
+/// Reads what to_json wrote, or others by docs/lab_result.schema.json. Lists, maps and readings may
+/// be left out; all else must be there, and nothing unknown. `name` (a file) begins the errors.
+Result parse_result(std::string_view text, std::string_view name);
+Result read_result(const std::filesystem::path& path);
+/// Written whole or not at all.
+void write_result(const Result& result, const std::filesystem::path& path);
+/// The text of the file: one key a line, lists of numbers on one line.
+std::string to_text(const Result& result);
+
+/// The JSON Schema (draft 2020-12) that every result follows: docs/lab_result.schema.json.
+nlohmann::json result_schema();
+
+}  // namespace hearth::lab

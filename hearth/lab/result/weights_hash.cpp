@@ -1,0 +1,75 @@
+#include "hearth/lab/result/weights_hash.h"
+
+#include <nettle/sha2.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <system_error>
+
+#include "hearth/base/error.h"
+
+namespace hearth::lab {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kPiece = 4 << 20;
+
+// The hash of a file, of which `read` is told the bytes of each piece.
+Reading<std::string> sha256(const fs::path& path, const std::function<void(size_t)>& read) {
+  using Hash = Reading<std::string>;
+  std::ifstream file(path, std::ios::binary);
+  if (!file.good())
+    return Hash::missing(concat(path.string(), ": cannot be read: ", std::strerror(errno)));
+  sha256_ctx hash;
+  sha256_init(&hash);
+  std::vector<char> piece(kPiece);
+  while (file.good()) {
+    file.read(piece.data(), std::streamsize(piece.size()));
+    const auto n = size_t(file.gcount());
+    sha256_update(&hash, n, reinterpret_cast<const uint8_t*>(piece.data()));
+    read(n);
+  }
+  if (!file.eof()) return Hash::missing(concat(path.string(), ": cannot be read to its end"));
+  uint8_t digest[SHA256_DIGEST_SIZE];
+  sha256_digest(&hash, sizeof digest, digest);
+  std::string hex;
+  for (const uint8_t byte : digest) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    hex += kDigits[byte >> 4];
+    hex += kDigits[byte & 15];
+  }
+  return hex;
+}
+
+}  // namespace
+
+Reading<std::string> weights_sha256(const fs::path& folder,
+                                    const std::function<void(double)>& progress) {
+  using Hashes = Reading<std::string>;
+  std::vector<fs::path> files;
+  uintmax_t all = 0, done = 0;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder, none))
+    if (entry.path().extension() == ".safetensors") {
+      files.push_back(entry.path());
+      all += fs::file_size(entry.path(), none);
+    }
+  if (files.empty()) return Hashes::missing(concat(folder.string(), " has no .safetensors"));
+  std::ranges::sort(files);
+  std::string text;
+  for (const fs::path& file : files) {
+    if (files.size() > 1) text += concat(text.empty() ? "" : ", ", file.filename().string(), " ");
+    const auto hash = sha256(file, [&](size_t n) {
+      done += n;
+      if (progress) progress(double(done) / double(std::max<uintmax_t>(all, 1)));
+    });
+    if (!hash.value) return hash;
+    text += *hash.value;
+  }
+  return text;
+}
+
+}  // namespace hearth::lab

@@ -1,0 +1,108 @@
+#include "hearth/lab/run/engine_spec.h"
+
+#include <algorithm>
+#include <array>
+
+#include "hearth/base/error.h"
+
+namespace hearth::lab {
+
+namespace {
+
+constexpr std::array kKnown{
+    KnownEngine{"hearth", "generate op", "it is this program"},
+    KnownEngine{"torch", "generate op", "pip install torch transformers"},
+    KnownEngine{"mlx", "generate op", "pip install 'mlx[cpu]' mlx-lm (on a GPU: mlx[cuda])"},
+    KnownEngine{"llama.cpp", "generate", "pip install llama-cpp-python"},
+    KnownEngine{"onnxruntime", "generate", "pip install onnxruntime-genai onnx onnx-ir"},
+    KnownEngine{"openai", "generate", "start a server, then openai:http://127.0.0.1:8080/v1"},
+    KnownEngine{"numpy", "op", "pip install numpy"},
+    KnownEngine{"tensorflow", "op", "pip install tensorflow-cpu"},
+    KnownEngine{"jax", "op", "pip install jax"},
+};
+
+bool word(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  });
+}
+
+std::vector<std::string_view> split(std::string_view text, char at) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    const size_t end = text.find(at);
+    parts.push_back(text.substr(0, end));
+    if (end == text.npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+}  // namespace
+
+std::span<const KnownEngine> known_engines() { return kKnown; }
+
+EngineSpec parse_engine(std::string_view text) {
+  EngineSpec spec;
+  spec.text = text;
+  constexpr std::string_view kForm = "; the form is name[@program][:device[:key=value,...]]";
+  std::vector<std::string_view> parts = split(text, ':');
+  std::string_view first = parts.front();
+  const size_t at = first.find('@');
+  spec.name = first.substr(0, at);
+  check(word(spec.name), "engine '", text, "': '", spec.name, "' is no name", kForm);
+  if (at != first.npos) {
+    spec.program = first.substr(at + 1);
+    check(!spec.program.empty(), "engine '", text, "': no program after @", kForm);
+  }
+  parts.erase(parts.begin());
+  if (!parts.empty() && parts.back().find('=') != parts.back().npos) {
+    for (std::string_view option : split(parts.back(), ',')) {
+      const size_t equals = option.find('=');
+      const std::string_view key = option.substr(0, equals);
+      check(equals != option.npos && word(key), "engine '", text, "': '", option,
+            "' is not key=value", kForm);
+      const bool first_time =
+          spec.options.emplace(std::string(key), std::string(option.substr(equals + 1))).second;
+      check(first_time, "engine '", text, "': the option ", key, " stands twice");
+    }
+    parts.pop_back();
+  }
+  for (std::string_view part : parts)  // "cuda:1", "http://host:8080/v1"
+    spec.device += concat(spec.device.empty() ? "" : ":", part);
+  check(parts.empty() || !spec.device.empty(), "engine '", text, "': no device after ':'", kForm);
+  return spec;
+}
+
+std::vector<EngineSpec> parse_engines(std::string_view text) {
+  std::vector<std::string> names;
+  for (std::string_view piece : split(text, ',')) {
+    const size_t equals = piece.find('='), colon = piece.find(':');
+    if (!names.empty() && equals != piece.npos && equals < colon)
+      names.back() += concat(",", piece);
+    else
+      names.emplace_back(piece);
+  }
+  std::vector<EngineSpec> specs;
+  for (const std::string& name : names) specs.push_back(parse_engine(name));
+  return specs;
+}
+
+std::vector<std::string> command_of(const EngineSpec& spec, const EnginePlaces& places) {
+  const auto known = std::ranges::find(kKnown, std::string_view(spec.name), &KnownEngine::name);
+  if (known == kKnown.end()) {
+    std::string all;
+    for (const KnownEngine& k : kKnown) all += concat(all.empty() ? "" : ", ", k.name);
+    check(!spec.program.empty(), "engine '", spec.text, "' is not known; there are ", all,
+          ", and any program as name@program (docs/engines.md)");
+    return {spec.program};
+  }
+  if (spec.name == "hearth")
+    return {spec.program.empty() ? places.hearth.string() : spec.program, "lab", "engine"};
+  std::string script = spec.name;
+  std::erase(script, '.');
+  return {spec.program.empty() ? places.python : spec.program,
+          (places.adapters / concat(script, "_engine.py")).string()};
+}
+
+}  // namespace hearth::lab

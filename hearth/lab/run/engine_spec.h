@@ -1,0 +1,53 @@
+// Engines by name: how a user names one, and the command that starts it.
+#pragma once
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hearth::lab {
+
+/// What the lab changes of an engine's executions, whatever the engine: see intervene.h.
+struct Alteration {
+  int batch = 0;           // rows at once, instead of the job's
+  double pause_s = 0;      // before each execution
+  bool keepalive = false;  // a light load on its device meanwhile
+};
+
+/// `name[@program][:device[:key=value,...]]`, as the user writes it.
+struct EngineSpec {
+  std::string text;  // as written
+  std::string name;
+  std::string program;  // empty: the one that ships, or the Python that has it
+  std::string device;   // empty: the engine's own choice
+  std::map<std::string, std::string> options;
+  Alteration altered = {};
+};
+
+/// Throws std::invalid_argument with what is wrong.
+EngineSpec parse_engine(std::string_view text);
+/// "hearth,torch:cpu:dtype=f32,threads=2,mlx": a comma that is followed by key=value goes on with
+/// the same engine.
+std::vector<EngineSpec> parse_engines(std::string_view text);
+
+/// An engine that ships.
+struct KnownEngine {
+  std::string_view name;
+  std::string_view runs;     // "generate", "op", or both
+  std::string_view install;  // the command that brings it
+};
+std::span<const KnownEngine> known_engines();
+
+/// Where programs are found.
+struct EnginePlaces {
+  std::filesystem::path hearth;    // the program
+  std::filesystem::path adapters;  // the folder of the Python adapters
+  std::string python;              // the interpreter that has the packages
+};
+/// The words of the command that starts the engine. Throws std::invalid_argument for a name that is
+/// not known and has no program.
+std::vector<std::string> command_of(const EngineSpec& spec, const EnginePlaces& places);
+
+}  // namespace hearth::lab

@@ -1,0 +1,60 @@
+#include "hearth/lab/run/intervene.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "hearth/base/error.h"
+#include "hearth/lab/judge/times.h"
+
+namespace hearth::lab {
+
+double expected_seconds(const Intervention& i, const Result& result, const RunOptions& options) {
+  constexpr double kSteadyAfter = 6;     // executions of a usual warm-up, after the first two
+  constexpr double kStreamed = 1.0 / 3;  // of the rounds have an execution more
+  const EngineResult& engine = *result.engine(i.engine);
+  const auto total = total_of(engine, i.job);
+  const double once = total ? total->mean_s : 0;
+  double sum = 0;
+  for (size_t k = 0; k <= i.to.size(); ++k) {  // as it is, then as it is changed
+    const double time = once * (k ? i.predicted : 1);
+    const double pause = k && i.change == "pause" ? std::stod(i.to[k - 1]) : 0;
+    const double measured =
+        time > 0 ? std::max(double(options.pairs), options.least_seconds / time) : 0;
+    sum += engine.start_s.value.value_or(0) + engine.load_s.value.value_or(0);
+    sum += 2 * time + std::clamp(options.warmup_s, 2 * time, kSteadyAfter * time);
+    sum += (measured + kStreamed * options.pairs) * (time + pause);
+    if (i.change == "pause") sum += options.pairs * time;  // an execution before, which counts not
+  }
+  return sum;
+}
+
+void try_out(Intervention& i, const Result& result, RunOptions options,
+             const std::atomic<bool>& interrupted, const OnProgress& progress) {
+  EngineSpec plain = parse_engine(i.engine.substr(0, i.engine.find('#')));
+  options.engines = {plain};
+  for (const std::string& to : i.to) {
+    EngineSpec changed = plain;
+    changed.text = fmt::format("{} ({} {})", plain.text, i.change, to);
+    if (i.change == "batch") changed.altered.batch = std::stoi(to);
+    if (i.change == "pause") changed.altered.pause_s = std::stod(to);
+    if (i.change == "keepalive") changed.altered.keepalive = true;
+    if (i.change == "threads" || i.change == "dtype" || i.change == "compile")
+      changed.options[i.change] = to;
+    options.engines.push_back(std::move(changed));
+  }
+  options.jobs = {result.jobs[size_t(i.job)]};
+  options.against_itself = options.limits = options.launches = options.hash_weights = false;
+  // After its own time only: what ran before an execution is the same for both.
+  options.warm_turns = i.change == "pause";
+  Result tried = run(options, interrupted, progress);
+  i.executions = std::move(tried.engines);
+  for (EngineResult& e : i.executions) {
+    for (Repetition& r : e.repetitions) r.job = i.job;
+    if (e.status != EngineStatus::ok && i.fault.empty())
+      i.fault = concat(e.label, ": ", e.faults.empty() ? "it did not finish" : e.faults.front());
+  }
+  if (tried.plan.finished) i.measured_at = now_utc();
+}
+
+}  // namespace hearth::lab

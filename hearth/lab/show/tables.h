@@ -1,0 +1,32 @@
+// A result as tables of plain values, for other programs: csv, jsonl, sql, sqlite.
+#pragma once
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "hearth/lab/result/result.h"
+
+namespace hearth::lab {
+
+/// null, a whole number, a number, a text
+using Cell = std::variant<std::monostate, int64_t, double, std::string>;
+
+struct Table {
+  std::string name;
+  std::vector<std::string> columns;
+  std::vector<std::vector<Cell>> rows;
+};
+
+/// environment, ceilings, jobs, engines, repetitions, tokens (of the streamed and their times, and
+/// of all others that have ids), published, memory, margins, telemetry: every sample, numbers in
+/// full.
+std::vector<Table> tables_of(const Result& result);
+
+/// RFC 4180, a line of names first; null is empty.
+std::string to_csv(const Table& table);
+/// An object a line; `table` names the table.
+std::string to_jsonl(const Table& table);
+/// For people: each job's engines with mean and standard deviation, rates, memory.
+std::string markdown(const Result& result);
+}  // namespace hearth::lab

@@ -1,0 +1,73 @@
+// What a reader is told of an engine's times, from samples whose figures are plain.
+#include "hearth/lab/judge/times.h"
+
+#include <gmock/gmock.h>
+
+#include "hearth/lab/show/report.h"
+#include "hearth/lab/show/tables.h"
+#include "tests/lab/results.h"
+
+namespace hearth::lab {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+/// Two rows of 8 prompt ids and 5 new tokens: two streamed repetitions between two that were not.
+Result timed() {
+  Result r = testing::gpu_result({});
+  r.jobs[0].batch = 2;
+  r.jobs[0].new_tokens = 5;
+  EngineResult& e = r.engines[0];
+  e.load_s = 1.5;
+  e.first_s = 0.75;
+  e.repetitions.resize(4);
+  for (Repetition& rep : e.repetitions) rep.new_tokens = 5, rep.prompt_tokens = 8, rep.total_s = 2;
+  for (const int i : {1, 2}) e.repetitions[size_t(i)].streamed = true;
+  e.repetitions[1].token_s = {0.5, 0.75, 1.0, 1.25, 1.5};
+  e.repetitions[2].token_s = {0.25, 0.5, 0.75, 1.0, 2.0};
+  return r;
+}
+
+TEST(Times, AreOfTheRepetitionsThatTellThem) {
+  const Result r = timed();
+  const Times t = times_of(r, r.engines[0], 0);
+  EXPECT_THAT(t.totals, ElementsAre(2, 2));  // streaming costs some engines time
+  EXPECT_EQ(t.first_token_s.value, 0.375);
+  EXPECT_EQ(t.prefill_per_s.value, (16 / 0.5 + 16 / 0.25) / 2);
+  EXPECT_NEAR(*t.decode_per_s.value, 2 * (4 / 1.0 + 4 / 1.75) / 2, 1e-12);  // (N - 1) / (t_N - t_1)
+  EXPECT_EQ(t.between_s.value, 0.25);                                       // of eight, one is 1 s
+  EXPECT_NEAR(*t.between_95_s.value, 0.7375, 1e-12);
+  EXPECT_NEAR(*t.between_99_s.value, 0.9475, 1e-12);
+}
+
+TEST(Times, WhatWasNotTimedHasItsReason) {
+  Result r = timed();
+  for (Repetition& rep : r.engines[0].repetitions) rep.token_s.clear();
+  EXPECT_EQ(times_of(r, r.engines[0], 0).between_s.reason, "no token was timed by itself");
+  r.jobs[0].kind = JobKind::op;
+  EXPECT_EQ(times_of(r, r.engines[0], 0).decode_per_s.reason, "an operation has no tokens");
+}
+
+TEST(Times, TokensThatCameAtOneMomentTellNoRate) {
+  Result r = timed();
+  for (const size_t i : {1, 2}) r.engines[0].repetitions[i].token_s.assign(5, 0.5);
+  const Times t = times_of(r, r.engines[0], 0);
+  EXPECT_FALSE(t.decode_per_s.value);
+  EXPECT_EQ(t.decode_per_s.reason, "its tokens came all at one moment");
+  EXPECT_EQ(t.first_token_s.value, 0.5);
+  for (const std::string& text : {markdown(r), report_html(r)})
+    for (const char* bad : {"nan", ">inf", "-inf"}) EXPECT_THAT(text, Not(HasSubstr(bad)));
+}
+
+TEST(Times, AreInTheReportAndInTheSummary) {
+  const std::string page = report_html(timed());
+  for (const char* shown : {"<td>1.5 s</td>", "<td>750 ms</td>", "<td>375 ms</td>",
+                            "<td>737 ms</td>", "2 s +- 0 us (2)", "no token was timed by itself"})
+    EXPECT_THAT(page, HasSubstr(shown));
+  EXPECT_THAT(markdown(timed()), HasSubstr("| 1.5 | 0.75 | 2 | 0 | 2 | 400 | 0.375 | 48 |"));
+}
+
+}  // namespace
+}  // namespace hearth::lab

@@ -1,0 +1,252 @@
+#include "hearth/lab/show/report.h"
+#include "hearth/lab/result/result_json.h"
+
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/lab/results.h"
+
+namespace hearth::lab {
+namespace {
+
+using namespace testing;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// What keeps a text from being well-formed XML, or "". Knows elements, attributes, the five named
+// entities, numeric ones, and a doctype: what the report uses.
+std::string malformed(const std::string& text) {
+  std::vector<std::string> open;
+  bool root = false;
+  for (size_t i = 0; i < text.size();) {
+    const auto context = [&] { return " at: " + text.substr(i, 60); };
+    if (text[i] == '&') {
+      const size_t end = text.find(';', i);
+      const std::string name = text.substr(i + 1, end - i - 1);
+      const bool known = name == "amp" || name == "lt" || name == "gt" || name == "quot" ||
+                         (name.starts_with('#') && name.size() > 1 &&
+                          name.find_first_not_of("0123456789", 1) == name.npos);
+      if (!known) return "entity" + context();
+      i = end + 1;
+    } else if (text.compare(i, 9, "<!DOCTYPE") == 0) {
+      i = text.find('>', i) + 1;
+    } else if (text.compare(i, 2, "</") == 0) {
+      const size_t end = text.find('>', i);
+      const std::string name = text.substr(i + 2, end - i - 2);
+      if (open.empty() || open.back() != name) return "end of " + name + context();
+      open.pop_back();
+      i = end + 1;
+    } else if (text[i] == '<') {
+      size_t at = i + 1;
+      while (at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])))) ++at;
+      const std::string name = text.substr(i + 1, at - i - 1);
+      if (name.empty() || (open.empty() && root)) return "element" + context();
+      root = true;
+      std::vector<std::string> seen;
+      for (;;) {
+        while (at < text.size() && std::isspace(static_cast<unsigned char>(text[at]))) ++at;
+        if (at >= text.size()) return "cut" + context();
+        if (text[at] == '>' || text.compare(at, 2, "/>") == 0) break;
+        const size_t equals = text.find("=\"", at), close = text.find('"', equals + 2);
+        if (equals == text.npos || close == text.npos) return "attribute" + context();
+        const std::string key = text.substr(at, equals - at),
+                          value = text.substr(equals + 2, close - equals - 2);
+        if (key.find_first_of(" <>\"'&/") != key.npos || value.find('<') != value.npos ||
+            std::ranges::count(seen, key))
+          return "attribute " + key + context();
+        seen.push_back(key);
+        at = close + 1;
+      }
+      if (text[at] == '>')
+        open.push_back(name), i = at + 1;
+      else
+        i = at + 2;
+    } else {
+      const auto c = static_cast<unsigned char>(text[i]);
+      if (c < ' ' && c != '\n') return "control character" + context();
+      ++i;
+    }
+  }
+  return open.empty() && root ? "" : "not closed";
+}
+
+Result post() { return read_result(source_path("tests/lab/data/post_2023.json")); }
+
+TEST(Report, TheCheckOfXmlFindsWhatIsWrong) {
+  EXPECT_EQ(malformed("<!DOCTYPE html>\n<a b=\"c\"><d/>&amp;</a>"), "");
+  for (const char* bad : {"<a>", "<a></b>", "<a b=c/>", "<a>&nbsp;</a>", "<a>&</a>", "<a/><b/>",
+                          "<a b=\"1\" b=\"2\"/>", "<a>\x01</a>", "<a b=\"<\"/>", ""})
+    EXPECT_NE(malformed(bad), "") << bad;
+}
+
+TEST(Report, IsOneWellFormedPageWithoutANetwork) {
+  for (const Result& result : {post(), gpu_result({.active = 0.32, .clock_mhz = 1980})}) {
+    const std::string page = report_html(result);
+    EXPECT_EQ(malformed(page), "");
+    for (const char* outside : {"src=", "href=", "url(", "@import", "<script", "<link"})
+      EXPECT_THAT(page, Not(HasSubstr(outside)));
+    EXPECT_THAT(page, HasSubstr("name=\"viewport\""));
+    EXPECT_THAT(page, HasSubstr("prefers-color-scheme:dark"));
+  }
+}
+
+TEST(Report, ShowsWhatThePostShowed) {
+  const std::string page = report_html(post());
+  EXPECT_THAT(page, HasSubstr("Time for 200 tokens"));
+  EXPECT_THAT(page, HasSubstr("11.1 tokens/s"));  // 192 in 17.3 s
+  EXPECT_THAT(page, HasSubstr("30.5 tokens/s"));  // 200 in 6.56 s
+  EXPECT_THAT(page, HasSubstr("17.3 s +- 0.16"));
+  EXPECT_THAT(page, HasSubstr("+1.124"));
+  EXPECT_THAT(page, HasSubstr("Comparable: NO"));
+  EXPECT_THAT(page, HasSubstr("unknown: M1 Max in the text and README, M1 Pro in the summary"));
+}
+
+TEST(Report, ShowsTheStatesOfAGpu) {
+  Result r = gpu_result({.active = 0.95, .clock_mhz = 600, .power_capped = 0.5});
+  EXPECT_FALSE(report_svgs(gpu_result({.active = 0.95})).contains("states-1.svg"));
+  testing::add_states(r, "gpu_requested_states", {{"P1", 0.91}, {"P2", 0.088}, {"P3", 0.002}});
+  const auto files = report_svgs(r);
+  ASSERT_TRUE(files.contains("states-1.svg"));
+  EXPECT_THAT(files.at("states-2.svg"), Not(HasSubstr("software asked for")));
+  const std::string& svg = files.at("states-1.svg");
+  EXPECT_EQ(malformed(svg), "");
+  for (const char* shown :
+       {"software asked for", "91.0 %", "P2", "its clock was held down by", "power_cap", "50.0 %"})
+    EXPECT_THAT(svg, HasSubstr(shown));
+  EXPECT_THAT(svg, Not(HasSubstr("P3")));
+  EXPECT_THAT(report_html(r), HasSubstr("States of the GPU: torch:cuda"));
+}
+
+TEST(Report, TellsWhatSamplingCost) {
+  Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
+  EXPECT_THAT(report_html(r), Not(HasSubstr("of a core")));
+  // Four samples of 0.1 s in each of eight turns, the first of them with what was before it.
+  for (EngineResult& e : r.engines) e.telemetry.sampler_cpu_s = 0.018;
+  EXPECT_THAT(report_html(r), HasSubstr("telemetry every 0.1 s, which took 0.5 % of a core"));
+}
+
+TEST(Report, IsTheSameForTheSameResult) {
+  EXPECT_EQ(report_html(post()), report_html(post()));
+  EXPECT_EQ(report_svgs(post()), report_svgs(post()));
+}
+
+TEST(Report, WritesEveryChartAlone) {
+  const auto files = report_svgs(gpu_result({.active = 0.32, .clock_mhz = 1980}));
+  for (const char* name : {"time.svg", "samples.svg", "roofline.svg", "attribution.svg",
+                           "timeline-1.svg", "timeline-2.svg"})
+    ASSERT_TRUE(files.contains(name)) << name;
+  for (const auto& [name, text] : files) {
+    EXPECT_EQ(malformed(text), "") << name;
+    EXPECT_TRUE(text.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"")) << name;
+  }
+}
+
+TEST(Report, TimelinesShareTheirAxes) {
+  Result r = post();
+  for (Channel& c : r.engines[0].telemetry.channels)
+    if (c.name == "gpu_clock_mhz") c.values[3] = 4321;
+  const auto lines = timelines(r);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_THAT(lines[0].svg.inline_text(), HasSubstr(">4321<"));  // the maximum is marked
+  for (const Chart& chart : lines) {
+    EXPECT_THAT(chart.svg.inline_text(), HasSubstr(">4000<"));  // the axis reaches it everywhere
+    EXPECT_THAT(chart.svg.inline_text(), HasSubstr(">15<"));    // seconds of the longest
+  }
+}
+
+// Strings that would break a page or a terminal, wherever a result has strings.
+TEST(Report, HostileStringsAreText) {
+  const std::string evil = "<script>alert(1)</script>\"'&\x1b[31m\x01]]>";
+  Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
+  r.created = r.made_by = r.source = evil;
+  r.notes = {evil};
+  r.plan.order = evil;
+  r.environment.push_back({evil, evil});
+  r.environment.push_back({evil, Reading<std::string>::missing(evil)});
+  r.ceilings.push_back({evil, evil, evil, evil, 1.0});
+  r.jobs[0].model = r.jobs[0].prompt = evil;
+  int n = 0;
+  for (EngineResult& e : r.engines) {
+    e.label = evil + std::to_string(n++);
+    e.name = e.program = e.version = e.dtype = evil;
+    e.device = "cuda" + evil;
+    e.faults = e.notes = {evil};
+    e.options[evil] = evil;
+    Memory before, after;
+    before.moment = "before", after.moment = "after";
+    before.resident_bytes = int64_t{1} << 40;
+    before.tensors_bytes = Reading<int64_t>::missing(evil);
+    after.tensors_bytes = 5;
+    e.memory = {before, after};
+    for (Channel& c : e.telemetry.channels) c.reason = c.source = c.unit = evil;
+    e.telemetry.channels.push_back(
+        {"cpu_active_fraction." + evil, evil, evil, "", e.telemetry.channels[1].values});
+  }
+  const std::string page = report_html(r);
+  EXPECT_EQ(malformed(page), "");
+  EXPECT_THAT(page, Not(HasSubstr("<script")));
+  for (const auto& [name, text] : report_svgs(r)) {
+    EXPECT_EQ(malformed(text), "") << name;
+    EXPECT_EQ(name.find_first_of("/\\<"), name.npos);
+  }
+  EXPECT_THAT(report_text(r), Not(HasSubstr("\x1b")));
+}
+
+TEST(Report, BytesThatAreNoTextAreMarked) {
+  EXPECT_EQ(escape_xml("a\xff\xc3(\xed\xa0\x80z\xc3\xa4\xf0\x9f\x94\xa5"),
+            "a?"
+            "?(?"
+            "??z\xc3\xa4\xf0\x9f\x94\xa5");
+  EXPECT_EQ(escape_xml("\xef\xbf\xbf<\x7f\t"),
+            "?"
+            "?"
+            "?&lt;  ");
+}
+
+TEST(Report, ExtremeNumbersStayOnThePage) {
+  Result r = gpu_result({.active = 1e300, .clock_mhz = 1e-300, .gb_s = 1e-300, .gflop_s = 1e300});
+  r.engines[0].repetitions[0].total_s = 1e300;
+  r.engines[1].repetitions[0].total_s = 1e-300;
+  r.engines[1].telemetry = {};
+  const std::string page = report_html(r);
+  EXPECT_EQ(malformed(page), "");
+  for (const char* bad : {"\"nan", "\"-nan", "\"inf", "\"-inf"})
+    EXPECT_THAT(page, Not(HasSubstr(bad)));
+}
+
+TEST(Report, AResultWithoutTimesSaysSo) {
+  Result r = gpu_result({});
+  for (EngineResult& e : r.engines) {
+    e.repetitions.clear();
+    e.telemetry = {};
+    e.status = EngineStatus::failed;
+    e.faults = {"it hung"};
+  }
+  const std::string page = report_html(r);
+  EXPECT_EQ(malformed(page), "");
+  EXPECT_THAT(page, HasSubstr("No engine has times of this job"));
+  EXPECT_THAT(page, HasSubstr("it hung"));
+  EXPECT_EQ(report_text(r), "");
+  r.jobs.clear();
+  EXPECT_EQ(malformed(report_html(r)), "");
+}
+
+TEST(Report, TheTerminalHasBarsAndSparklines) {
+  const std::string text = report_text(gpu_result({.active = 0.32, .clock_mhz = 1980}), 60);
+  EXPECT_THAT(text, HasSubstr("torch:cuda               #################### 1"));
+  EXPECT_THAT(text, HasSubstr("hearth:cuda              ########## 0.50"));
+  EXPECT_THAT(text, HasSubstr("gpu_clock_mhz"));
+}
+
+TEST(Ticks, AreRound) {
+  EXPECT_EQ(ticks_between(0, 17.3, 5), (std::vector<double>{0, 5, 10, 15}));
+  EXPECT_EQ(ticks_between(3, 3, 5), std::vector<double>{3});
+  EXPECT_EQ(log_ticks(0.9, 12), (std::vector<double>{1, 2, 5, 10}));
+  EXPECT_TRUE(log_ticks(0, 1).empty());
+  EXPECT_EQ(short_number(1234.5), "1234");
+  EXPECT_EQ(short_number(0.01234), "0.0123");
+}
+
+}  // namespace
+}  // namespace hearth::lab
