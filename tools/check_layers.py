@@ -6,7 +6,7 @@ import re
 import sys
 
 LAYERS = ["base", "core", "ops", "backend", "transforms", "nn", "io", "llm", "lab", "server", "cli"]
-ROOMS = {"lab": ["measure", "result", "telemetry", "judge", "run", "show"]}
+ROOMS = {"lab": ["measure", "result", "telemetry", "judge", "engines", "run", "show"]}
 BACKENDS = ["cpu", "cuda"]  # know what is of all, hearth/backend/*, and nothing of each other
 SHARED_HEADERS = {"hearth/lab/telemetry": "sources.h"}  # for files of one function each
 

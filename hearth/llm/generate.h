@@ -1,11 +1,10 @@
-// Tokens out: prefill in chunks, decode, stop rules.
+// Tokens of one prompt as text, with stop rules.
 #pragma once
 #include <functional>
 #include <string>
 #include <string_view>
 
-#include "hearth/llm/model.h"
-#include "hearth/llm/sampler.h"
+#include "hearth/llm/token_stream.h"
 #include "hearth/llm/tokenizer.h"
 
 namespace hearth::llm {
@@ -40,8 +39,5 @@ using Sink = std::function<bool(int id, std::string_view text)>;
 Generated generate(LanguageModel& model, std::span<const int> prompt,
                    const GenerateOptions& options, const Sink& sink = {},
                    const Tokenizer* tokenizer = nullptr);
-
-/// Feeds a prompt in chunks; logits (1, vocab) of its last position, computed.
-array prefill(LanguageModel& model, KvCache& cache, std::span<const int> prompt, int chunk = 512);
 
 }  // namespace hearth::llm
