@@ -61,65 +61,93 @@ EngineResult engine_of(const JsonObject& test) {
   }
   e.notes = {"random ids, no sampling: as llama-bench does"};
   const double size = test.number("model_size", 0), parameters = test.number("model_n_params", 0);
-  if (size > 0) e.weights_bytes = int64_t(size);
+  if (size > 0 && size < 9e18) e.weights_bytes = int64_t(size);
   if (size > 0 && parameters > 0) e.bytes_per_weight = size / parameters;
   return e;
 }
 
-void add(Result& result, const JsonObject& test, double& clock) {
+void add(Import& import, const JsonObject& test, double& clock) {
   const Job job = job_of(test);
-  const int index = add_job(result, job);
-  EngineResult& e = add_engine(result, engine_of(test));
-  int round = 0;
-  for (const double ns : numbers(test, "samples_ns")) {
+  const int index = import.job(job);
+  EngineResult& e = import.engine(engine_of(test));
+  const std::vector<double> samples = numbers(test, "samples_ns");
+  for (const double ns : samples) {
     Repetition r;
     r.job = index;
-    r.round = round++;
     r.start_s = clock;
     r.total_s = ns / 1e9;
     r.prompt_tokens = job.prompt_tokens;
     r.new_tokens = job.new_tokens;
     clock += r.total_s;
-    e.repetitions.push_back(std::move(r));
+    import.add(e, std::move(r));
   }
-  result.plan.pairs = std::max(result.plan.pairs, round);
-  if (round > 0) return;
+  if (!samples.empty()) return;
   // Markdown's and csv's cousins keep the mean only.
   e.published.push_back({index, test.positive_number("avg_ns") / 1e9,
                          test.number("stddev_ns", 0) / 1e9, 1, job.prompt_tokens, job.new_tokens});
 }
 
+bool begins_json(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  if (first == text.npos || (text[first] != '[' && text[first] != '{')) return false;
+  const size_t next = text.find_first_not_of(" \t\r\n", first + 1);
+  return next != text.npos && text[next] == (text[first] == '[' ? '{' : '"');
+}
+
+/// The list that `text` begins with, to its closing bracket; all of it if there is none.
+std::string_view list_of(std::string_view text) {
+  int depth = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && quoted)
+      ++i;
+    else if (text[i] == '"')
+      quoted = !quoted;
+    else if (!quoted && text[i] == '[')
+      ++depth;
+    else if (!quoted && text[i] == ']' && --depth == 0)
+      return text.substr(0, i + 1);
+  }
+  return text;
+}
+
+/// The tests of a list, or of lines; lines of a log may stand before, between and after.
+std::vector<JsonObject> tests_of(std::string_view text, std::string_view name) {
+  std::vector<JsonObject> tests;
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  int line = 1;
+  for (size_t at = 0; at < text.size(); ++line) {
+    const std::string_view rest = text.substr(at), row = rest.substr(0, rest.find('\n'));
+    at += row.size() + 1;
+    if (!begins_json(rest)) continue;
+    if (row[row.find_first_not_of(" \t")] == '{') {
+      tests.push_back(JsonObject::parse(row, concat(name, ":", line)));
+      continue;
+    }
+    const json list = parse_json(list_of(rest), name);
+    for (size_t i = 0; i < list.size(); ++i)
+      tests.push_back(test_of(list[i], concat(name, "[", i, "]")));
+    break;
+  }
+  ensure(!tests.empty(), name, ": no tests of llama-bench");
+  return tests;
+}
+
 }  // namespace
 
 Result import_llama_bench(std::string_view text, std::string_view name) {
-  Result result = imported("llama-bench", name);
-  std::vector<JsonObject> tests;
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  if (first != text.npos && text[first] == '[') {
-    const json list = parse_json(text, name);
-    for (size_t i = 0; i < list.size(); ++i)
-      tests.push_back(test_of(list[i], concat(name, "[", i, "]")));
-  } else {
-    int line = 0;
-    for (size_t at = 0; at < text.size(); ++line) {
-      const size_t end = std::min(text.find('\n', at), text.size());
-      const std::string_view row = text.substr(at, end - at);
-      at = end + 1;
-      if (row.find_first_not_of(" \t\r") == row.npos) continue;
-      tests.push_back(JsonObject::parse(row, concat(name, ":", line + 1)));
-    }
-  }
-  ensure(!tests.empty(), name, ": no tests of llama-bench");
+  Import import("llama-bench", name);
+  const std::vector<JsonObject> tests = tests_of(text, name);
   double clock = 0;
   for (const JsonObject& test : tests) {
-    add(result, test, clock);
-    result.created = test.text("test_time", result.created);
+    add(import, test, clock);
+    import.result.created = test.text("test_time", import.result.created);
   }
   const JsonObject& test = tests.front();
-  result.environment.push_back({"processor", test.text("cpu_info", "unknown")});
-  if (test.has("gpu_info")) result.environment.push_back({"gpu_0", test.text("gpu_info")});
-  check_result(result, name);
-  return result;
+  auto& facts = import.result.environment;
+  facts.push_back({"processor", test.text("cpu_info", "unknown")});
+  if (test.has("gpu_info")) facts.push_back({"gpu_0", test.text("gpu_info")});
+  return import.finish();
 }
 
 }  // namespace hearth::lab

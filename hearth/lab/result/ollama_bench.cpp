@@ -57,7 +57,7 @@ EngineResult described(std::string_view text) {
   e.name = "ollama";
   e.program = "ollama's benchmark";
   e.bytes_per_weight = Reading<double>::missing("ollama rounds the number of parameters");
-  e.notes = {"times per token: how many there were it does not tell"};
+  e.notes = {"times per token; the file has no number of tokens"};
   for (std::string_view part : split(text.substr(2), " | ")) {
     const size_t colon = part.find(": ");
     if (colon == part.npos) continue;
@@ -73,9 +73,8 @@ EngineResult described(std::string_view text) {
   return e;
 }
 
-void add(Result& result, const Line& line, double& clock, const std::string& where) {
-  EngineResult fresh = described("# Model: " + line.model);
-  EngineResult& e = add_engine(result, std::move(fresh));
+void add(Import& import, const Line& line, double& clock, const std::string& where) {
+  EngineResult& e = import.engine(described("# Model: " + line.model));
   const auto value = [&](std::string_view unit) {
     const auto it = line.values.find(unit);
     ensure(it != line.values.end(), where, ": the step ", in_quotes(line.step), " has no ", unit);
@@ -100,21 +99,20 @@ void add(Result& result, const Line& line, double& clock, const std::string& whe
   job.model = line.model;
   (prefill ? job.prompt_tokens : job.new_tokens) = std::max(line.tokens, 1);
   Repetition r;
-  r.job = add_job(result, job);
-  for (const Repetition& other : e.repetitions) r.round += other.job == r.job;
+  r.job = import.job(job);
   r.start_s = clock;
   r.total_s = std::max(line.tokens, 1) * ns / 1e9;
   r.prompt_tokens = job.prompt_tokens;
   r.new_tokens = job.new_tokens;
   clock += r.total_s;
-  result.plan.pairs = std::max(result.plan.pairs, r.round + 1);
-  e.repetitions.push_back(std::move(r));
+  import.add(e, std::move(r));
 }
 
 }  // namespace
 
 Result import_ollama(std::string_view text, std::string_view name) {
-  Result result = imported("ollama's benchmark", name);
+  Import import("ollama's benchmark", name);
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   double clock = 0;
   int number = 0;
   for (size_t at = 0; at < text.size(); ++number) {
@@ -124,16 +122,16 @@ Result import_ollama(std::string_view text, std::string_view name) {
     if (line.ends_with('\r')) line.remove_suffix(1);
     const std::string where = concat(name, ":", number + 1);
     if (line.starts_with("# Model: "))
-      add_engine(result, described(line));
+      import.engine(described(line));
     else if (line.starts_with("cpu: "))
-      result.environment.push_back({"processor", std::string(line.substr(5))});
+      import.result.environment.push_back({"processor", std::string(line.substr(5))});
     else if (line.starts_with("Benchmark"))
-      add(result, parse(line, where), clock, where);
+      add(import, parse(line, where), clock, where);
   }
-  std::erase_if(result.engines, [](const EngineResult& e) { return e.repetitions.empty(); });
-  ensure(!result.engines.empty(), name, ": no times of ollama's benchmark, llama-bench or vLLM's");
-  check_result(result, name);
-  return result;
+  auto& engines = import.result.engines;
+  std::erase_if(engines, [](const EngineResult& e) { return e.repetitions.empty(); });
+  ensure(!engines.empty(), name, ": no times of ollama's benchmark, llama-bench or vLLM's");
+  return import.finish();
 }
 
 }  // namespace hearth::lab

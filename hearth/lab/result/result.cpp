@@ -71,7 +71,7 @@ void agree(bool ok, const Where& at, const Parts&... parts) {
     ensure(false, at.file, ": ", at.path, ": ", parts...);
 }
 
-constexpr double kShortest = 1e-9;  // seconds: no clock here tells less
+constexpr double kShortest = 1e-9;  // seconds: no clock here is finer
 
 bool ascending(const std::vector<double>& times) {
   for (size_t i = 0; i < times.size(); ++i)

@@ -65,12 +65,12 @@ void add_requests(Result& result, EngineResult& e, const JsonObject& file) {
                                        r.new_tokens == e.repetitions[0].new_tokens);
     e.repetitions.push_back(std::move(r));
   }
-  if (starts.empty()) e.notes.push_back("when each request began it does not tell");
+  if (starts.empty()) e.notes.push_back("the file has no times at which requests began");
   if (alike && !e.repetitions.empty()) {
     result.jobs[0].prompt_tokens = e.repetitions[0].prompt_tokens;
     result.jobs[0].new_tokens = e.repetitions[0].new_tokens;
   } else {
-    e.notes.push_back("requests of different lengths: the job's are not told");
+    e.notes.push_back("requests of different lengths: the job has none");
   }
 }
 
@@ -100,7 +100,8 @@ void add_mean(Result& result, EngineResult& e, const JsonObject& file, int compl
 
 Result import_vllm(std::string_view text, std::string_view name) {
   const JsonObject file = JsonObject::parse(text, name);
-  Result result = imported("vLLM's benchmark", name);
+  Import import("vLLM's benchmark", name);
+  Result& result = import.result;
   result.created = file.text("date", "");
   const int completed = file.positive("completed");
   Job job;
@@ -132,8 +133,7 @@ Result import_vllm(std::string_view text, std::string_view name) {
         e.repetitions[0].own[key] = value.get<double>();
   result.plan.pairs = completed;
   result.engines.push_back(std::move(e));
-  check_result(result, name);
-  return result;
+  return import.finish();
 }
 
 }  // namespace hearth::lab

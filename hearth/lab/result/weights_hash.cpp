@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kPiece = 4 << 20;
 
-// The hash of a file, of which `read` is told the bytes of each piece.
+// The hash of a file, whose bytes `read` gets, piece by piece.
 Reading<std::string> sha256(const fs::path& path, const std::function<void(size_t)>& read) {
   using Hash = Reading<std::string>;
   std::ifstream file(path, std::ios::binary);

@@ -4,11 +4,13 @@
 #include <plist/plist.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "hearth/base/error.h"
+#include "hearth/io/json.h"
 
 namespace hearth::lab {
 namespace {
@@ -17,6 +19,7 @@ namespace {
 constexpr size_t kLongestSample = 16 << 20, kMostSamples = 1'000'000;
 constexpr size_t kMostClusters = 256, kMostStates = 256;
 constexpr int kDeepest = 32;
+constexpr double kMost = 1e20;  // no quantity gets there, and sums and ratios stay finite
 
 using Number = Reading<double>;
 using Text = Reading<std::string>;
@@ -48,6 +51,8 @@ class Node {
   /// A number that is neither NaN nor infinite nor negative: no quantity here can be.
   Number number() const {
     if (!node_) return Number::missing("the sample has no " + path_);
+    if (plist_get_node_type(node_) == PLIST_STRING)
+      return Number::missing(concat(path_, " is not a number: ", in_quotes(*text().value)));
     double value = -1;
     if (plist_get_node_type(node_) == PLIST_REAL) {
       plist_get_real_val(node_, &value);
@@ -60,6 +65,7 @@ class Node {
       return Number::missing(path_ + " is not a number");
     }
     if (value < 0) return Number::missing(path_ + " is negative");
+    if (value > kMost) return Number::missing(path_ + " is too large");
     return value;
   }
   Text text() const {
@@ -80,8 +86,9 @@ Number active(const Node& node) {
   const Number idle = node.at("idle_ratio").number();
   if (!idle.value) return idle;
   if (*idle.value > 1.001) return Number::missing(node.at("idle_ratio").path() + " is above 1");
-  const double down = node.at("down_ratio").number().value.value_or(0);
-  return std::clamp(1 - *idle.value - down, 0.0, 1.0);
+  const Number down = node.at("down_ratio").number();
+  if (!down.value && !node.at("down_ratio").absent()) return down;
+  return std::clamp(1 - *idle.value - down.value.value_or(0), 0.0, 1.0);
 }
 
 // The key says Hz: it is so for processors, and MHz for GPUs.
@@ -96,19 +103,25 @@ using States = Powermetrics::States;
 
 // The parts of the time in states that have a name under `key`, or a clock. `idle` has none of
 // them: it comes first.
-States residencies(const Node& list, const char* key, const Number& idle = {}) {
+States residencies(const Node& list, const char* key, const Node& idle_ratio) {
   std::vector<Residency> states;
+  const Number idle = idle_ratio.number();
+  if (!idle.value && !idle_ratio.absent()) return States::missing(idle.reason);
   double sum = idle.value.value_or(0);
   for (const Node& item : list.items(kMostStates)) {
     const Number fraction = item.at("used_ratio").number(), mhz = item.at("freq").number();
     const Text name = item.at(key).text();
+    // A part that is not known would make the others look like all.
+    if (!fraction.value && !item.at("used_ratio").absent()) return States::missing(fraction.reason);
+    if (!mhz.value && !item.at("freq").absent()) return States::missing(mhz.reason);
     if (!fraction.value || (!name.value && !mhz.value)) continue;
     states.push_back(
         {name.value ? *name.value : fmt::format("{:g}", *mhz.value), mhz, *fraction.value});
     sum += *fraction.value;
   }
   if (states.empty()) return States::missing("the sample has no " + list.path());
-  if (sum > 1.01) return States::missing(concat(list.path(), " tells of ", sum, " times the time"));
+  if (sum > 1.01)
+    return States::missing(concat(list.path(), " sum up to ", sum, " times the time"));
   if (idle.value)
     states.insert(states.begin(), {"idle", Number::missing("it was idle"), *idle.value});
   return states;
@@ -117,7 +130,7 @@ States residencies(const Node& list, const char* key, const Number& idle = {}) {
 // The mean over a list of states, where the key of the mean is not there.
 Number mean_clock(const Node& list) {
   double sum = 0, time = 0;
-  const auto states = residencies(list, "freq");
+  const auto states = residencies(list, "freq", Node(nullptr, ""));
   if (!states.value) return Number::missing(states.reason);
   for (const Residency& state : *states.value)
     if (state.clock_mhz.value) {
@@ -155,7 +168,7 @@ Powermetrics sample_of(const Node& root) {
   s.hardware = root.at("hw_model").text();
   s.thermal_pressure = root.at("thermal_pressure").text();
 
-  const Node processor = root.at("processor"), gpu = root.at("gpu");
+  const Node processor = root.at("processor"), gpu = root.at("gpu"), none(nullptr, "");
   const auto power_of = [&](const std::string& part) {
     return power(s, processor.at((part + "_energy").c_str()),
                  processor.at((part + "_power").c_str()));
@@ -168,9 +181,9 @@ Powermetrics sample_of(const Node& root) {
   s.package_power_w = power(s, processor.at("package_energy"), processor.at("combined_power"));
   s.gpu_clock_mhz = clock_of(gpu);
   s.gpu_active_fraction = active(gpu);
-  s.gpu_states = residencies(gpu.at("dvfm_states"), "freq", gpu.at("idle_ratio").number());
-  s.gpu_requested_states = residencies(gpu.at("sw_requested_state"), "sw_req_state");
-  s.gpu_sw_states = residencies(gpu.at("sw_state"), "sw_state");
+  s.gpu_states = residencies(gpu.at("dvfm_states"), "freq", gpu.at("idle_ratio"));
+  s.gpu_requested_states = residencies(gpu.at("sw_requested_state"), "sw_req_state", none);
+  s.gpu_sw_states = residencies(gpu.at("sw_state"), "sw_state", none);
 
   std::vector<Cluster> clusters;
   for (const Node& item : processor.at("clusters").items(kMostClusters))
@@ -212,6 +225,54 @@ std::string trouble(std::string_view text) {
   return "";
 }
 
+bool is_number(std::string_view text, bool whole) {
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == text.npos) return false;
+  text = text.substr(first, text.find_last_not_of(" \t\r\n") + 1 - first);
+  if (text[0] == '+' || (whole && text[0] == '-')) text.remove_prefix(1);
+  if (whole) {
+    const bool hex = text.starts_with("0x");
+    const std::string_view digits = hex ? "0123456789abcdefABCDEF" : "0123456789";
+    if (hex) text.remove_prefix(2);
+    return !text.empty() && text.find_first_not_of(digits) == text.npos;
+  }
+  double value;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error != std::errc::invalid_argument && end == text.data() + text.size();
+}
+
+// libplist reads 0 for what is not a number (`0,5`, `n/a`, nothing): here it becomes a text.
+std::string with_numbers_checked(std::string_view text) {
+  std::string out;
+  size_t done = 0;
+  for (size_t at = 0; (at = text.find('<', at)) != text.npos;) {
+    const std::string_view tag = text.substr(at, 10);
+    const bool whole = tag.starts_with("<integer");
+    const std::string_view name = whole ? "integer" : "real";
+    const bool wanted = tag.substr(1).starts_with(name) && tag.size() > name.size() + 1 &&
+                        std::string_view(" \t\r\n/>").find(tag[name.size() + 1]) != tag.npos;
+    if (!wanted) {
+      at += 1;
+      continue;
+    }
+    const size_t open = text.find('>', at);
+    if (open == text.npos) break;
+    const bool alone = text[open - 1] == '/';
+    const size_t close = alone ? open : text.find('<', open);
+    const std::string_view content =
+        alone ? "" : text.substr(open + 1, std::min(close, text.size()) - open - 1);
+    const size_t end = alone ? open : text.find('>', std::min(close, text.size()));
+    if (end == text.npos) break;
+    if (!is_number(content, whole)) {
+      out.append(text.substr(done, at - done));
+      out += concat("<string>", content, "</string>");
+      done = end + 1;
+    }
+    at = end + 1;
+  }
+  return out.append(text.substr(done));
+}
+
 // The sample, or why there is none.
 Reading<Powermetrics> parse(std::string_view text) {
   using Sample = Reading<Powermetrics>;
@@ -219,7 +280,8 @@ Reading<Powermetrics> parse(std::string_view text) {
   if (text.find("</plist>") == text.npos) return Sample::missing("is cut short");
   if (const std::string why = trouble(text); !why.empty()) return Sample::missing(why);
   plist_t root = nullptr;
-  plist_from_xml(text.data(), uint32_t(text.size()), &root);
+  const std::string checked = with_numbers_checked(text);
+  plist_from_xml(checked.data(), uint32_t(checked.size()), &root);
   const std::unique_ptr<void, void (*)(plist_t)> owned(root, plist_free);
   if (!root || plist_get_node_type(root) != PLIST_DICT)
     return Sample::missing("is not a property list");

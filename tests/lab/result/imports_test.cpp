@@ -13,6 +13,7 @@
 namespace hearth::lab {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -55,14 +56,62 @@ TEST(LabImport, SaysWhatIsWrong) {
       {"[]", "b.json: no tests"},
       {"{\"n_prompt\": 1}", "b.json:1: n_gen is missing"},
       {"[{\"n_prompt\": 0, \"n_gen\": 0}]", "b.json[0]: n_prompt and n_gen are both 0"},
-      {"[1]", "b.json[0]: wanted an object"},
+      {"[{}, 1]", "b.json[1]: wanted an object"},
+      {"[{\"n_prompt\": 1, \"n_gen\": 1, \"avg_ns\": 1}, 1]", "b.json[1]: wanted an object"},
+      {"[{\"n_prompt\": 1, \"n_gen\": 1, \"avg_ns\": 9}", "not valid JSON"},
       {"[{\"n_prompt\": 1, \"n_gen\": 0, \"samples_ns\": [0]}]",
        "samples_ns: wanted numbers above 0"},
       {"[{\"n_prompt\": 1, \"n_gen\": 0}]", "avg_ns is missing"},
-      {"| model | size |", "not valid JSON"}};
+      {"| model | size |", "b.json: no tests"}};
   for (const auto& [text, says] : cases)
     EXPECT_THAT(testing::error_of([t = text] { import_llama_bench(t, "b.json"); }), HasSubstr(says))
         << text;
+}
+
+// llama-bench writes a log to standard error, which a shell joins to the rest.
+TEST(LabImport, LogsAndAMarkOfUtf8AreNoTests) {
+  const std::string log = "ggml_cuda_init: found 1 CUDA devices:\n[0] a card {\n\n",
+                    bom = "\xEF\xBB\xBF";
+  const Result plain = import_result(bench(), "x");
+  for (const std::string& text :
+       {bom + bench(), log + bench(), bom + log + bench() + log, "\r\n" + bench()})
+    EXPECT_EQ(to_json(import_result(text, "x")), to_json(plain)) << text.substr(0, 99);
+  std::string lines = bom;
+  for (const auto& test : nlohmann::json::parse(bench()))
+    lines += log + test.dump() + "\n" + "llama_perf_context_print: load time\n";
+  EXPECT_EQ(to_json(import_result(lines, "x")), to_json(plain));
+  EXPECT_EQ(to_json(import_result(bom + data("ollama_bench.txt"), "x")),
+            to_json(import_result(data("ollama_bench.txt"), "x")));
+  EXPECT_EQ(to_json(import_result(bom + data("vllm_bench.json"), "x")),
+            to_json(import_result(data("vllm_bench.json"), "x")));
+}
+
+// What is imported is what `compare` reads.
+TEST(LabImport, WhatNoResultCanHoldIsAnError) {
+  auto llama = nlohmann::json::parse(bench());
+  llama[0]["samples_ns"][0] = 1e200;
+  auto vllm = nlohmann::json::parse(data("vllm_bench.json"));
+  vllm["a_rate"] = 1e200;
+  for (const std::string& text : {llama.dump(), vllm.dump()})
+    EXPECT_THAT(testing::error_of([&] { import_result(text, "x.json"); }),
+                AllOf(HasSubstr("x.json: engines[0].repetitions[0]."),
+                      HasSubstr("wanted a number of at most 1e100")));
+  llama = nlohmann::json::parse(bench());
+  llama[0]["model_size"] = 1e30;
+  EXPECT_FALSE(import_result(llama.dump(), "x").engines[0].weights_bytes.value);
+}
+
+TEST(LabImport, ATestThatStandsTwiceGoesOnWithItsRounds) {
+  auto tests = nlohmann::json::parse(bench());
+  const size_t samples = tests[0]["samples_ns"].size();
+  tests.push_back(tests[0]);
+  const Result r = import_llama_bench(tests.dump(), "x");
+  std::vector<int> rounds;
+  for (const Repetition& one : r.engines[0].repetitions)
+    if (one.job == 0) rounds.push_back(one.round);
+  ASSERT_EQ(rounds.size(), 2 * samples);
+  for (size_t i = 0; i < rounds.size(); ++i) EXPECT_EQ(rounds[i], int(i));
+  EXPECT_EQ(r.plan.pairs, int(2 * samples));
 }
 
 // Every line with a rate, against the numbers that stand in it.

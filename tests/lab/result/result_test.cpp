@@ -56,7 +56,14 @@ Result sample() {
   e.telemetry.channels = {
       {"gpu_clock_mhz", "MHz", "nvml", "", {390.0, 400.0}},
       {"power_w", "W", "rapl", "permission denied", {std::nullopt, std::nullopt}}};
+  e.margins = {{"torch:cpu", 0, 0, 2, 0.25}};
   r.engines = {e};
+  Intervention i;
+  i.engine = e.label;
+  i.least = 0.9, i.most = 1.1;
+  i.predicted_at = r.created;
+  i.executions = {e};
+  r.interventions = {i};
   return r;
 }
 
@@ -145,7 +152,66 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"/environment/1/value/reason", "", "the reason is empty"},
         Damage{"/environment/1/value", 5, "wanted an object with a value, got 5"},
         Damage{"/engines/0/telemetry/time_s/1", -1, "does not ascend", false},
-        Damage{"/jobs/0/batch", 0, "at least one row", false}));
+        Damage{"/jobs/0/batch", 0, "at least one row", false},
+        Damage{"/jobs/0/prompt_tokens", -1, "no count below 0", false},
+        Damage{"/jobs/0/new_tokens", -1, "no count below 0", false},
+        Damage{"/engines/0/repetitions/0/round", -1, "round is -1", false},
+        Damage{"/engines/0/repetitions/0/start_s", -0.5, "start_s is -0.5", false},
+        Damage{"/engines/0/repetitions/0/calls", 0, "calls is 0", false},
+        Damage{"/engines/0/repetitions/0/prompt_tokens", -1, "a count of tokens", false},
+        Damage{"/engines/0/repetitions/0/new_tokens", -1, "a count of tokens", false},
+        Damage{"/engines/0/repetitions/0/token_s/0", -0.1, "does not ascend", false},
+        Damage{"/engines/0/published/0/job", 1, "published[0]: job is 1", false},
+        Damage{"/engines/0/published/0/n", 0, "at least one run", false},
+        Damage{"/engines/0/published/0/stddev_s", -1, "stddev_s -1", false},
+        Damage{"/engines/0/published/0/prompt_tokens", -1, "a count of tokens", false},
+        Damage{"/engines/0/published/0/new_tokens", -1, "a count of tokens", false},
+        Damage{"/engines/0/margins/0/job", 1, "margins[0]: job is 1", false},
+        Damage{"/engines/0/margins/0/row", -1, "margins[0]: row -1", false},
+        Damage{"/engines/0/margins/0/index", -1, "index -1", false},
+        Damage{"/interventions/0/job", 1, "interventions[0]: job is 1", false},
+        Damage{"/interventions/0/engine", "x", "there is no engine \"x\"", false},
+        Damage{"/interventions/0/least", 0, "not between 0 and", false},
+        Damage{"/interventions/0/least", 1.5, "predicted is 1, not between 1.5", false},
+        Damage{"/interventions/0/most", 0.9, "and 0.9", false},
+        Damage{"/interventions/0/predicted_at", "", "predicted_at is empty", false},
+        Damage{"/interventions/0/executions/0/label", "", "executions[0]: label is empty", false}));
+
+TEST(LabResult, AtTheEdgeItIsGood) {
+  json value = to_json(sample());
+  auto& repetition = value["engines"][0]["repetitions"][0];
+  repetition["token_s"] = {0, 0, 0.3};  // the last at the end
+  repetition["total_s"] = 0.3;
+  repetition["start_s"] = 0;
+  repetition["new_tokens"] = repetition["prompt_tokens"] = 0;
+  value["engines"][0]["published"][0]["mean_s"] = 1e-9;
+  value["engines"][0]["published"][0]["stddev_s"] = 0;
+  value["engines"][0]["published"][0]["n"] = 1;
+  value["interventions"][0]["least"] = value["interventions"][0]["most"] = 1;
+  parse_result(value.dump(), "r.json");
+}
+
+TEST(LabResult, CountedAreMeasuredRepetitionsThatDidNotStream) {
+  EngineResult e;
+  const auto add = [&](int job, bool warmup, bool streamed, double total) {
+    Repetition r;
+    r.job = job, r.warmup = warmup, r.streamed = streamed, r.total_s = total;
+    if (!warmup) r.ids = {{int(total)}};
+    e.repetitions.push_back(r);
+  };
+  add(0, true, false, 1), add(1, false, false, 2), add(0, false, true, 3);
+  const auto totals = [&] {
+    std::vector<double> all;
+    for (const Repetition* r : e.totals(0)) all.push_back(r->total_s);
+    return all;
+  };
+  EXPECT_EQ(totals(), std::vector<double>{3});  // a server's requests all stream
+  add(0, false, false, 4);
+  EXPECT_EQ(totals(), std::vector<double>{4});
+  EXPECT_EQ((*e.ids(0))[0][0], 3);
+  EXPECT_EQ((*e.ids(1))[0][0], 2);
+  EXPECT_EQ(e.ids(2), nullptr);
+}
 
 TEST(LabResult, AChannelWithValuesIsFoundFirst) {
   Timeline t;

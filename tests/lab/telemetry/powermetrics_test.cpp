@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "hearth/base/error.h"
 #include "tests/lab/telemetry/readings.h"
 #include "tests/shared.h"
 
@@ -254,6 +255,60 @@ TEST(Powermetrics, WhatIsNoQuantityIsMissing) {
   EXPECT_FALSE(one("<key>thermal_pressure</key><true/>").thermal_pressure.value);
 }
 
+// libplist reads these as 0, and a cluster that is idle for 0 of the time is fully active.
+TEST(Powermetrics, TextInPlaceOfANumberIsMissing) {
+  for (const char* text : {"0,5", "n/a", "", "-", "0.5 s", "0.5.1", "1e", "half"})
+    for (const std::string& number : {std::string("<real>") + text + "</real>",
+                                      std::string("<integer>") + text + "</integer>"}) {
+      const auto s =
+          one(dict("processor", "<key>cpu_energy</key>" + number +
+                                    "<key>clusters</key><array><dict><key>idle_ratio</key>" +
+                                    number + "<key>freq_hz</key>" + number + "</dict></array>") +
+              dict("gpu", "<key>idle_ratio</key>" + number) +
+              "<key>thermal_pressure</key><string>Heavy</string>");
+      const Cluster& cluster = s.clusters.value.value().at(0);
+      EXPECT_EQ(cluster.active_fraction.reason,
+                concat("processor.clusters[0].idle_ratio is not a number: \"", text, "\""));
+      EXPECT_THAT(cluster.clock_mhz.reason, HasSubstr("is not a number"));
+      EXPECT_THAT(s.gpu_active_fraction.reason, HasSubstr("is not a number")) << number;
+      EXPECT_THAT(s.cpu_power_w.reason, HasSubstr("is not a number")) << number;
+      EXPECT_EQ(s.thermal_pressure.value, "Heavy");
+    }
+  for (const char* empty : {"<real/>", "<integer/>", "<real />"})
+    EXPECT_THAT(
+        one(dict("gpu", std::string("<key>idle_ratio</key>") + empty)).gpu_active_fraction.reason,
+        HasSubstr("gpu.idle_ratio is not a number"))
+        << empty;
+  EXPECT_THAT(one(dict("gpu", real("freq_hz", "1e30"))).gpu_clock_mhz.reason,
+              HasSubstr("too large"));
+  for (const char* number : {"0.25", " 0.25\n", "+0.25", "2.5e-1", "25E-2"})
+    EXPECT_EQ(one(dict("gpu", real("idle_ratio", number))).gpu_active_fraction.value, 0.75)
+        << number;
+  EXPECT_EQ(one(dict("gpu", whole("freq_hz", "0x100"))).gpu_clock_mhz.value, 256);
+}
+
+// The parts of the time that are left would look like all of it.
+TEST(Powermetrics, OnePartThatIsNoNumberMakesItsListMissing) {
+  const auto gpu = [](const std::string& idle, const std::string& down, const std::string& share,
+                      const std::string& mhz) {
+    return one(dict("gpu", real("idle_ratio", idle) + real("down_ratio", down) +
+                               "<key>dvfm_states</key><array><dict>" + whole("freq", mhz) +
+                               real("used_ratio", share) + "</dict><dict>" + whole("freq", "1300") +
+                               real("used_ratio", "0.25") + "</dict></array>"));
+  };
+  const auto good = gpu("0.25", "0.25", "0.25", "400");
+  EXPECT_EQ(good.gpu_active_fraction.value, 0.5);
+  EXPECT_EQ(good.gpu_clock_mhz.value, 850);
+  EXPECT_EQ(good.gpu_states.value.value().size(), 3u);
+  EXPECT_EQ(gpu("0.25", "?", "0.25", "400").gpu_active_fraction.reason,
+            "gpu.down_ratio is not a number: \"?\"");
+  EXPECT_THAT(gpu("?", "0.25", "0.25", "400").gpu_states.reason, HasSubstr("gpu.idle_ratio"));
+  EXPECT_THAT(gpu("0.25", "0.25", "?", "400").gpu_states.reason, HasSubstr("[0].used_ratio"));
+  EXPECT_FALSE(gpu("0.25", "0.25", "?", "400").gpu_clock_mhz.value);
+  EXPECT_THAT(gpu("0.25", "0.25", "0.25", "?").gpu_states.reason, HasSubstr("[0].freq"));
+  EXPECT_FALSE(gpu("0.25", "0.25", "0.25", "?").gpu_clock_mhz.value);
+}
+
 TEST(Powermetrics, TheClockIsTheMeanOfTheStatesWhereItIsNotTold) {
   const auto state = [](const char* mhz, const char* share) {
     return "<dict>" + whole("freq", mhz) + real("used_ratio", share) + "</dict>";
@@ -263,7 +318,7 @@ TEST(Powermetrics, TheClockIsTheMeanOfTheStatesWhereItIsNotTold) {
   EXPECT_DOUBLE_EQ(*s.gpu_clock_mhz.value, (400 * 0.6 + 1300 * 0.2) / 0.8);
   const auto twice = one(dict("gpu", "<key>dvfm_states</key><array>" + state("400", "0.6") +
                                          state("1300", "0.6") + "</array>"));
-  EXPECT_THAT(twice.gpu_states.reason, HasSubstr("tells of 1.2 times the time"));
+  EXPECT_THAT(twice.gpu_states.reason, HasSubstr("sum up to 1.2 times the time"));
 }
 
 TEST(Powermetrics, KeepsWhatCanBeReadOfABrokenStream) {
