@@ -20,7 +20,8 @@ void add_schema(CLI::App& lab) {
 }  // namespace
 
 void add_lab(CLI::App& app) {
-  auto* lab = app.add_subcommand("lab", "Compare engines on the same job, and say why");
+  auto* lab =
+      app.add_subcommand("lab", "Compare engines on the same job, and find out why one is slower");
   lab->require_subcommand(1);
   for (auto add : {add_lab_run, add_lab_compare, add_lab_explain, add_lab_intervene, add_lab_report,
                    add_lab_engines, add_lab_selftest, add_lab_export, add_lab_import,

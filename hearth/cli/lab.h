@@ -25,7 +25,7 @@ lab::EnginePlaces engine_places();
 
 /// What an engine answered to hello, or why it cannot be had.
 struct EngineFound {
-  const lab::KnownEngine* known;
+  lab::KnownEngine known;
   lab::Reading<lab::EngineHello> hello;
 };
 /// Asks every engine that ships and runs `what` ("generate", "op"; empty: any).

@@ -40,9 +40,9 @@ std::vector<EngineFound> find_engines(std::string_view what) {
   const lab::EnginePlaces places = engine_places();
   std::vector<EngineFound> found;
   std::vector<std::unique_ptr<lab::Engine>> started;  // all at once: importing takes seconds
-  for (const lab::KnownEngine& known : lab::known_engines()) {
+  for (const lab::KnownEngine& known : lab::known_engines(places)) {
     if (known.runs.find(what) == known.runs.npos) continue;
-    found.push_back({&known, {}});
+    found.push_back({known, {}});
     try {
       started.push_back(std::make_unique<lab::Engine>(lab::parse_engine(known.name), places));
     } catch (const lab::EngineFault& fault) {
@@ -121,7 +121,7 @@ std::string lines_of(const lab::Result& result, const lab::EngineResult& e, int 
   return more.empty() ? text : text + fmt::format("  {:24}{}\n", "", more);
 }
 
-/// What twins of one engine differ by: nothing smaller can be told.
+/// What twins of one engine differ by: nothing smaller can be detected.
 std::string noise_floor(const lab::Result& result, int job) {
   std::string text;
   for (const auto& e : result.engines) {
@@ -133,11 +133,17 @@ std::string noise_floor(const lab::Result& result, int job) {
   return text;
 }
 
-/// How small a difference as many pairs can tell.
+/// The smallest difference that as many pairs detect.
 std::string power_of(const lab::PairedRatio& time) {
   if (time.pairs < 2) return "";
-  return fmt::format("  {} pairs with a spread of {:.2g} % tell {:.2g} % in 8 of 10 comparisons\n",
-                     time.pairs, 100 * time.spread, 100 * lab::detectable(time.spread, time.pairs));
+  const auto percent = [](double share) {
+    return 100 * share < 9.95 ? fmt::format("{:.1f} %", 100 * share)
+                              : fmt::format("{:.0f} %", 100 * share);
+  };
+  const double least = lab::detectable(time.spread, time.pairs);
+  return fmt::format("  {} pairs with this spread ({}) detect a difference of {} or more{}\n",
+                     time.pairs, percent(time.spread), percent(least),
+                     least < 0.1 ? "" : ". Run more pairs, or quiet the machine");
 }
 
 }  // namespace
@@ -205,7 +211,7 @@ void compare(const CompareOptions& o) {
   ensure(!pairs.empty(), o.file, ": only one engine; nothing to compare with");
   const double fail = o.fail.empty() ? 0 : parse_share(o.fail, "--fail-if-slower");
   const std::string drift =
-      (result.plan.order.empty() ? "order not told" : result.plan.order) + ": drift not controlled";
+      (result.plan.order.empty() ? "unknown order" : result.plan.order) + ": drift not controlled";
   auto all = nlohmann::json::array();
   std::string slower;
   bool controlled = true;
@@ -226,7 +232,7 @@ void compare(const CompareOptions& o) {
       }
       if (fail == 0 || !slower.empty()) continue;
       if (!c.time || c.time->pairs < lab::kFewestPairs)
-        slower = fmt::format("{} and {}: too few pairs to tell", c.a, c.b);
+        slower = fmt::format("{} and {}: too few pairs", c.a, c.b);
       else if (!c.gate.drift_controlled)
         slower = fmt::format("{} and {}: {}", c.a, c.b, drift);
       else if (!c.gate.comparable())
@@ -245,8 +251,9 @@ void list_engines(bool as_json) {
   bool python_missing = false;
   for (const EngineFound& found : find_engines("")) {
     const auto& hello = found.hello;
-    nlohmann::json entry = {{"name", found.known->name},
-                            {"runs", found.known->runs},
+    const std::string& install = found.known.install;
+    nlohmann::json entry = {{"name", found.known.name},
+                            {"runs", found.known.runs},
                             {"available", hello.value.has_value()}};
     if (hello.value) {
       entry.update({{"version", hello.value->version},
@@ -254,22 +261,22 @@ void list_engines(bool as_json) {
                     {"lacks", hello.value->lacks}});
       entry["reason"] = entry["install"] = nullptr;
     } else {
-      entry.update({{"reason", hello.reason}, {"install", found.known->install}});
+      entry["reason"] = hello.reason;
+      entry["install"] = install.empty() ? nlohmann::json() : nlohmann::json(install);
       entry["version"] = nullptr;
       entry["devices"] = nlohmann::json::array();
       entry["lacks"] = nlohmann::json::object();
     }
     all.push_back(entry);
-    python_missing |=
-        !hello.value && found.known->name != "hearth" && found.known->name != "openai";
+    python_missing |= !hello.value && found.known.name != "hearth" && found.known.name != "openai";
     if (as_json) continue;
     std::string devices;
     for (const auto& d : hello.value ? hello.value->devices : std::vector<std::string>())
       devices += (devices.empty() ? "" : ", ") + d;
-    print_out(hello.value ? fmt::format("{:12} {}  on {}  ({})\n", found.known->name,
-                                        hello.value->version, devices, found.known->runs)
-                          : fmt::format("{:12} unavailable: {}; {}\n", found.known->name,
-                                        hello.reason, found.known->install));
+    print_out(hello.value ? fmt::format("{:12} {}  on {}  ({})\n", found.known.name,
+                                        hello.value->version, devices, found.known.runs)
+                          : fmt::format("{:12} unavailable: {}{}{}\n", found.known.name,
+                                        hello.reason, install.empty() ? "" : "; ", install));
     if (hello.value)
       for (const auto& [what, why] : hello.value->lacks)
         print_out(fmt::format("{:12}   {} unavailable: {}\n", "", what, why));
@@ -291,7 +298,7 @@ void add_lab_compare(CLI::App& lab) {
   command->add_option("b", o->b, "Another (default: each of the others)")->type_name("B");
   command
       ->add_option("--fail-if-slower", o->fail,
-                   "Exit 1 if A is slower than B by more than this, or that cannot be told")
+                   "Exit 1 if A is slower than B by more than this, or the result cannot show it")
       ->type_name("X%");
   command->add_flag("--strict", o->strict,
                     "Exit 3 if the engines took no turns, so that drift is in it");

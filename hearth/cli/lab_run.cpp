@@ -164,9 +164,9 @@ std::vector<lab::EngineSpec> available_engines(std::string_view what) {
   std::vector<lab::EngineSpec> specs;
   for (const EngineFound& found : find_engines(what))
     if (found.hello.value && !found.hello.value->lacks.contains(std::string(what)) &&
-        found.known->name != "openai")
+        found.known.name != "openai")
       specs.push_back(
-          lab::parse_engine(fmt::format("{}:{}", found.known->name, found.hello.value->device)));
+          lab::parse_engine(fmt::format("{}:{}", found.known.name, found.hello.value->device)));
   return specs;
 }
 
@@ -235,7 +235,7 @@ void run(const Options& o) {
   lab::write_result(result, out);
   print_out(lab::printable(summary(result)));
   if (!before && o.engines.empty() && options.engines.size() == 1)
-    print_out("Only hearth is here; `hearth lab engines` says what the others need.\n");
+    print_out("Only hearth is here; `hearth lab engines` lists what the others need.\n");
   print_out(fmt::format("{}\n", out));
   if (const fs::path page = fs::path(out).replace_extension(".html"); page != fs::path(out)) {
     OutputFile file(page);
@@ -247,7 +247,7 @@ void run(const Options& o) {
   bool any = false;
   for (const auto& e : result.engines)
     any |= e.status == lab::EngineStatus::ok || e.status == lab::EngineStatus::partial;
-  ensure(any, "no engine could be measured; ", out, " says why");
+  ensure(any, "no engine could be measured; the reasons are in ", out);
   // Without a list of engines those are taken that do the job; one that was asked for must.
   if (!o.engines.empty() || !o.resume.empty())
     for (const auto& e : result.engines)

@@ -1,5 +1,4 @@
-// hearth lab telemetry: what this machine's sources tell now, or what a capture of powermetrics
-// holds.
+// hearth lab telemetry: this machine's sources now, or a capture of powermetrics.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -114,7 +113,7 @@ std::string text_of(const lab::Timeline& timeline) {
                         channel.source);
   }
   for (const auto& [list, shares] : states) text += fmt::format("{}:{}\n", list, shares);
-  if (!missing.empty()) text += "not told here:\n";
+  if (!missing.empty()) text += "missing here:\n";
   for (const auto& [reason, names] : missing) text += fmt::format("  {}:\n    {}\n", reason, names);
   for (const auto& one : lab::discrepancies(timeline)) text += "sources disagree: " + one + "\n";
   return text;
@@ -153,7 +152,7 @@ void show_now(const Options& o) {
 
 void add_lab_telemetry(CLI::App& lab) {
   auto* command =
-      lab.add_subcommand("telemetry", "Show what the sources of telemetry tell, or a capture");
+      lab.add_subcommand("telemetry", "Show the telemetry of this machine, or of a capture");
   auto o = std::make_shared<Options>();
   command->add_option("--powermetrics", o->powermetrics,
                       "Read a file that `powermetrics -f plist` wrote");

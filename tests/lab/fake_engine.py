@@ -24,6 +24,22 @@ def fail(request, fault):
         with open(options["note"], "w") as note:
             note.write(str(child.pid))
         time.sleep(600)
+    if fault in ("ends_with_child", "ends_with_answer"):  # the child keeps the pipes
+        child = subprocess.Popen(["sleep", "600"])
+        with open(options["note"], "w") as note:
+            note.write(str(child.pid))
+        if fault == "ends_with_answer":
+            rows = [[row[-1] + 1 + i for i in range(request["new_tokens"])] for row in request["prompts"]]
+            send(request, done={"ids": rows})
+        os._exit(3)
+    if fault == "answers_ahead":
+        ahead = {"id": request["id"] + 1, "done": {}}
+        sys.stdout.write(json.dumps({"id": request["id"], "done": {}}) + "\n" + json.dumps(ahead) + "\n")
+        sys.stdout.flush()
+        return True
+    if fault == "counts_are_huge":
+        send(request, done={"prompt_tokens": 2**32 + 5})
+        return True
     if fault == "crash":
         sys.stderr.write("first line\nout of luck\n")
         sys.exit(3)
@@ -128,6 +144,7 @@ for line in sys.stdin:
             send(request, done={"checksum": float(options.get("checksum", 1))})
     elif what == "limits":
         send(request, done={"limits": [{"name": "read_bandwidth", "unit": "GB/s", "value": 3000},
+                                       {"name": "clock", "unit": "MHz", "value": 1e200, "reason": "lost"},
                                        {"name": "flops_f16", "unit": "GFLOP/s", "value": None, "reason": "no halves"}]})
     elif what == "launches":
         if "launches" not in options or options["launches"] == "crash":

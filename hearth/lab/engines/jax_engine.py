@@ -1,4 +1,5 @@
 """JAX: operations, compiled by XLA."""
+# engine: jax | op | pip install jax
 import protocol
 from protocol import Refusal
 

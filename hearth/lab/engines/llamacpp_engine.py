@@ -1,4 +1,5 @@
 """llama.cpp, through llama-cpp-python; the model becomes a temporary GGUF file."""
+# engine: llama.cpp | generate | pip install llama-cpp-python
 import os
 import tempfile
 

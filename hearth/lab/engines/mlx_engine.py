@@ -1,4 +1,5 @@
 """MLX: mlx-lm's generate_step; and operations."""
+# engine: mlx | generate op | pip install 'mlx[cpu]' mlx-lm (on a GPU: mlx[cuda])
 import importlib.metadata
 import pathlib
 

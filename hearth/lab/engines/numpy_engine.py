@@ -1,4 +1,5 @@
 """NumPy: operations."""
+# engine: numpy | op | pip install numpy
 import protocol
 from protocol import Refusal
 

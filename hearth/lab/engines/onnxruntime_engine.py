@@ -1,4 +1,5 @@
 """ONNX Runtime GenAI; its own builder exports the model to a temporary folder."""
+# engine: onnxruntime | generate | pip install onnxruntime-genai onnx onnx-ir
 import importlib.metadata
 import json
 import os

@@ -1,4 +1,5 @@
 """Any OpenAI-compatible HTTP server: ollama, llama-server, vLLM, LM Studio. The device is its address."""
+# engine: openai | generate |
 import http.client
 import json
 import urllib.parse
@@ -13,7 +14,7 @@ class OpenAI(protocol.Engine):
     def hello(self, device, options):
         self.url = urllib.parse.urlsplit(device or "")
         if self.url.scheme not in ("http", "https") or not self.url.netloc:
-            raise Refusal("name the server as its device: openai:http://127.0.0.1:8080/v1")
+            raise Refusal("start a server and name its address, as in --engines openai:http://127.0.0.1:8080/v1")
         self.headers = {"Content-Type": "application/json"}
         if "key" in options:
             self.headers["Authorization"] = "Bearer " + options["key"]

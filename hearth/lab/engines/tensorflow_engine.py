@@ -1,4 +1,5 @@
 """TensorFlow: operations, as graph functions."""
+# engine: tensorflow | op | pip install tensorflow-cpu
 import os
 
 import protocol

@@ -1,4 +1,5 @@
 """PyTorch: transformers' generate(), eager or compiled with a static cache; and operations."""
+# engine: torch | generate op | pip install torch transformers
 import protocol
 from protocol import Refusal
 

@@ -127,26 +127,34 @@ Bandwidth measure_read_bandwidth(std::span<const Bytes> memory, int threads, dou
   return {summarize(repeat(seconds, 5, [&] { return sample(*walk); })), threads, *walk};
 }
 
-namespace {
-size_t buffer_size() {
+size_t ReadBuffer::usual_bytes() {
   Facts facts = read_facts();
   int64_t size = std::max<int64_t>(int64_t{1} << 30, 4 * cache_bytes(facts).value.value_or(0));
   if (facts.memory_available_bytes.value)
     size = std::min(size, *facts.memory_available_bytes.value / 4);
   return size_t(std::max<int64_t>(size, kBlock));
 }
-}  // namespace
 
-ReadBuffer::ReadBuffer(Pages pages) : ReadBuffer(pages, buffer_size()) {}
+ReadBuffer::ReadBuffer(Pages pages) : ReadBuffer(pages, usual_bytes()) {}
 
-ReadBuffer::ReadBuffer([[maybe_unused]] Pages pages, size_t bytes) : size_(bytes) {
+ReadBuffer::ReadBuffer(size_t bytes) : size_(bytes) {
   void* got = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ensure(got != MAP_FAILED, "ReadBuffer: no memory for ", size_, " bytes");
   data_ = static_cast<std::byte*>(got);
+}
+
+ReadBuffer::ReadBuffer([[maybe_unused]] Pages pages, size_t bytes,
+                       const std::function<void()>& between)
+    : ReadBuffer(bytes) {
 #ifdef MADV_HUGEPAGE
   if (pages == Pages::huge) madvise(data_, size_, MADV_HUGEPAGE);  // a wish; Facts has the policy
 #endif
-  std::memset(data_, 1, size_);  // unwritten pages would all be the one zero page
+  constexpr size_t kPiece = 64 << 20;
+  for (size_t at = 0; at < size_; at += kPiece) {
+    // Unwritten pages would all be the one zero page.
+    std::memset(data_ + at, 1, std::min(kPiece, size_ - at));
+    if (between) between();
+  }
 }
 
 ReadBuffer::~ReadBuffer() { munmap(data_, size_); }

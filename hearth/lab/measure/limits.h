@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -55,12 +56,15 @@ class ReadBuffer {
   /// 1 GiB, or four times the last-level caches if that is more; at most a quarter of the free
   /// memory.
   explicit ReadBuffer(Pages pages);
-  ReadBuffer(Pages pages, size_t bytes);
+  /// `between` is called after each 64 MiB that are written, and may throw.
+  ReadBuffer(Pages pages, size_t bytes, const std::function<void()>& between = {});
+  static size_t usual_bytes();
   ~ReadBuffer();
   ReadBuffer(const ReadBuffer&) = delete;
   Bytes bytes() const { return {data_, size_}; }
 
  private:
+  explicit ReadBuffer(size_t bytes);
   std::byte* data_;
   size_t size_;
 };

@@ -113,7 +113,7 @@ Reading<int> usable_threads() {
   cpu_set_t allowed;
   if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
 #endif
-  return Reading<int>::missing("the system does not tell a process's processors");
+  return Reading<int>::missing("the system does not show a process's processors");
 }
 
 Reading<std::vector<Cache>> caches(const fs::path& root) {
@@ -204,7 +204,7 @@ Reading<std::string> line_of(const fs::path& root, const char* file) {
 
 Reading<std::string> hypervisor(const Text& cpuinfo) {
   Text flags = field(cpuinfo, ':', "flags");
-  if (!flags) return Reading<std::string>::missing("/proc/cpuinfo has no flags to say");
+  if (!flags) return Reading<std::string>::missing("/proc/cpuinfo has no flags");
   if (!words(*flags).contains("hypervisor")) return "none";
 #if defined(__x86_64__)
   unsigned leaf, text[3];
@@ -218,7 +218,7 @@ Reading<std::string> hypervisor(const Text& cpuinfo) {
     if (signature == said) return name;
   if (!signature.empty()) return signature;
 #endif
-  return Reading<std::string>::missing("there is a hypervisor, and it does not say which");
+  return Reading<std::string>::missing("there is a hypervisor without a name");
 }
 
 Reading<double> clock_max_mhz(const fs::path& root) {
@@ -230,7 +230,7 @@ Reading<double> clock_max_mhz(const fs::path& root) {
 }
 
 // A machine with a mains supply that is off runs on its battery; one whose battery is not being
-// emptied, on the mains. Batteries of mice and keyboards tell nothing.
+// emptied, on the mains. Batteries of mice and keyboards do not count.
 Reading<std::string> power_source(const fs::path& root) {
   bool mains = false, battery = false, emptied = false;
   std::error_code error;

@@ -1,4 +1,4 @@
-// What hearth knows of the machine it runs on: the facts that the system tells, read without
+// What hearth knows of the machine it runs on: the facts that the system shows, read without
 // rights.
 #pragma once
 #include <cstdint>
@@ -38,7 +38,7 @@ struct Facts {
   Reading<std::string> gpu_driver;         // "NVIDIA 550.54.14"
 };
 
-/// Of the largest level of caches, all instances together; missing where the system tells none.
+/// Of the largest level of caches, all instances together; missing where the system shows none.
 Reading<int64_t> cache_bytes(const Facts& facts);
 
 /// Reads the facts from the system's files under `root` (its /proc, /sys and /etc). Never throws

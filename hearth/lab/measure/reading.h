@@ -1,4 +1,4 @@
-// A quantity that may be missing, and then says why.
+// A quantity, or the reason why it is missing.
 #pragma once
 #include <concepts>
 #include <cstddef>

@@ -11,7 +11,7 @@
 namespace hearth::lab {
 namespace {
 
-// The processors that the calling thread may run on; none if the system does not tell.
+// The processors that the calling thread may run on; none if the system does not show them.
 std::vector<int> allowed() {
   std::vector<int> processors;
 #if defined(__linux__)

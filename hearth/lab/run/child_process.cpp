@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,11 +79,14 @@ ChildProcess::ChildProcess(std::vector<std::string> args, std::vector<std::strin
     for (int* fd : {&in_, &out_, &err_}) close_fd(*fd);
     throw EngineFault(concat("cannot start ", args[0], ": ", std::strerror(error)));
   }
+#ifdef SYS_pidfd_open
+  end_ = int(syscall(SYS_pidfd_open, pid_, 0));
+#endif
 }
 
 ChildProcess::~ChildProcess() {
   if (!reaped_) kill("");
-  for (int* fd : {&in_, &out_, &err_}) close_fd(*fd);
+  for (int* fd : {&in_, &out_, &err_, &end_}) close_fd(*fd);
 }
 
 void ChildProcess::drain_errors() {
@@ -97,19 +101,21 @@ void ChildProcess::drain_errors() {
   }
 }
 
-bool ChildProcess::poll_streams(Clock::time_point deadline, bool write) {
+ChildProcess::Event ChildProcess::poll_streams(Clock::time_point deadline, bool write) {
   while (true) {
     if (interrupted_ && *interrupted_) throw Interrupted();
-    pollfd fds[3] = {{out_, POLLIN, 0}, {err_, POLLIN, 0}, {write ? in_ : -1, POLLOUT, 0}};
-    const int n = ::poll(fds, 3, milliseconds_until(deadline));
+    pollfd fds[4] = {
+        {out_, POLLIN, 0}, {err_, POLLIN, 0}, {write ? in_ : -1, POLLOUT, 0}, {end_, POLLIN, 0}};
+    const int n = ::poll(fds, 4, milliseconds_until(deadline));
     const auto now = Clock::now();
     if (n > 0) {
       if (fds[1].revents) drain_errors();
-      if (write && fds[2].revents) return true;
-      if (!write && fds[0].revents) return arrived_ = now, true;
-      if (write && (fds[0].revents & POLLHUP)) return true;  // the write will find out
+      if (write && fds[2].revents) return Event::ready;
+      if (!write && fds[0].revents) return arrived_ = now, Event::ready;
+      if (write && (fds[0].revents & POLLHUP)) return Event::ready;  // the write will find out
     }
-    if (now >= deadline) return false;
+    if (end_ < 0 ? ended() : fds[3].revents != 0) return arrived_ = now, Event::ended;
+    if (now >= deadline) return Event::late;
   }
 }
 
@@ -120,7 +126,9 @@ Clock::time_point ChildProcess::write_line(std::string text, Clock::time_point d
     if (n > 0) {
       rest.remove_prefix(size_t(n));
     } else if (in_ >= 0 && (errno == EAGAIN || errno == EINTR)) {
-      if (!poll_streams(deadline, true)) throw kill("does not read what it is sent");
+      const Event event = poll_streams(deadline, true);
+      if (event == Event::late) throw kill("does not read what it is sent");
+      if (event == Event::ended) throw kill(how_it_ended());
     } else {
       throw kill(how_it_ended());
     }
@@ -140,12 +148,13 @@ ChildProcess::Line ChildProcess::read_line(Clock::time_point deadline) {
     searched_ = buffer_.size();
     if (searched_ > kLongestLine)
       throw kill(concat("sent a line of more than ", kLongestLine, " bytes"));
-    if (!poll_streams(deadline, false)) throw kill("gave no answer in time");
+    const Event event = poll_streams(deadline, false);
+    if (event == Event::late) throw kill("gave no answer in time");
     char chunk[65536];
-    const ssize_t n = ::read(out_, chunk, sizeof chunk);
+    const ssize_t n = ::read(out_, chunk, sizeof chunk);  // of one that ended: its last words
     if (n > 0)
       buffer_.append(chunk, size_t(n));
-    else if (n == 0)
+    else if (n == 0 || event == Event::ended)
       throw kill(how_it_ended());
   }
 }
@@ -189,7 +198,7 @@ void ChildProcess::close(Clock::time_point deadline) {
   resume();
   close_fd(in_);
   char chunk[4096];
-  while (!reaped_ && !ended() && Clock::now() < deadline) {
+  while (!reaped_ && !ended() && Clock::now() < deadline && !(interrupted_ && *interrupted_)) {
     for (int i = 0; i < 64 && ::read(out_, chunk, sizeof chunk) > 0; ++i) {
     }
     drain_errors();

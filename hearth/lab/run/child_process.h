@@ -44,10 +44,11 @@ class ChildProcess {
   /// Sends the line; returns when the system has all of it.
   Clock::time_point write_line(std::string text, Clock::time_point deadline);
   /// Waits for the next line of its standard output. Throws EngineFault, with what it last wrote
-  /// to standard error, when the deadline passes, the child ends, or a line is longer than
-  /// kLongestLine.
+  /// to standard error, when the deadline passes, the child ends (though a child of its own may
+  /// still hold the pipe), or a line is longer than kLongestLine.
   Line read_line(Clock::time_point deadline);
-  /// Closes its standard input and gives it until the deadline to end by itself.
+  /// Closes its standard input and gives it until the deadline, or the interruption, to end by
+  /// itself.
   void close(Clock::time_point deadline);
   /// Kills the whole group, at once; the fault to throw, `what` and its last words.
   EngineFault kill(const std::string& what);
@@ -59,13 +60,15 @@ class ChildProcess {
   pid_t pid() const { return pid_; }  // of the leader, and of the group
 
  private:
-  bool poll_streams(Clock::time_point deadline, bool write);  // false: the deadline passed
+  enum class Event { ready, ended, late };
+  Event poll_streams(Clock::time_point deadline, bool write);
   void drain_errors();
   bool ended();
   std::string how_it_ended();
 
   pid_t pid_ = -1;
   int in_ = -1, out_ = -1, err_ = -1;
+  int end_ = -1;  // readable when the process has ended; -1 where the system has no such file
   bool reaped_ = false, paused_ = false;
   std::string buffer_, errors_;
   size_t searched_ = 0;  // of buffer_, that has no end of line

@@ -7,6 +7,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/io/json.h"
+#include "hearth/lab/telemetry/files.h"
 
 namespace hearth::lab {
 
@@ -27,8 +28,11 @@ Clock::time_point after(double s) {
 template <class T, class Is>
 Reading<T> field(const json& from, const char* key, Is is) {
   const auto it = from.find(key);
-  if (it == from.end() || it->is_null()) return Reading<T>::missing("the engine does not say");
-  if (!(it.value().*is)()) throw EngineFault(concat("answered with ", key, " = ", it->dump()));
+  if (it == from.end() || it->is_null()) return Reading<T>::missing("the engine gave none");
+  bool fits = (it.value().*is)();
+  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
+    fits = fits && it->get<uint64_t>() <= uint64_t(std::numeric_limits<T>::max());
+  if (!fits) throw EngineFault(concat("answered with ", key, " = ", it->dump()));
   return it->get<T>();
 }
 
@@ -79,7 +83,7 @@ EngineLoad facts_of(const json& done) {
     facts.bytes_per_weight = double(*facts.weights_bytes.value) / double(*parameters.value);
   else
     facts.bytes_per_weight =
-        Reading<double>::missing("the engine does not tell its weights' bytes and their number");
+        Reading<double>::missing("the engine gives no number of weights, or of their bytes");
   facts.threads = field<int>(done, "threads", &json::is_number_unsigned);
   facts.same_prompt_ids = field<bool>(done, "takes_ids", &json::is_boolean);
   const std::string sampling = text(done, "sampling");
@@ -206,7 +210,7 @@ Repetition Engine::run(const Job& job, bool streamed, int calls, Clock::time_poi
     if (stamps.size() == size_t(most))
       throw EngineFault(concat("sent more than the ", most, " tokens it was asked for"));
     stamps.push_back(at);
-    if (ids.is_null()) return;  // a server tells that a token came, not which
+    if (ids.is_null()) return;  // a server shows that a token came, not which
     const auto list = ids_of(ids, rows);
     if (list.size() != size_t(rows)) throw EngineFault("sent a token for some rows only");
     for (int b = 0; b < rows; ++b) arrived[size_t(b)].push_back(list[size_t(b)]);
@@ -214,6 +218,7 @@ Repetition Engine::run(const Job& job, bool streamed, int calls, Clock::time_poi
   const Reply reply = ask(request, timeouts_.run_s, streamed ? OnToken(on_token) : OnToken());
   r.start_s = seconds(origin, reply.sent);
   r.total_s = seconds(reply.sent, reply.arrived);
+  if (r.total_s <= 0) throw child_.kill("answered before it was asked");
   for (const auto stamp : stamps) r.token_s.push_back(std::max(0.0, seconds(reply.sent, stamp)));
   understand([&] {
     if (const auto ids = reply.done.find("ids"); ids != reply.done.end() && ids->is_array()) {
@@ -282,7 +287,8 @@ std::vector<Ceiling> Engine::limits() {
                 text(one, "unit"),
                 concat("measured by ", spec_.name),
                 {}};
-      if (const json& value = one.at("value"); value.is_number())
+      if (const json& value = one.at("value");
+          value.is_number() && std::abs(value.get<double>()) <= kLargest)
         c.value = value.get<double>();
       else
         c.value = Reading<double>::missing(sentence(text(one, "reason")));
@@ -307,8 +313,8 @@ namespace {
 Reading<int64_t> kib(const std::filesystem::path& file, std::string_view key) {
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);)
-    if (line.starts_with(key) && line.size() > key.size() && line[key.size()] == ':')
-      return std::strtoll(line.c_str() + key.size() + 1, nullptr, 10) * 1024;
+    if (const auto words = words_of(line); words.size() == 3 && words[0] == concat(key, ":"))
+      if (const auto n = number_of(words[1]); n && words[2] == "kB") return int64_t(*n) * 1024;
   return Reading<int64_t>::missing(concat(file.string(), " has no ", key));
 }
 
@@ -333,7 +339,8 @@ Memory Engine::memory(std::string_view moment) {
   if (total.value && left.value)
     m.system_used_bytes = *total.value - *left.value;
   else
-    m.system_used_bytes = Reading<int64_t>::missing("/proc/meminfo does not say");
+    m.system_used_bytes =
+        Reading<int64_t>::missing("/proc/meminfo has no MemTotal and MemAvailable");
   return m;
 }
 

@@ -1,7 +1,7 @@
 #include "hearth/lab/run/engine_spec.h"
 
 #include <algorithm>
-#include <array>
+#include <fstream>
 
 #include "hearth/base/error.h"
 
@@ -9,17 +9,7 @@ namespace hearth::lab {
 
 namespace {
 
-constexpr std::array kKnown{
-    KnownEngine{"hearth", "generate op", "it is this program"},
-    KnownEngine{"torch", "generate op", "pip install torch transformers"},
-    KnownEngine{"mlx", "generate op", "pip install 'mlx[cpu]' mlx-lm (on a GPU: mlx[cuda])"},
-    KnownEngine{"llama.cpp", "generate", "pip install llama-cpp-python"},
-    KnownEngine{"onnxruntime", "generate", "pip install onnxruntime-genai onnx onnx-ir"},
-    KnownEngine{"openai", "generate", "start a server, then openai:http://127.0.0.1:8080/v1"},
-    KnownEngine{"numpy", "op", "pip install numpy"},
-    KnownEngine{"tensorflow", "op", "pip install tensorflow-cpu"},
-    KnownEngine{"jax", "op", "pip install jax"},
-};
+constexpr std::string_view kEnding = "_engine.py";
 
 bool word(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) {
@@ -40,7 +30,31 @@ std::vector<std::string_view> split(std::string_view text, char at) {
 
 }  // namespace
 
-std::span<const KnownEngine> known_engines() { return kKnown; }
+std::vector<KnownEngine> known_engines(const EnginePlaces& places) {
+  std::vector<KnownEngine> known;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(places.adapters, none)) {
+    if (!entry.path().filename().string().ends_with(kEnding)) continue;
+    std::ifstream file(entry.path());
+    std::string line;
+    for (int i = 0; i < 10 && std::getline(file, line); ++i) {
+      constexpr std::string_view kHead = "# engine: ";
+      if (!line.starts_with(kHead)) continue;
+      std::vector<std::string> parts;
+      for (std::string_view part : split(std::string_view(line).substr(kHead.size()), '|')) {
+        const size_t first = part.find_first_not_of(' ');
+        const size_t last = part.find_last_not_of(' ');
+        parts.emplace_back(first == part.npos ? "" : part.substr(first, last + 1 - first));
+      }
+      parts.resize(3);
+      known.push_back({parts[0], parts[1], parts[2], entry.path()});
+      break;
+    }
+  }
+  std::ranges::sort(known, {}, &KnownEngine::name);
+  known.insert(known.begin(), {"hearth", "generate op", "it is this program", ""});
+  return known;
+}
 
 EngineSpec parse_engine(std::string_view text) {
   EngineSpec spec;
@@ -89,20 +103,17 @@ std::vector<EngineSpec> parse_engines(std::string_view text) {
 }
 
 std::vector<std::string> command_of(const EngineSpec& spec, const EnginePlaces& places) {
-  const auto known = std::ranges::find(kKnown, std::string_view(spec.name), &KnownEngine::name);
-  if (known == kKnown.end()) {
-    std::string all;
-    for (const KnownEngine& k : kKnown) all += concat(all.empty() ? "" : ", ", k.name);
-    check(!spec.program.empty(), "engine '", spec.text, "' is not known; there are ", all,
-          ", and any program as name@program (docs/engines.md)");
-    return {spec.program};
-  }
   if (spec.name == "hearth")
     return {spec.program.empty() ? places.hearth.string() : spec.program, "lab", "engine"};
-  std::string script = spec.name;
-  std::erase(script, '.');
-  return {spec.program.empty() ? places.python : spec.program,
-          (places.adapters / concat(script, "_engine.py")).string()};
+  const auto known = known_engines(places);
+  const auto it = std::ranges::find(known, spec.name, &KnownEngine::name);
+  if (it != known.end())
+    return {spec.program.empty() ? places.python : spec.program, it->adapter.string()};
+  std::string all;
+  for (const KnownEngine& k : known) all += concat(all.empty() ? "" : ", ", k.name);
+  check(!spec.program.empty(), "engine '", spec.text, "' is not known; there are ", all,
+        ", and any program as name@program (docs/engines.md)");
+  return {spec.program};
 }
 
 }  // namespace hearth::lab

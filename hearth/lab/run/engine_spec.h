@@ -2,7 +2,6 @@
 #pragma once
 #include <filesystem>
 #include <map>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,20 +31,23 @@ EngineSpec parse_engine(std::string_view text);
 /// the same engine.
 std::vector<EngineSpec> parse_engines(std::string_view text);
 
-/// An engine that ships.
-struct KnownEngine {
-  std::string_view name;
-  std::string_view runs;     // "generate", "op", or both
-  std::string_view install;  // the command that brings it
-};
-std::span<const KnownEngine> known_engines();
-
 /// Where programs are found.
 struct EnginePlaces {
   std::filesystem::path hearth;    // the program
   std::filesystem::path adapters;  // the folder of the Python adapters
   std::string python;              // the interpreter that has the packages
 };
+/// An engine that has a name: hearth, and each adapter NAME_engine.py of the folder that says so in
+/// one of its first lines: `# engine: torch | generate op | pip install torch transformers`.
+struct KnownEngine {
+  std::string name;
+  std::string runs;     // "generate", "op", or both
+  std::string install;  // the command that brings it; empty where there is nothing to install
+  std::filesystem::path adapter;
+};
+/// hearth first, then by name.
+std::vector<KnownEngine> known_engines(const EnginePlaces& places);
+
 /// The words of the command that starts the engine. Throws std::invalid_argument for a name that is
 /// not known and has no program.
 std::vector<std::string> command_of(const EngineSpec& spec, const EnginePlaces& places);

@@ -7,8 +7,10 @@
 #include <set>
 #include <thread>
 
+#include "hearth/backend/pool.h"
 #include "hearth/base/error.h"
-#include "hearth/lab/measure/probe.h"
+#include "hearth/lab/measure/launch.h"
+#include "hearth/lab/measure/limits.h"
 #include "hearth/lab/telemetry/sources.h"
 #include "hearth/lab/telemetry/telemetry.h"
 
@@ -64,10 +66,13 @@ std::vector<Ceiling> limits_of(const std::string& gpu, const RunOptions& options
 
 // What processors and GPUs take while nothing is measured. NVML looks back a second, so the first
 // of two does not count.
-std::vector<Ceiling> idle_power(double period_s) {
+std::vector<Ceiling> idle_power(double period_s, const std::atomic<bool>& interrupted) {
   const auto begin = Sampler::Clock::now();
   Sampler sampler(find_telemetry(), period_s, begin);
-  std::this_thread::sleep_for(std::chrono::seconds(2));
+  while (Sampler::Clock::now() < begin + std::chrono::seconds(2)) {
+    if (interrupted) throw Interrupted();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
   const Timeline timeline = sampler.stop();
   std::vector<Ceiling> all;
   for (const auto& [name, device] : {std::pair("cpu_power_w", "cpu"),
@@ -90,6 +95,13 @@ std::vector<Ceiling> idle_power(double period_s) {
   return all;
 }
 
+// As probe_machine() measures it for all threads: what other programs measure too.
+Samples read_bandwidth(int threads, const std::function<void()>& look) {
+  const ReadBuffer buffer(Pages::plain, ReadBuffer::usual_bytes(), look);
+  const Bytes memory[] = {buffer.bytes()};
+  return measure_read_bandwidth(memory, threads, 0.4, Walk::forward, Share::own).gb_s;
+}
+
 // What makers state, beside what is measured: of a GPU by its memory's clock and width.
 void state_bandwidth(Result& result, const RunOptions& options) {
   std::map<std::string, int> kinds = {{"cpu", 0}};  // and the number of the first of a kind
@@ -101,7 +113,7 @@ void state_bandwidth(Result& result, const RunOptions& options) {
         {"nominal_bandwidth", kind, "GB/s", "stated by the memory's clock and width",
          kind == "cuda" ? nvml_nominal_gb_s(index, options.nvml)
                         : Reading<double>::missing(
-                              "the system does not tell its memory's channels and their rate")});
+                              "the system does not show its memory's channels and their rate")});
 }
 
 }  // namespace
@@ -138,22 +150,27 @@ void describe_machine(Result& result, const RunOptions& options,
   state_bandwidth(result, options);
   if (!options.limits) return;
   if (options.telemetry_period_s > 0)
-    for (Ceiling& c : idle_power(options.telemetry_period_s))
+    for (Ceiling& c : idle_power(options.telemetry_period_s, interrupted))
       result.ceilings.push_back(std::move(c));
-  const Device cpu = Device::cpu;
-  const Machine machine = probe_machine({&cpu, 1});
+  const auto look = [&] {  // each limit takes half a second or so
+    if (interrupted) throw Interrupted();
+  };
   const auto limit = [&](const char* name, const char* unit, const Reading<Samples>& samples) {
     Ceiling c{name, "cpu", unit, "measured", {}};
     c.value = samples.value ? Reading<double>(samples.value->median)
                             : Reading<double>::missing(samples.reason);
     result.ceilings.push_back(std::move(c));
+    look();
   };
-  limit("read_bandwidth", "GB/s", machine.read_bandwidth.all_threads.gb_s);
-  limit("flops_f32", "GFLOP/s", machine.fma_f32.all_threads);
-  limit("flops_bf16", "GFLOP/s", machine.dot_bf16.all_threads);
-  limit("clock", "MHz", machine.clock_mhz);
-  limit("launch", "us", machine.devices[0].launch.evaluated_us);
-  limit("launch_replayed", "us", machine.devices[0].launch.replayed_us);
+  const int threads = cpu::threads();
+  const auto clock = measure_clock_mhz();
+  limit("read_bandwidth", "GB/s", read_bandwidth(threads, look));
+  limit("flops_f32", "GFLOP/s", measure_fma_f32(threads));
+  limit("flops_bf16", "GFLOP/s", measure_dot_bf16(threads));
+  limit("clock", "MHz", clock);
+  const Launch launch = measure_launch(Device::cpu);
+  limit("launch", "us", launch.evaluated_us);
+  limit("launch_replayed", "us", launch.replayed_us);
   for (Ceiling& c : limits_of_gpus(options, interrupted)) result.ceilings.push_back(std::move(c));
 }
 

@@ -9,7 +9,7 @@ namespace hearth::lab {
 double expected_seconds(const Intervention& intervention, const Result& result,
                         const RunOptions& options);
 
-/// Tries it: the engine as it is and as it is changed, side by side, in turns. `options` tell how
+/// Tries it: the engine as it is and as it is changed, side by side, in turns. `options` are how
 /// (its engines, jobs and limits are not used). What cannot be tried says so in its `fault`.
 /// When `interrupted` is set, what was measured is kept, and measured_at stays empty.
 void try_out(Intervention& intervention, const Result& result, RunOptions options,

@@ -13,9 +13,9 @@ constexpr auto kBetweenProducts = std::chrono::milliseconds(2);
 }
 
 KeepAlive::KeepAlive(const std::string& device, const EnginePlaces& places,
-                     const Timeouts& timeouts) {
+                     const Timeouts& timeouts, const std::atomic<bool>* interrupted) {
   if (device.starts_with("cpu")) return;
-  gpu_ = std::make_unique<Engine>(parse_engine("hearth:" + device), places, timeouts);
+  gpu_ = std::make_unique<Engine>(parse_engine("hearth:" + device), places, timeouts, interrupted);
   gpu_->hello();
 }
 

@@ -13,10 +13,12 @@ namespace hearth::lab {
 
 /// Of the CPU: a thread for each hardware thread, that runs only where nothing else wants to. Of a
 /// GPU: small products by hearth in a process of its own, one every few milliseconds; throws
-/// EngineFault or EngineRefusal where hearth has no such device.
+/// EngineFault or EngineRefusal where hearth has no such device. While `interrupted` is set,
+/// waiting for that process ends.
 class KeepAlive {
  public:
-  KeepAlive(const std::string& device, const EnginePlaces& places, const Timeouts& timeouts);
+  KeepAlive(const std::string& device, const EnginePlaces& places, const Timeouts& timeouts,
+            const std::atomic<bool>* interrupted = nullptr);
   ~KeepAlive();
   KeepAlive(const KeepAlive&) = delete;
 

@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr double kLongest_s = 1e7;   // four months
 constexpr double kLoadedSize = 1.5;  // memory of a loaded engine, in sizes of the checkpoint
 
 class Run {
@@ -163,7 +164,10 @@ class Run {
     Progress at{std::move(doing), rounds_, rounds_of_, 0};
     if (rounds_timed_ > 0)
       at.seconds_left = round_seconds_ / rounds_timed_ * std::max(0, rounds_of_ - rounds_);
-    progress_(at);
+    try {
+      progress_(at);
+    } catch (const std::exception&) {  // who cannot say how far it is loses nothing else
+    }
   }
 
   bool takes_part(const Participant& p) const { return !p.out && !p.passes && p.engine; }
@@ -234,7 +238,8 @@ class Run {
         for (Participant* p : who) turns_.gauges(*p, "before");
       rounds(job, done, o_.pairs, who);
       for (int round = std::max(done, o_.pairs); o_.target_ci && round < 10 * o_.pairs; ++round) {
-        if (narrow(job)) break;
+        // Looked at each time there is 1 % more, as looking takes longer the more there is.
+        if (round % std::max(1, round / 100) == 0 && narrow(job)) break;
         ++rounds_of_;
         rounds(job, round, round + 1, who);
       }
@@ -328,6 +333,14 @@ Result run(const RunOptions& options, const std::atomic<bool>& interrupted,
   check(options.pairs >= 1 && options.pairs <= 10000, "lab: ", options.pairs,
         " pairs; wanted 1 to 10000");
   check(!options.target_ci || *options.target_ci > 0, "lab: the interval to reach must be above 0");
+  for (const auto& [what, s] : {std::pair("seconds of samples", options.least_seconds),
+                                {"seconds of warm-up", options.warmup_s},
+                                {"a period of telemetry", options.telemetry_period_s},
+                                {"a time-out of hello", options.timeouts.hello_s},
+                                {"a time-out of load", options.timeouts.load_s},
+                                {"a time-out of an execution", options.timeouts.run_s},
+                                {"a time-out of the end", options.timeouts.close_s}})
+    check(s >= 0 && s <= kLongest_s, "lab: ", what, " of ", s, " s; wanted 0 to ", kLongest_s);
   for (const Job& job : options.jobs)
     check(job.kind == JobKind::op || (!job.prompt_ids.empty() && job.new_tokens > 0),
           "lab: a job without a prompt, or without tokens to make");

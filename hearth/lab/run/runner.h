@@ -27,7 +27,7 @@ struct RunOptions {
   bool limits = true;                      // measure the machine's before
   bool launches = true;                    // count those of a decoding step after all
   bool hash_weights = true;                // of a checkpoint that was not made for the run
-  std::string nvml = "libnvidia-ml.so.1";  // which tells the memory that is left on a GPU
+  std::string nvml = "libnvidia-ml.so.1";  // which knows the memory that is left on a GPU
   bool warm_turns = false;                 // each turn begins with an execution that does not count
 };
 

@@ -7,6 +7,7 @@
 #include "hearth/lab/judge/compare.h"
 #include "hearth/lab/judge/stats.h"
 #include "hearth/lab/judge/windows.h"
+#include "hearth/lab/telemetry/samples.h"
 #include "hearth/lab/telemetry/telemetry.h"
 
 namespace hearth::lab {
@@ -24,39 +25,21 @@ double seconds_since(Clock::time_point from) {
   return std::chrono::duration<double>(Clock::now() - from).count();
 }
 
-/// Adds what was sampled to what there is; a channel that is new, or gone, has nulls elsewhere.
-void append(Timeline& to, const Timeline& more) {
-  const size_t before = to.time_s.size();
-  for (const Channel& channel : more.channels) {
-    auto it = std::ranges::find_if(to.channels, [&](const Channel& c) {
-      return c.name == channel.name && c.source == channel.source;
-    });
-    if (it == to.channels.end()) {
-      it = to.channels.insert(it, channel);
-      it->values.clear();
-    }
-    it->values.resize(before);
-    it->values.insert(it->values.end(), channel.values.begin(), channel.values.end());
-    if (!channel.reason.empty()) it->reason = channel.reason;
-  }
-  to.time_s.insert(to.time_s.end(), more.time_s.begin(), more.time_s.end());
-  for (Channel& c : to.channels) {
-    c.values.resize(to.time_s.size());
-    const bool whole = std::ranges::all_of(c.values, [](const auto& v) { return v.has_value(); });
-    if ((!whole || c.values.empty()) && c.reason.empty()) c.reason = "not sampled all the time";
-  }
-  to.sampler_cpu_s = to.sampler_cpu_s.value.value_or(0) + more.sampler_cpu_s.value.value_or(0);
-}
-
 void note_once(EngineResult& e, const std::string& note) {
   if (std::ranges::find(e.notes, note) == e.notes.end()) e.notes.push_back(note);
 }
 
-double sampled_s(const EngineResult& e, int job) {
-  double sum = 0;
-  for (const Repetition& r : e.repetitions)
-    if (r.job == job && !r.warmup && !r.streamed) sum += r.total_s;
-  return sum;
+/// Looks once at what a run that is resumed has of the job already.
+void begin_job(Participant& p, const EngineResult& e, int job) {
+  p.passes = false;
+  p.calls = 1;
+  p.sampled_s = 0;
+  p.ids.clear();
+  for (const Repetition& r : e.repetitions) {
+    if (r.job != job) continue;
+    if (!r.warmup && !r.streamed) p.sampled_s += r.total_s;
+    if (p.ids.empty()) p.ids = r.ids;
+  }
 }
 
 }  // namespace
@@ -121,7 +104,7 @@ bool Turns::start(Participant& p) {
   const bool loaded = attempt(p, "load", [&] {
     e.memory.push_back(p.engine->memory("started"));
     if (p.spec.altered.keepalive)
-      p.load = std::make_unique<KeepAlive>(e.device, o_.places, o_.timeouts);
+      p.load = std::make_unique<KeepAlive>(e.device, o_.places, o_.timeouts, &interrupted_);
     if (o_.model.empty()) return;
     tell_(concat("loading ", e.label));
     const auto begin = Clock::now();
@@ -162,13 +145,10 @@ const Repetition& Turns::execute(Participant& p, int job, int round, bool stream
   r.round = round;
   r.warmup = warmup;
   const int wanted = result_.jobs[size_t(job)].new_tokens;
-  if (!r.ids.empty())
-    for (const Repetition& other : e.repetitions)
-      if (other.job == job && !other.ids.empty()) {
-        if (other.ids != r.ids)
-          note_once(e, concat("job ", job + 1, ": its ids changed from one repetition to another"));
-        break;
-      }
+  if (p.ids.empty()) p.ids = r.ids;
+  if (!r.ids.empty() && r.ids != p.ids)
+    note_once(e, concat("job ", job + 1, ": its ids changed from one repetition to another"));
+  if (!warmup && !streamed) p.sampled_s += r.total_s;
   e.repetitions.push_back(std::move(r));
   const Repetition& kept = e.repetitions.back();
   bool all = kept.new_tokens == wanted;
@@ -183,8 +163,7 @@ void Turns::warm_up(Participant& p, int job) {
   EngineResult& e = of(p);
   const Job& what = result_.jobs[size_t(job)];
   tell_(concat("warming up ", e.label));
-  p.passes = false;
-  p.calls = 1;
+  begin_job(p, e, job);
   attempt(p, "warm-up", [&] {
     const bool cold = std::ranges::none_of(e.repetitions, [](const auto&) { return true; });
     const double first = execute(p, job, 0, false, true).total_s;
@@ -229,7 +208,7 @@ void Turns::turn(Participant& p, int job, int round) {
     size_t repeats = 0;
     do {
       execute(p, job, round, false, false);
-    } while (++repeats < kMostRepeats && sampled_s(e, job) < share);
+    } while (++repeats < kMostRepeats && p.sampled_s < share);
     if (streams(round)) execute(p, job, round, true, false);
     if (sampler) append(e.telemetry, sampler->stop());
     if (p.load)

@@ -19,6 +19,9 @@ struct Participant {
   bool passes = false;  // the current job
   bool counts_launches = false, tells_logits = false;
   int calls = 1;
+  // Of the current job: seconds that count, and the ids of its first repetition that has some.
+  double sampled_s = 0;
+  std::vector<std::vector<int>> ids = {};
 };
 
 class Turns {

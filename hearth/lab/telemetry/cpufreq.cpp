@@ -1,4 +1,5 @@
-// The clock as the frequency driver tells it. In virtual machines the folder is there and empty.
+// The clock as the frequency driver has it. In virtual machines the folder is there and empty.
+#include "hearth/base/error.h"
 #include "hearth/lab/telemetry/files.h"
 #include "hearth/lab/telemetry/sources.h"
 

@@ -19,10 +19,10 @@ TelemetryList find_telemetry(const Path& root, pid_t process) {
   add(rapl_telemetry(root));
   add(hwmon_telemetry(root));
   add(nvml_telemetry());
-  // A program on the GPU and the engine's kernels wait for each other: only where nobody else
-  // tells.
+  // A program on the GPU and the engine's kernels wait for each other: only where nobody else has
+  // the clock.
   static const bool told = nvml_clock_mhz(0).value.has_value();
-  add(told ? gpu_clock_probe_telemetry(nullptr, "not asked: NVML tells the clock")
+  add(told ? gpu_clock_probe_telemetry(nullptr, "not asked: NVML has the clock")
            : gpu_clock_probe_telemetry(backend(Device::cuda), backend_absence(Device::cuda)));
 #endif
   return found;

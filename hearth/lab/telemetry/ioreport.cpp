@@ -1,4 +1,4 @@
-// What IOReport's channels mean. docs/lab.md tells of the traps.
+// What IOReport's channels mean. docs/lab.md has the traps.
 #include "hearth/lab/telemetry/ioreport.h"
 
 #include <algorithm>
@@ -47,7 +47,7 @@ struct Activity {
   std::string no_clock, none;              // why there is no clock, and nothing at all
 
   void add(const IoChannel& channel, const Table& clocks) {
-    if (channel.states.empty()) none = concat("IOReport's ", channel.name, " tells no states");
+    if (channel.states.empty()) none = concat("IOReport's ", channel.name, " has no states");
     if (!clocks.value) no_clock = clocks.reason;
     size_t nth = 0;  // of the states that are not of rest: the clocks are in their order
     for (const auto& [state, ticks] : channel.states) {
@@ -60,7 +60,7 @@ struct Activity {
       else if (clocks.value && ticks > 0)  // GPUPH has P1 to P15 where the table has 6
         no_clock =
             concat("IOReport's ", channel.name, " was in ", state, ", of which the table of ",
-                   clocks.value->size(), " clocks tells nothing");
+                   clocks.value->size(), " clocks has none of it");
       ++nth;
     }
     if (clocks.value && nth < clocks.value->size())
@@ -133,7 +133,7 @@ class IoReportTelemetry : public Telemetry {
  public:
   explicit IoReportTelemetry(const IoReportLibraries& libraries) : io_(libraries) {
     io_.take();
-    const IoReport::Sample first = io_.take();  // tells which channels there are
+    const IoReport::Sample first = io_.take();  // shows which channels there are
     fields_ = {{"cpu_power_w", "W"},
                {"gpu_power_w", "W"},
                {"ane_power_w", "W"},

@@ -10,8 +10,8 @@
 namespace hearth::lab {
 
 /// MHz of each state, ascending, from pairs of 32 bits (clock, voltage). The clock is in Hz up to
-/// the M3 and for GPUs, in kHz for later processors: its size tells. Entries of 0 or 1 are of no
-/// state.
+/// the M3 and for GPUs, in kHz for later processors: its size shows which. Entries of 0 or 1 are of
+/// no state.
 Reading<std::vector<double>> clock_table(std::span<const uint8_t> bytes);
 
 /// A core by the name of its channel: "ECPU3", "PCPU140" (cluster 1, core 4), "DIE_1_PCPU1_CPU3".

@@ -1,5 +1,5 @@
 // What macOS's powermetrics writes with `-f plist`: one property list for each sample, with NULs
-// between them and maybe a last one cut short. docs/lab.md tells of its traps.
+// between them and maybe a last one cut short. docs/lab.md has its traps.
 #pragma once
 #include <array>
 #include <nlohmann/json_fwd.hpp>

@@ -90,7 +90,7 @@ class Live : public Telemetry {
       : period_s_(period_s),
         child_({program, "--samplers", "cpu_power,gpu_power,thermal", "-i",
                 concat(int(period_s * 1e3)), "-f", "plist"}) {
-    // The first sample tells which clusters there are.
+    // The first sample shows which clusters there are.
     using Clock = std::chrono::steady_clock;
     const auto until = Clock::now() + std::chrono::duration<double>(period_s + 3);
     while (!latest_ && !ended_ && Clock::now() < until) {

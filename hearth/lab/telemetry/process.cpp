@@ -1,4 +1,4 @@
-// What Linux tells of one process.
+// Linux's account of one process.
 #include <unistd.h>
 
 #include "hearth/base/error.h"

@@ -20,10 +20,14 @@ struct StateField {
 /// The inverse; nothing for other names.
 std::optional<StateField> parse_state_field(std::string_view field);
 
+/// Adds what was sampled to what there is; a channel that is new, or gone, has nulls elsewhere.
+/// Looks at what is new alone: a run has many turns.
+void append(Timeline& to, const Timeline& more);
+
 /// Each sample as an object, as `hearth lab telemetry --json` prints it (docs/lab.md).
 nlohmann::json samples_json(const Timeline& timeline);
 
-/// Quantities of which two sources tell means that are more than 10 % apart, over the samples that
+/// Quantities of which two sources have means that are more than 10 % apart, over the samples that
 /// both have: "gpu_power_w: ioreport says 10.2, powermetrics says 12.1 W".
 std::vector<std::string> discrepancies(const Timeline& timeline);
 

@@ -1,4 +1,4 @@
-// The sources of telemetry, one file each; find_telemetry() has them all. docs/lab.md tells what
+// The sources of telemetry, one file each; find_telemetry() has them all. docs/lab.md has what
 // each field means and where it lies.
 #pragma once
 #include <functional>
@@ -38,7 +38,7 @@ std::unique_ptr<Telemetry> proc_telemetry(const Path& root = "/");
 /// /proc/PID: process_active_cores (2.0: two cores' whole time), process_resident_bytes.
 std::unique_ptr<Telemetry> process_telemetry(pid_t process, const Path& root = "/");
 
-/// cpufreq: cpu_clock_mhz, the mean of the cores, and of each core, as the driver tells it.
+/// cpufreq: cpu_clock_mhz, the mean of the cores, and of each core, as the driver has it.
 std::unique_ptr<Telemetry> cpufreq_telemetry(const Path& root = "/");
 
 /// RAPL's energy counters: cpu_power_w (all packages), cpu_core_power_w, memory_power_w and
@@ -49,7 +49,7 @@ std::unique_ptr<Telemetry> rapl_telemetry(const Path& root = "/");
 std::unique_ptr<Telemetry> hwmon_telemetry(const Path& root = "/");
 
 /// The clock of the core that the sampler runs on, from a chain of additions of 50 us, the best of
-/// four: cpu_clock_probe_mhz. Needs no rights; where no other clock is told, this one is.
+/// four: cpu_clock_probe_mhz. Needs no rights; there is always this one.
 std::unique_ptr<Telemetry> clock_probe_telemetry();
 
 /// The clock of the backend's first device, by a program of 0.2 ms on it: gpu_clock_mhz. With

@@ -15,7 +15,7 @@
 
 namespace hearth::lab {
 
-/// What a source can tell. The names are listed in docs/lab.md; each ends in its unit, or is a
+/// What a source has. The names are listed in docs/lab.md; each ends in its unit, or is a
 /// fraction of 0 to 1. A part of several has its name after a dot: "cpu_active_fraction.3".
 struct Field {
   std::string name;
@@ -31,7 +31,7 @@ class Telemetry {
   /// The same for as long as it lives.
   virtual const std::vector<Field>& fields() const = 0;
   /// A reading for each field. Rates are over the time since the last call: the first has none.
-  /// `now` is in seconds on any steady clock. Never throws for what the system does not tell.
+  /// `now` is in seconds on any steady clock. Never throws for what the system does not show.
   virtual std::vector<Reading<double>> sample(double now) = 0;
 };
 using TelemetryList = std::vector<std::unique_ptr<Telemetry>>;

@@ -50,16 +50,43 @@ TEST(EngineSpec, SaysWhatIsWrong) {
                 AllOf(HasSubstr(says), HasSubstr("engine '")))
         << text;
   EXPECT_THAT(error_of<std::invalid_argument>([&] { command_of(parse_engine("trch"), {}); }),
-              HasSubstr("engine 'trch' is not known; there are hearth, torch"));
+              HasSubstr("engine 'trch' is not known; there are hearth, and any program as"));
+}
+
+TEST(EngineSpec, KnownAreHearthAndWhatTheFolderHas) {
+  testing::TempFolder folder;
+  folder.write("zoo_engine.py", "\"\"\"Doc.\"\"\"\n# engine: zoo.b | op | pip install zoo\n");
+  folder.write("alone_engine.py", "# engine: alone | generate op |\n");
+  folder.write("protocol.py", "# engine: no | op | no\n");
+  folder.write("silent_engine.py", "import no\n");
+  const EnginePlaces places{"/bin/hearth", folder.path(), "python3"};
+  const auto known = known_engines(places);
+  ASSERT_EQ(known.size(), 3u);
+  EXPECT_EQ(known[0].name, "hearth");
+  EXPECT_EQ(known[1].name, "alone");
+  EXPECT_EQ(known[1].install, "");
+  EXPECT_EQ(known[2].name, "zoo.b");
+  EXPECT_EQ(known[2].runs, "op");
+  EXPECT_EQ(known[2].install, "pip install zoo");
+  EXPECT_THAT(command_of(parse_engine("zoo.b"), places),
+              ElementsAre("python3", (folder / "zoo_engine.py").string()));
+  EXPECT_THAT(error_of<std::invalid_argument>([&] { command_of(parse_engine("zoo"), places); }),
+              HasSubstr("engine 'zoo' is not known; there are hearth, alone, zoo.b, and any"));
+  const EnginePlaces ours{"/bin/hearth", testing::source_path("hearth/lab/engines"), "python3"};
+  std::vector<std::string> names;
+  for (const KnownEngine& one : known_engines(ours)) names.push_back(one.name);
+  EXPECT_THAT(names, ElementsAre("hearth", "jax", "llama.cpp", "mlx", "numpy", "onnxruntime",
+                                 "openai", "tensorflow", "torch"));
 }
 
 TEST(EngineSpec, ProgramsOfTheirOwn) {
-  const EnginePlaces places{"/bin/hearth", "/share/engines", "python3"};
+  const std::filesystem::path adapters = testing::source_path("hearth/lab/engines");
+  const EnginePlaces places{"/bin/hearth", adapters, "python3"};
   EXPECT_THAT(command_of(parse_engine("hearth@./b"), places), ElementsAre("./b", "lab", "engine"));
   EXPECT_THAT(command_of(parse_engine("llama.cpp"), places),
-              ElementsAre("python3", "/share/engines/llamacpp_engine.py"));
+              ElementsAre("python3", (adapters / "llamacpp_engine.py").string()));
   EXPECT_THAT(command_of(parse_engine("torch@/env/bin/python:cpu"), places),
-              ElementsAre("/env/bin/python", "/share/engines/torch_engine.py"));
+              ElementsAre("/env/bin/python", (adapters / "torch_engine.py").string()));
   EXPECT_THAT(command_of(parse_engine("mine@./mine.py"), places), ElementsAre("./mine.py"));
 }
 
@@ -147,6 +174,7 @@ TEST_F(EngineProcess, FaultsAreNamed) {
       {"ids_negative", false, "answered with the id \"-1\""},
       {"more_ids", false, "answered with ids that are no list of at most 5"},
       {"counts_are_text", false, "answered with prompt_tokens = \"many\""},
+      {"counts_are_huge", false, "answered with prompt_tokens = 4294967301"},
       {"streams_other_ids", true, "streamed other ids than it answered with"},
   };
   for (const auto& [fault, streamed, says] : cases)
@@ -184,6 +212,49 @@ TEST_F(EngineProcess, ItsChildrenAreKilledToo) {
   EXPECT_FALSE(alive());
 }
 
+// A pipe is open as long as anybody holds it: what counts is the process.
+TEST_F(EngineProcess, ItsEndIsNoticedThoughAChildHoldsItsPipes) {
+  testing::TempFolder folder;
+  const std::string note = folder / "pid";
+  for (const bool answers : {false, true}) {
+    Engine engine(fake(concat("fault=ends_with_", answers ? "answer" : "child", ",note=", note)),
+                  {}, {10, 10, 600, 1});
+    engine.hello();
+    engine.load("model");
+    const auto begin = Clock::now();
+    if (answers) {  // what it wrote before its end is read
+      EXPECT_EQ(engine.run(a_job(), false, 1, begin).new_tokens, 5);
+    }
+    EXPECT_THAT(error_of<EngineFault>([&] { engine.run(a_job(), false, 1, begin); }),
+                HasSubstr("ended with exit code 3"));
+    EXPECT_LT(Clock::now() - begin, std::chrono::seconds(60));  // not 600
+    const auto stat = "/proc/" + testing::content_of(note) + "/stat";
+    const auto alive = [&] {
+      const auto text = testing::content_of(stat);
+      return !text.empty() && text.at(text.rfind(')') + 2) != 'Z';
+    };
+    for (int i = 0; i < 2000 && alive(); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_FALSE(alive());
+  }
+}
+
+TEST_F(EngineProcess, AnAnswerBeforeTheQuestionIsAFault) {
+  Engine engine(fake("fault=answers_ahead"), {}, kShort);
+  engine.hello();
+  engine.run(a_job(), false, 1, Clock::now());
+  EXPECT_THAT(error_of<EngineFault>([&] { engine.run(a_job(), false, 1, Clock::now()); }),
+              HasSubstr("answered before it was asked"));
+}
+
+TEST_F(EngineProcess, LimitsThatNoResultCanHoldAreMissing) {
+  Engine engine(fake(), {}, kShort);
+  engine.hello();
+  const auto limits = engine.limits();
+  ASSERT_EQ(limits.size(), 3);
+  EXPECT_EQ(limits[1].value.reason, "lost");
+}
+
 TEST_F(EngineProcess, NotReadingIsAFaultToo) {
   EngineSpec spec = parse_engine("deaf@sleep_forever");
   testing::TempFolder folder;
@@ -211,6 +282,17 @@ TEST_F(EngineProcess, InterruptsEndTheWait) {
   });
   EXPECT_THROW(engine.run(a_job(), false, 1, Clock::now()), Interrupted);
   user.join();
+}
+
+TEST_F(EngineProcess, AnInterruptedEngineIsNotWaitedForAtItsEnd) {
+  std::atomic<bool> stop{false};
+  Engine engine(fake("fault=hang"), {}, {10, 10, 0.1, 600}, &stop);
+  engine.hello();
+  engine.pause();  // it will not see that its input was closed
+  stop = true;
+  const auto begin = Clock::now();
+  engine.bye();
+  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(60));
 }
 
 }  // namespace

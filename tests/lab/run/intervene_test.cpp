@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hearth/lab/judge/explain.h"
+#include "hearth/lab/judge/hypotheses.h"
 #include "hearth/lab/judge/interventions.h"
 #include "hearth/lab/result/result_json.h"
 #include "hearth/lab/run/keep_alive.h"
@@ -105,6 +106,82 @@ TEST(Intervene, OtherCausesPredictOtherFactors) {
   EXPECT_DOUBLE_EQ(memory[0].predicted, 2);  // from f16 to f32
 }
 
+// The table of docs/lab.md, line by line: who predicts what.
+TEST(Intervene, EachCausePredictsItsFactorOrNothing) {
+  Busy busy;
+  busy.active_fraction = 0.5;
+  busy.clock_mhz = 600, busy.clock_max_mhz = 1200;
+  const auto factor = [&](Regime cause, const char* change, const char* from, const char* to) {
+    const auto p = predicted(cause, change, from, to, 0.5, busy);
+    if (!p.value) return -1.0;
+    if (change != std::string("compile")) {
+      EXPECT_NEAR(p.value->least, p.value->factor / 1.15, 1e-12);
+      EXPECT_NEAR(p.value->most, p.value->factor * 1.15, 1e-12);
+    }
+    return p.value->factor;
+  };
+  const struct {
+    const char *change, *from, *to;
+    double bandwidth, compute, launch, host, clock, kernels;
+  } table[] = {
+      {"threads", "4", "2", 1, 2, 1, 1, -1, 2},    {"dtype", "f32", "f16", 0.5, -1, 1, 1, -1, -1},
+      {"batch", "2", "6", 1, 3, 1, 1, -1, -1},     {"compile", "0", "1", 1, 1, 0.5, -1, -1, -1},
+      {"compile", "", "1", 1, 1, 0.5, -1, -1, -1}, {"compile", "1", "0", -1, -1, -1, -1, -1, -1},
+      {"keepalive", "", "", 1, 1, 1, 1, 0.5, 1},   {"pause", "0", "2", 1, 1, 1, 1, 1, 1}};
+  for (const auto& line : table) {
+    const std::pair<Regime, double> wanted[] = {
+        {Regime::bandwidth, line.bandwidth}, {Regime::compute, line.compute},
+        {Regime::launch, line.launch},       {Regime::host, line.host},
+        {Regime::clock, line.clock},         {Regime::kernels, line.kernels}};
+    for (const auto& [cause, value] : wanted)
+      EXPECT_DOUBLE_EQ(factor(cause, line.change, line.from, line.to), value)
+          << line.change << ", " << to_string(cause);
+  }
+  EXPECT_EQ(factor(Regime::compute, "threads", "4", "auto"), -1);
+  busy.active_fraction = 0.95;  // less time by 13 % at least
+  EXPECT_DOUBLE_EQ(factor(Regime::launch, "compile", "0", "1"), 1 / 1.15);
+  busy.active_fraction = Reading<double>::missing("?");
+  EXPECT_DOUBLE_EQ(factor(Regime::launch, "compile", "0", "1"), 1 / 1.15);
+  busy.clock_max_mhz = Reading<double>::missing("?");
+  EXPECT_EQ(factor(Regime::clock, "keepalive", "", ""), -1);
+  EXPECT_FALSE(
+      predicted(Regime::bandwidth, "dtype", "f32", "f16", Reading<double>::missing("?"), busy)
+          .value);
+  EXPECT_EQ(in_words(1 / 1.019), "the same time");
+  EXPECT_EQ(in_words(1 / 1.021), "0.98 times the time");
+  EXPECT_EQ(in_words(1.019), "the same time");
+  EXPECT_EQ(in_words(1.021), "1.02 times the time");
+}
+
+TEST(Intervene, WhatCanBeChangedFollowsFromTheEngineAndTheJob) {
+  Result r = result_of(fake(), 0.4);
+  const auto change = [&](const char* what) {
+    try {
+      const Intervention i = predict(r, {what}).at(0);
+      return concat(i.from, " -> ", i.to.at(0));
+    } catch (const std::invalid_argument&) {
+      return std::string();
+    }
+  };
+  EXPECT_EQ(change("threads"), "4 -> 2");
+  EXPECT_EQ(change("dtype"), "f16 -> f32");
+  EXPECT_EQ(change("batch"), "1 -> 2");
+  EXPECT_EQ(predict(r, {"pause"}).at(0).to, (std::vector<std::string>{"0.2", "1", "2"}));
+  EXPECT_EQ(predict(r, {"pause"}).at(0).from, "0");
+  r.engines[0].threads = 2;
+  EXPECT_EQ(change("threads"), "2 -> 1");
+  r.engines[0].threads = 1;
+  EXPECT_EQ(change("threads"), "");
+  r.engines[0].dtype = "f32";
+  EXPECT_EQ(change("dtype"), "f32 -> f16");
+  r.engines[0].dtype = "bf16";
+  EXPECT_EQ(change("dtype"), "bf16 -> f32");
+  r.engines[0].dtype = "q4";
+  EXPECT_EQ(change("dtype"), "");
+  r.jobs[0].kind = JobKind::op;
+  EXPECT_EQ(change("batch"), "");
+}
+
 // Fewer launches help only what waits for them: any less time holds, but not the same.
 TEST(Intervene, CompilingIsPredictedOfTorchThatIsNotCompiled) {
   Result r = testing::gpu_result({.active = 0.32, .clock_mhz = 1980});
@@ -190,7 +267,7 @@ TEST(Intervene, RefusesWhereNothingFollows) {
   EXPECT_THAT(testing::error_of<std::invalid_argument>([&] {
                 predict(r, {"batch", "dtype"});
               }),
-              HasSubstr("batch: the cause does not say"));
+              HasSubstr("batch: the cause predicts nothing"));
 }
 
 TEST(Intervene, APredictionThatHoldsSupportsTheCause) {
@@ -257,6 +334,15 @@ TEST(Intervene, WhatCannotBeTriedSaysWhy) {
   EXPECT_EQ(judge(r.interventions[0]).verdict, "not tested");
   const Explanation e = explain(r, r.engines[0].label, r.engines[1].label);
   EXPECT_THAT(to_text(e, r), HasSubstr("cannot start /no/such/engine"));
+}
+
+TEST(Intervene, WaitingForTheLoadOfAGpuCanBeInterrupted) {
+  testing::TempFolder folder;
+  EnginePlaces places;
+  places.hearth = folder.write("silent", "#!/bin/sh\nexec sleep 600\n");
+  std::filesystem::permissions(places.hearth, std::filesystem::perms::owner_all);
+  const std::atomic<bool> stop{true};
+  EXPECT_THROW(KeepAlive("gpu", places, {600, 600, 600, 1}, &stop), Interrupted);
 }
 
 TEST(Intervene, TheLoadOfAGpuIsHearthsAndItsDeathIsTold) {

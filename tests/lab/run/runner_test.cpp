@@ -87,6 +87,29 @@ TEST_F(LabRun, TakesTurnsAsABBA) {
   check_result(r, "it");
 }
 
+TEST_F(LabRun, AReporterThatFailsDoesNotStopIt) {
+  int told = 0;
+  const Result r = run(options({fake()}), kGoOn, [&](const Progress&) {
+    ++told;
+    throw std::runtime_error("standard error is closed");
+  });
+  EXPECT_TRUE(r.plan.finished);
+  EXPECT_EQ(r.engines[0].totals(0).size(), 6);
+  EXPECT_GT(told, 6);
+}
+
+TEST_F(LabRun, MeasuringTheMachineCanBeInterrupted) {
+  auto o = options({fake()});
+  o.limits = true;
+  Result r;
+  std::atomic<bool> stop{true};
+  for (const double period : {0.1, 0.0}) {  // while it looks at the power, and at the memory
+    o.telemetry_period_s = period;
+    EXPECT_THROW(describe_machine(r, o, stop), Interrupted);
+    for (const Ceiling& c : r.ceilings) EXPECT_EQ(c.name, "nominal_bandwidth");
+  }
+}
+
 TEST_F(LabRun, OneFaultDoesNotStopTheOthers) {
   const Result r = run(options({fake(), fake("fault=crash,after=6"), fake("fault=hang,after=7"),
                                 fake("fault=hello"), fake("fault=load"), fake("fault=garbage"),
@@ -309,12 +332,12 @@ TEST_F(LabRun, HearthMeasuresTheLimitsOfTheGpus) {
   auto o = options({fake(), parse_engine("torch:cuda:1"), parse_engine("openai:http://x/v1")});
   o.places.hearth = std::filesystem::absolute(testing::source_path("tests/lab/fake_engine.py"));
   const auto limits = limits_of_gpus(o, kGoOn);
-  ASSERT_EQ(limits.size(), 2);
+  ASSERT_EQ(limits.size(), 3);
   EXPECT_EQ(limits[0].device, "cuda");
   EXPECT_EQ(limits[0].name, "read_bandwidth");
   EXPECT_EQ(limits[0].source, "measured by hearth");
   EXPECT_DOUBLE_EQ(*limits[0].value.value, 3000);
-  EXPECT_EQ(limits[1].value.reason, "no halves");
+  EXPECT_EQ(limits[2].value.reason, "no halves");
   o.engines = {parse_engine("mlx:metal")};
   o.places.hearth = "/no/such/program";
   EXPECT_THAT(limits_of_gpus(o, kGoOn).at(0).value.reason,

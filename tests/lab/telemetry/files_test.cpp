@@ -48,10 +48,12 @@ std::vector<Source> sources() {
 
 // A machine where everything is there, at a first and a second moment.
 void write_machine(const TempFolder& root, bool later) {
-  root.write("proc/stat", later ? "cpu  150 0 50 300 10 0 0 40 0 0\ncpu0 100 0 0 100 0 0 0 0 0 0\n"
-                                  "cpu1 0 0 0 200 0 0 0 0 0 0\nintr 5\n"
-                                : "cpu  100 0 50 250 0 0 0 0 0 0\ncpu0 50 0 0 100 0 0 0 0 0 0\n"
-                                  "cpu1 0 0 0 100 0 0 0 0 0 0\nintr 5\n");
+  // Guests' time, the last two, is in that of users already.
+  root.write("proc/stat", later
+                              ? "cpu  120 5 60 300 10 7 8 40 30 3\ncpu0 100 0 0 100 0 0 0 0 20 0\n"
+                                "cpu1 0 0 0 200 0 0 0 0 0 0\nintr 5\n"
+                              : "cpu  100 0 50 250 0 0 0 0 10 1\ncpu0 50 0 0 100 0 0 0 0 0 0\n"
+                                "cpu1 0 0 0 100 0 0 0 0 0 0\nintr 5\n");
   for (const char* what : {"cpu", "memory", "io"})
     root.write(std::string("proc/pressure/") + what,
                std::string("some avg10=0.00 avg60=0.00 avg300=0.00 total=") +

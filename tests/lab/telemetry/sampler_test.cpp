@@ -117,6 +117,32 @@ TEST(TelemetrySamples, HaveTheKeysOfACaptureAndTheReasonOfEveryNull) {
   EXPECT_TRUE(samples_json(garbage)[1]["thermal_pressure"].is_null());
 }
 
+TEST(TelemetrySamples, OfSeveralTurnsAreOneTimeline) {
+  const auto turn = [](double from, std::vector<Channel> channels) {
+    Timeline t;
+    t.time_s = {from, from + 1};
+    t.channels = std::move(channels);
+    t.sampler_cpu_s = 0.25;
+    return t;
+  };
+  Timeline all;
+  append(all, turn(1, {{"a", "W", "x", "", {1, 2}}, {"b", "W", "x", "", {5, 6}}}));
+  for (const Channel& c : all.channels) EXPECT_EQ(c.reason, "");
+  append(all, turn(3, {{"a", "W", "x", "lost", {3, {}}}, {"a", "W", "y", "", {7, 8}}}));
+  append(all, turn(5, {{"a", "W", "x", "", {4, 5}}, {"a", "W", "y", "", {9, 10}}}));
+  EXPECT_THAT(all.time_s, ElementsAre(1, 2, 3, 4, 5, 6));
+  ASSERT_EQ(all.channels.size(), 3u);
+  const std::optional<double> none;
+  EXPECT_THAT(all.channels[0].values, ElementsAre(1, 2, 3, none, 4, 5));
+  EXPECT_EQ(all.channels[0].reason, "lost");
+  EXPECT_THAT(all.channels[1].values, ElementsAre(5, 6, none, none, none, none));
+  EXPECT_EQ(all.channels[1].reason, "not sampled all the time");
+  EXPECT_EQ(all.channels[2].source, "y");
+  EXPECT_THAT(all.channels[2].values, ElementsAre(none, none, 7, 8, 9, 10));
+  EXPECT_EQ(all.channels[2].reason, "not sampled all the time");
+  EXPECT_EQ(all.sampler_cpu_s.value, 0.75);
+}
+
 TEST(TelemetrySamples, SourcesThatAreMoreThanATenthApartAreNamed) {
   Timeline t = mac();
   EXPECT_TRUE(discrepancies(t).empty());  // 12 against 11
