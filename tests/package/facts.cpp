@@ -2,8 +2,8 @@
 #include <cmath>
 #include <iostream>
 
-#include "hearth/lab/measure/machine.h"
 #include "hearth/lab/judge/stats.h"
+#include "hearth/lab/measure/machine.h"
 
 int main() {
   using namespace hearth::lab;

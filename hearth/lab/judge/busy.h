@@ -17,7 +17,7 @@ struct StateShares {
   std::vector<std::pair<std::string, double>> states;
 };
 
-/// What telemetry tells of the time in which an engine worked on a job.
+/// What telemetry shows of the time in which an engine worked on a job.
 struct Busy {
   double seconds = 0;  // that samples cover
   int samples = 0;
@@ -34,7 +34,7 @@ struct Busy {
   Reading<double> others;  // the part of all cores that other processes took
   std::vector<StateShares> states;
   std::vector<std::string> discrepancies;  // between sources of the same quantity
-  std::string under_sampled;               // why the samples are too few to tell; "": they are not
+  std::string under_sampled;               // why the samples are too few; "": they are not
 };
 
 /// Of the whole job, or of its phase "prefill" or "decode".

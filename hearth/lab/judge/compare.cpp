@@ -62,14 +62,14 @@ std::string margins(const EngineResult& a, const EngineResult& b, int job, const
   return text.empty() ? text : text + " in the logits";
 }
 
-// What a reader must know of the machine, the weights and the engines, and is not told.
+// What a reader must know of the machine, the weights and the engines, and the result lacks.
 std::vector<std::string> missing_facts(const Result& result, const EngineResult& a,
                                        const EngineResult& b, bool op) {
   std::vector<std::string> missing;
   const auto look = [&](const std::string& name, const auto& list, auto&& is) {
     const auto it = std::ranges::find_if(list, is);
     if (it == list.end())
-      missing.push_back(name + ": the result does not tell");
+      missing.push_back(name + ": not in the result");
     else if (!it->value.value)
       missing.push_back(concat(name, ": ", it->value.reason));
   };
@@ -85,7 +85,7 @@ std::vector<std::string> missing_facts(const Result& result, const EngineResult&
            [&](const Ceiling& c) { return c.name == name && c.device == device; });
   for (const EngineResult* e : {&a, &b})
     if (e->version.empty() && !e->commit.value)
-      missing.push_back("version of " + e->label + ": the engine does not say");
+      missing.push_back("version of " + e->label + ": the engine gives none");
   return missing;
 }
 

@@ -19,12 +19,12 @@ constexpr int kSoonestByRounding = 8;
 struct Comparability {
   std::vector<std::string> differences;  // in the work itself: no 'faster' is claimed
   std::vector<std::string> unknown;      // could differ
-  std::vector<std::string> environment;  // what the result does not tell of it: "governor: ..."
+  std::vector<std::string> environment;  // what not in the result of it: "governor: ..."
   std::vector<std::string> notes;        // differ, but not in the work: ids after rounding
   bool drift_controlled = true;          // they took turns: else what changed meanwhile is in it
   bool comparable() const { return differences.empty(); }
 };
-/// The names of the environment's unknown facts, in a line; empty where all is told.
+/// The names of the environment's unknown facts, in a line; empty where all are known.
 std::string environment_line(const Comparability& gate);
 /// Both lists of what is unknown.
 std::vector<std::string> all_unknown(const Comparability& gate);

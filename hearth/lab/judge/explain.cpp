@@ -34,7 +34,7 @@ TimeRatio ratio_of(const Total& a, const Total& b, double units_a, double units_
   return ratio;
 }
 
-// compare() tells how many times faster A is; here it is A's time over B's.
+// compare() has how many times faster A is; here it is A's time over B's.
 TimeRatio ratio_of(const PairedRatio& pairs) {
   return {1 / pairs.ratio, 1 / pairs.high, 1 / pairs.low, pairs.pairs, true};
 }
@@ -106,7 +106,7 @@ std::optional<std::string> largest(const Attribution& t) {
 void conclude(Explanation& e) {
   const Hypothesis *held = nullptr, *failed = nullptr;
   for (const auto& h : e.hypotheses) {
-    if (h.verdict == "held" && h.tells && !held) held = &h;
+    if (h.verdict == "held" && h.decisive && !held) held = &h;
     if (h.verdict == "failed" && !failed) failed = &h;
   }
   const auto main = largest(e.attribution);
@@ -137,7 +137,7 @@ void conclude(Explanation& e) {
                           main && !bound.empty() ? ", and " : "", bound);
   } else {
     e.certainty = "not established";
-    e.cause = "not established: what is known does not tell";
+    e.cause = "not established: too much is unknown";
   }
 }
 
@@ -175,7 +175,7 @@ Explanation explain(const Result& result, std::string_view a, std::string_view b
       e.gate.unknown.push_back("the machine: " + fact.value.reason);
   if (!e.gate.drift_controlled)
     e.gate.unknown.push_back(concat("drift: the order was ",
-                                    result.plan.order.empty() ? "not told" : result.plan.order,
+                                    result.plan.order.empty() ? "unknown" : result.plan.order,
                                     ", not ABBA"));
   e.pairs = comparison.time;
   const Total total_a = *total_of(of_a, job), total_b = *total_of(of_b, job);

@@ -1,6 +1,6 @@
-// Why one engine took longer than another, as far as the samples tell: whether the two can be
-// compared, where the time went, how near each is to what the machine can do, and what would tell
-// one cause from another. What is not known is said to be not known.
+// Why one engine took longer than another, as far as the samples show: whether the two can be
+// compared, where the time went, how near each is to what the machine can do, and which
+// experiment would separate one cause from another. What is unknown stays unknown.
 #pragma once
 #include <string>
 #include <utility>

@@ -80,7 +80,7 @@ struct Proposal {
   const char *option, *does, *prediction;
 };
 
-// What to try where nothing of it is in the result, by the cause it would tell from the others.
+// What to try where nothing of it is in the result, by the cause it would separate from the others.
 std::vector<Proposal> proposals(Regime cause) {
   switch (cause) {
     case Regime::bandwidth:
@@ -124,7 +124,7 @@ Hypothesis hypothesis_of(const Intervention& i) {
                : i.measured_at.empty()
                    ? Reading<double>::missing("not run")
                    : Reading<double>::missing(i.fault.empty() ? "no pairs were measured" : i.fault);
-  h.tells = !i.unlike.empty();
+  h.decisive = !i.unlike.empty();
   h.verdict = seen.verdict;
   return h;
 }
@@ -146,8 +146,7 @@ Reading<Prediction> predicted_of_compiling(Regime cause, const std::string& from
   if (!from.empty() && from != "0")
     return P::missing("what the steps cost that are not compiled does not follow");
   if (cause == Regime::bandwidth || cause == Regime::compute) return Prediction(1);
-  if (cause != Regime::launch)
-    return P::missing("the cause does not say what a compiler would save");
+  if (cause != Regime::launch) return P::missing("the cause predicts nothing for a compiler");
   constexpr double kLess = 1 / kTolerance, kAny = 0.01;
   const double active = busy.active_fraction.value.value_or(kLess);
   return Prediction(std::clamp(active, kAny, kLess), kAny, kLess);
@@ -171,21 +170,21 @@ Reading<Prediction> predicted(Regime cause, std::string_view change, const std::
   if (change == "batch") {
     if (cause == Regime::compute) return Prediction(after / before);
     if (cause == Regime::clock || cause == Regime::kernels)
-      return P::missing("the cause does not say what more rows would do");
+      return P::missing("the cause predicts nothing for more rows");
     return Prediction(1);
   }
   if (change == "dtype") {
     if (cause == Regime::launch || cause == Regime::host) return Prediction(1);
     if (cause == Regime::bandwidth)
       return bytes.value ? P(Prediction(*bytes.value)) : P::missing(bytes.reason);
-    return P::missing("the cause does not say what another dtype would do");
+    return P::missing("the cause predicts nothing for another dtype");
   }
   // threads
   if (cause == Regime::bandwidth || cause == Regime::launch || cause == Regime::host)
     return Prediction(1);
   if ((cause == Regime::compute || cause == Regime::kernels) && before > 0 && after > 0)
     return Prediction(before / after);
-  return P::missing("the cause does not say what other threads would do");
+  return P::missing("the cause predicts nothing for other threads");
 }
 
 std::vector<std::string> causes_unlike(double least, double most, std::string_view change,
@@ -230,7 +229,7 @@ std::vector<Hypothesis> hypotheses_of(const Result& result, const EngineResult& 
       h.predicted = factor;
       h.prediction = in_words(factor);
       h.verdict = observed > least && observed < most ? "held" : "failed";
-      h.tells =
+      h.decisive =
           !causes_unlike(least, most, change.option, change.from, change.to, change.bytes, busy)
                .empty();
     } else {

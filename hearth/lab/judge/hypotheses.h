@@ -21,7 +21,8 @@ struct Hypothesis {
   Reading<double> predicted, observed;  // time after over time before
   std::optional<PairedRatio> interval;  // of what was observed, where pairs were measured
   std::string predicted_at;             // a time before the measurement; empty: predicted now
-  bool tells = false;   // another cause predicts something else: if it holds, it supports this one
+  bool decisive =
+      false;            // another cause predicts something else: if it holds, it supports this one
   std::string verdict;  // "held", "failed", "undecided" or "not tested"
 };
 

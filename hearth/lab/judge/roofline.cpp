@@ -224,7 +224,7 @@ std::vector<Phase> phases_of(const Result& result, const EngineResult& engine, i
   // A token in the middle of the text; its share of the total where no times of tokens are known.
   std::vector<double> decode, first;
   for (const Repetition& r : engine.repetitions)
-    // Tokens that came all at one moment were held back: they tell nothing of their phases.
+    // Tokens that came all at one moment were held back: they have no phases.
     if (r.job == job && !r.warmup && r.token_s.size() > 1 && r.token_s.front() > 0 &&
         r.token_s.back() > r.token_s.front()) {
       decode.push_back((r.token_s.back() - r.token_s.front()) / double(r.token_s.size() - 1));

@@ -29,7 +29,7 @@ constexpr double kMargin = 0.02;
 PairedRatio paired_ratio(std::span<const double> log_ratios, double margin = kMargin);
 
 /// The difference, as a part of the time, that as many pairs with this spread of their log ratios
-/// tell from none in 8 of 10 comparisons. Throws for fewer than two.
+/// detect in 8 of 10 comparisons. Throws for fewer than two.
 double detectable(double spread, int pairs);
 
 /// The value that Student's t with `degrees` of freedom stays below with probability p.

@@ -26,7 +26,7 @@ Times times_of(const Result& result, const EngineResult& engine, int job) {
   for (const Repetition& r : engine.repetitions) {
     if (r.job != job || r.warmup || r.token_s.empty()) continue;
     first.push_back(r.token_s[0]);
-    // Tokens that came at one moment were held back: they tell no rate.
+    // Tokens that came at one moment were held back: they have no rate.
     if (first.back() > 0) prefill.push_back(what.batch * r.prompt_tokens / first.back());
     if (const double time = r.token_s.back() - r.token_s[0]; time > 0)
       decode.push_back(what.batch * double(r.token_s.size() - 1) / time);

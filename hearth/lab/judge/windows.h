@@ -24,7 +24,7 @@ std::vector<Window> windows_of(const EngineResult& engine, int job, std::string_
 std::vector<double> overlap(const std::vector<double>& sample_s, std::span<const Window> windows,
                             double period_s);
 
-/// Of a shorter time, samples tell more of what was before and after it.
+/// The samples of a shorter time mostly cover what was before and after it.
 constexpr double kFewestPeriods = 3;
 /// "under-sampled: it lasts 0.05 s at a time, less than 3 periods of telemetry (0.1 s)"; "" if it
 /// lasts longer (the median does), or telemetry was off.

@@ -1,10 +1,11 @@
 #include "hearth/lab/show/explain_text.h"
-#include "hearth/lab/judge/busy.h"
 
 #include <fmt/format.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+
+#include "hearth/lab/judge/busy.h"
 
 namespace hearth::lab {
 namespace {
@@ -18,7 +19,7 @@ std::string interval(const TimeRatio& ratio) {
   return fmt::format("95 % interval {:.2f} to {:.2f}", ratio.low, ratio.high);
 }
 
-// A's time over B's; a ratio below 1 is told the other way round.
+// A's time over B's; a ratio below 1 is turned round.
 struct Told {
   const Side *slow, *fast;
   TimeRatio ratio;
@@ -139,7 +140,7 @@ std::string interventions(const Explanation& e) {
           h.interval ? fmt::format(" (95 % interval {:.2f} to {:.2f}, {} pairs)", h.interval->low,
                                    h.interval->high, h.interval->pairs)
                      : "",
-          h.verdict, h.verdict == "held" && !h.tells ? ", as any cause would have it" : "");
+          h.verdict, h.verdict == "held" && !h.decisive ? ", as any cause would have it" : "");
     } else {
       open += fmt::format("  {}. Predicted{}: {}{}\n", h.intervention,
                           h.predicted_at.empty() ? "" : " " + h.predicted_at, h.prediction,
@@ -147,7 +148,7 @@ std::string interventions(const Explanation& e) {
     }
   }
   text += tested;
-  if (!open.empty()) text += "What would tell, tried on " + e.a.label + ":\n" + open;
+  if (!open.empty()) text += "To find the cause, try on " + e.a.label + ":\n" + open;
   return text;
 }
 
@@ -249,7 +250,7 @@ json to_json(const Explanation& e) {
                           {"prediction", h.prediction},
                           {"predicted", value_of(h.predicted)},
                           {"observed", value_of(h.observed)},
-                          {"tells", h.tells},
+                          {"decisive", h.decisive},
                           {"verdict", h.verdict}});
     json& last = hypotheses.back();
     if (h.interval) last["interval"] = {h.interval->low, h.interval->high};

@@ -187,7 +187,7 @@ std::string cost_of_sampling(const Result& result) {
 std::string plan_words(const Result& result) {
   const Plan& plan = result.plan;
   std::string text = fmt::format("{} rounds, order {}, engines {}", plan.pairs,
-                                 plan.order.empty() ? "not told" : e(plan.order),
+                                 plan.order.empty() ? "unknown" : e(plan.order),
                                  plan.side_by_side ? "side by side" : "one after the other");
   text += cost_of_sampling(result);
   if (!plan.finished) text += "; interrupted";
@@ -198,15 +198,22 @@ std::string plan_words(const Result& result) {
 // Who, by how much, how sure, and why, in a sentence.
 std::string sentence(const Explanation& one) {
   const TimeRatio& ratio = one.per_unit;
-  std::string text = fmt::format("{} took {:.2f} times the time of {} per {}", one.a.label,
-                                 ratio.value, one.b.label, one.unit);
+  const bool judged = one.gate.comparable() && one.gate.drift_controlled && one.pairs;
+  const Verdict verdict = judged ? one.pairs->verdict : Verdict::undecided;
+  std::string text;
+  if (verdict == Verdict::faster || verdict == Verdict::slower)
+    text = concat(one.a.label, " is ", to_string(verdict), " than ", one.b.label, ": ");
+  else if (verdict == Verdict::equivalent)
+    text = concat(one.a.label, " and ", one.b.label, " are equivalent: ");
+  text += fmt::format("{} took {:.2f} times the time of {} per {}", one.a.label, ratio.value,
+                      one.b.label, one.unit);
   if (ratio.n > 1) text += fmt::format(" (95 % interval {:.2f} to {:.2f})", ratio.low, ratio.high);
   if (!one.gate.comparable())
     text += ". They are not comparable: " + one.gate.differences.front();
   else if (!one.gate.drift_controlled)
     text += ". No verdict: they took no turns, so drift was not controlled";
-  else if (one.pairs)
-    text += concat(". Verdict on it: ", to_string(one.pairs->verdict));
+  else if (judged && verdict == Verdict::undecided)
+    text += ". No verdict: the interval holds 1, or there are too few pairs";
   for (const Side* side : {&one.a, &one.b})
     if (!side->phases.empty() && side->phases[0].regime != Regime::unknown)
       text += fmt::format(". {} is {}", side->label, to_string(side->phases[0].regime));

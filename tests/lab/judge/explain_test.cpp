@@ -170,6 +170,67 @@ TEST(Explain, SaysWhatIsAskedWrongly) {
   EXPECT_THAT(error_of<std::invalid_argument>([&] { of(r); }), HasSubstr("no times"));
 }
 
+// Where the faster engine stands first all is turned round, and nothing else.
+TEST(Explain, TheFasterEngineMayStandFirst) {
+  Result r = gpu_result({.active = 0.95, .clock_mhz = 990});
+  for (size_t k = 0; k < 8; ++k)
+    r.engines[0].repetitions[k].total_s *= std::exp(0.01 * (double(k % 4) - 1.5));
+  for (const bool faster_first : {false, true}) {
+    if (faster_first) std::swap(r.engines[0], r.engines[1]);
+    EXPECT_EQ(first_two(r), std::pair(std::string("torch:cuda"), std::string("hearth:cuda")));
+  }
+  const Explanation slow = explain(r, "torch:cuda", "hearth:cuda"),
+                    fast = explain(r, "hearth:cuda", "torch:cuda");
+  EXPECT_NEAR(slow.per_unit.value, 2, 1e-9);
+  EXPECT_NEAR(slow.per_unit.low, 2 * 0.990058, 1e-5);
+  EXPECT_NEAR(slow.per_unit.high, 2 * 1.010042, 1e-5);
+  EXPECT_NEAR(fast.per_unit.value, 0.5, 1e-9);
+  EXPECT_NEAR(fast.per_unit.low, 0.5 * 0.990058, 1e-5);
+  EXPECT_NEAR(fast.per_unit.high, 0.5 * 1.010042, 1e-5);
+  EXPECT_NEAR(*fast.attribution.clock.value, -std::log(2), 1e-9);
+  EXPECT_NEAR(*slow.attribution.clock.value, std::log(2), 1e-9);
+  EXPECT_THAT(slow.cause, HasSubstr("most of it is a lower clock"));
+  EXPECT_THAT(fast.cause, HasSubstr("most of it is a lower clock"));
+  const std::string said = "and 2.00 times per new token (95 % interval 1.98 to 2.02).\n";
+  EXPECT_THAT(to_text(slow, r), HasSubstr(said));
+  EXPECT_THAT(to_text(fast, r), HasSubstr(said));
+  for (const Explanation* e : {&slow, &fast})
+    EXPECT_THAT(to_text(*e, r), HasSubstr("torch:cuda took 2.00 times the time of hearth:cuda in "
+                                          "total (95 % interval 1."));
+  EXPECT_THAT(to_text(slow, r), HasSubstr("Verdict: torch:cuda is 2.000 times slower than"));
+  EXPECT_THAT(to_text(fast, r), HasSubstr("Verdict: hearth:cuda is 2.000 times faster than"));
+  const auto json = to_json(fast);
+  EXPECT_LT(json["ratio"]["per_unit"]["low"], json["ratio"]["per_unit"]["high"]);
+  EXPECT_NEAR(json["attribution"]["clock"]["share"], 1, 0.02);
+}
+
+// Welch's interval, by SciPy's formulas from the means, deviations and counts.
+TEST(Explain, TheTotalsIntervalIsWelchs) {
+  Result r = gpu_result({});
+  for (EngineResult& e : r.engines) e.repetitions.clear();
+  r.engines[0].published = {{0, 2.0, 0.2, 5, 8, 50}};
+  r.engines[1].published = {{0, 1.0, 0.05, 12, 8, 25}};
+  const Explanation e = explain(r, "torch:cuda", "hearth:cuda");
+  // Relative variances of the means 0.002 and 0.00020833: 4.86 degrees, of which 4 are used.
+  const double half = 2.7764451 * std::sqrt(0.01 / 5 + 0.0025 / 12);
+  EXPECT_NEAR(e.total.value, 2, 1e-12);
+  EXPECT_NEAR(std::log(e.total.high / 2), half, 1e-6);
+  EXPECT_NEAR(std::log(2 / e.total.low), half, 1e-6);
+  EXPECT_EQ(e.total.n, 5);
+  EXPECT_FALSE(e.total.paired);
+  EXPECT_NEAR(e.per_unit.value, 1, 1e-12);  // twice the tokens
+  EXPECT_NEAR(e.per_unit.high, std::exp(half), 1e-6);
+}
+
+TEST(Explain, APartThatIsLessThanHalfIsNoMainPart) {
+  const auto cause = [](double clock) {
+    Result r = gpu_result({.active = 0.95, .clock_mhz = clock});
+    return explain(r, "torch:cuda", "hearth:cuda").cause;
+  };
+  EXPECT_THAT(cause(1980 / std::sqrt(2) * 0.999), HasSubstr("most of it is a lower clock"));
+  EXPECT_THAT(cause(1980 / std::sqrt(2) * 1.001), HasSubstr("most of it is more cycles"));
+}
+
 // Regimes, from a made-up GPU.
 
 TEST(Regimes, AGpuThatWaitsAtFullClockIsLaunchBoundAndNotSlow) {
@@ -195,12 +256,12 @@ TEST(Regimes, OfTransformersOnAnH100AreLaunches) {
     EXPECT_THAT(side->phases[0].because, HasSubstr("100 % of its highest clock: no slow GPU"));
   }
   EXPECT_NEAR(*e.attribution.clock.value, 0, 1e-12);
-  // The compiled engine of the same result is the intervention that tells.
+  // The compiled engine of the same result is the intervention that decides.
   ASSERT_EQ(e.hypotheses.at(0).intervention, "compile from none to 1");
   EXPECT_NEAR(*e.hypotheses[0].predicted.value, 0.32, 0.01);
   EXPECT_LT(*e.hypotheses[0].observed.value, 0.2);
   EXPECT_EQ(e.hypotheses[0].verdict, "held");
-  EXPECT_TRUE(e.hypotheses[0].tells);
+  EXPECT_TRUE(e.hypotheses[0].decisive);
   EXPECT_EQ(e.certainty, "supported by an intervention");
   const std::string text = to_text(e, r);
   EXPECT_THAT(text, HasSubstr("32 against 72 % active"));

@@ -42,12 +42,87 @@ TEST(Times, AreOfTheRepetitionsThatTellThem) {
   EXPECT_NEAR(*t.between_99_s.value, 0.9475, 1e-12);
 }
 
+TEST(Times, WarmUpsAndOtherJobsDoNotCount) {
+  Result r = timed();
+  r.jobs.push_back(r.jobs[0]);
+  EngineResult& e = r.engines[0];
+  for (const bool warmup : {true, false}) {
+    Repetition other = e.repetitions[1];
+    other.warmup = warmup;
+    other.job = warmup ? 0 : 1;
+    other.total_s = 100;
+    other.token_s = {10, 20, 30, 40, 50};
+    e.repetitions.insert(e.repetitions.begin(), other);
+    other.streamed = false;
+    other.token_s.clear();
+    e.repetitions.insert(e.repetitions.begin(), other);
+  }
+  const Times t = times_of(r, e, 0), wanted = times_of(timed(), timed().engines[0], 0);
+  EXPECT_EQ(t.totals, wanted.totals);
+  for (const auto field : {&Times::first_token_s, &Times::prefill_per_s, &Times::decode_per_s,
+                           &Times::between_s, &Times::between_95_s, &Times::between_99_s})
+    EXPECT_EQ((t.*field).value, (wanted.*field).value);
+  EXPECT_THAT(unit_times(e, 0), ElementsAre(2 / 5., 2 / 5.));
+  EXPECT_EQ(total_of(e, 0)->mean_s, 2);
+  EXPECT_EQ(total_of(e, 0)->n, 2);
+  EXPECT_EQ(times_of(r, e, 1).totals, std::vector<double>{100});
+  EXPECT_EQ(times_of(r, e, 1).first_token_s.value, 10);
+}
+
+TEST(Times, OfOperationsAreThoseOfACall) {
+  Result r = timed();
+  r.jobs[0].kind = JobKind::op;
+  EngineResult& e = r.engines[0];
+  for (Repetition& rep : e.repetitions) {
+    rep.streamed = false, rep.token_s.clear();
+    rep.new_tokens = 0, rep.calls = 4;
+  }
+  e.repetitions[3].total_s = 6;
+  EXPECT_THAT(times_of(r, e, 0).totals, ElementsAre(0.5, 0.5, 0.5, 1.5));
+  EXPECT_THAT(unit_times(e, 0), ElementsAre(0.5, 0.5, 0.5, 1.5));
+  EXPECT_EQ(total_of(e, 0)->mean_s, 0.75);
+  EXPECT_EQ(total_of(e, 0)->stddev_s, 0.5);
+  EXPECT_EQ(total_of(e, 0)->new_tokens, 0);
+}
+
+TEST(Times, APublishedMeanStandsInPlaceOfRepetitions) {
+  EngineResult e;
+  e.published = {{1, 9, 1, 3, 8, 5}, {0, 6, 0.5, 7, 8, 3}};
+  EXPECT_THAT(unit_times(e, 0), ElementsAre(2));
+  const Total total = total_of(e, 0).value();
+  EXPECT_EQ(total.mean_s, 6);
+  EXPECT_EQ(total.stddev_s, 0.5);
+  EXPECT_EQ(total.n, 7);
+  EXPECT_EQ(total.new_tokens, 3);
+  EXPECT_FALSE(total_of(e, 2).has_value());
+  Repetition rep;
+  rep.total_s = 1, rep.new_tokens = 1;
+  e.repetitions = {rep};
+  EXPECT_THAT(unit_times(e, 0), ElementsAre(1));
+  EXPECT_EQ(total_of(e, 0)->n, 1);
+}
+
+TEST(Times, HaveTheUnitThatFits) {
+  EXPECT_EQ(with_unit(1), "1 s");
+  EXPECT_EQ(with_unit(0.9994), "999 ms");
+  EXPECT_EQ(with_unit(0.001), "1 ms");
+  EXPECT_EQ(with_unit(0.000999), "999 us");
+  EXPECT_EQ(with_unit(12.345), "12.3 s");
+}
+
 TEST(Times, WhatWasNotTimedHasItsReason) {
   Result r = timed();
   for (Repetition& rep : r.engines[0].repetitions) rep.token_s.clear();
   EXPECT_EQ(times_of(r, r.engines[0], 0).between_s.reason, "no token was timed by itself");
   r.jobs[0].kind = JobKind::op;
   EXPECT_EQ(times_of(r, r.engines[0], 0).decode_per_s.reason, "an operation has no tokens");
+  r = timed();
+  r.jobs[0].new_tokens = 1;
+  for (Repetition& rep : r.engines[0].repetitions)
+    if (rep.streamed) rep.token_s.resize(1);
+  const Times one = times_of(r, r.engines[0], 0);
+  EXPECT_EQ(one.decode_per_s.reason, "the job has one new token");
+  EXPECT_EQ(one.first_token_s.value, 0.375);
 }
 
 TEST(Times, TokensThatCameAtOneMomentTellNoRate) {

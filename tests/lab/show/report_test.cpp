@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "tests/lab/results.h"
@@ -124,6 +125,68 @@ TEST(Report, TellsWhatSamplingCost) {
   // Four samples of 0.1 s in each of eight turns, the first of them with what was before it.
   for (EngineResult& e : r.engines) e.telemetry.sampler_cpu_s = 0.018;
   EXPECT_THAT(report_html(r), HasSubstr("telemetry every 0.1 s, which took 0.5 % of a core"));
+}
+
+// By hand: MB are 1e6 bytes, and the difference is what came to it.
+TEST(Report, TheTableOfMemoryHasEachGaugeBeforeAndAfter) {
+  Result r = gpu_result({});
+  Memory before, after, other;
+  before.moment = "before", after.moment = "after", other.moment = "loaded";
+  const auto fill = [](Memory& m, int64_t factor) {
+    m.resident_bytes = factor * 1'000'000'000;
+    m.resident_anonymous_bytes = factor * 200'000'000;
+    m.resident_file_bytes = factor * 30'000'000;
+    m.resident_peak_bytes = factor * 4'000'000'000;
+    m.tensors_bytes = factor * 50'000'000;
+    m.tensors_peak_bytes = factor * 60'000'000;
+    m.driver_bytes = factor * 70'000'000;
+    m.system_used_bytes = factor * 8'000'000'000;
+    m.device_used_bytes = factor * 90'000'000;
+  };
+  fill(before, 2), fill(after, 3), fill(other, 9);
+  before.resident_peak_bytes = 5'000'000'000;
+  after.resident_peak_bytes = 4'000'000'000;
+  before.driver_bytes = Reading<int64_t>::missing("no driver");
+  before.device_used_bytes = after.device_used_bytes = Reading<int64_t>::missing("no device");
+  r.engines[0].memory = {other, before, after};
+  const std::string page = report_html(r);
+  for (const char* row :
+       {"<td>resident</td><td>2000</td><td>3000</td><td>1000</td>",
+        "<td>of it anonymous</td><td>400</td><td>600</td><td>200</td>",
+        "<td>of it files</td><td>60</td><td>90</td><td>30</td>",
+        "<td>resident, peak</td><td>5000</td><td>4000</td><td>-1000</td>",
+        "<td>tensors</td><td>100</td><td>150</td><td>50</td>",
+        "<td>tensors, peak</td><td>120</td><td>180</td><td>60</td>",
+        "<td>driver's total</td><td class=\"why\" title=\"no driver\">-</td><td>210</td><td "
+        "class=\"why\" title=\"one of the two is not known\">-</td>",
+        "<td>system, used</td><td>16000</td><td>24000</td><td>8000</td>"})
+    EXPECT_THAT(page, HasSubstr(row));
+  EXPECT_THAT(page, Not(HasSubstr("device, used")));
+  EXPECT_THAT(page, Not(HasSubstr("<th colspan=\"4\">hearth:cuda")));  // it has no memory
+  r.engines[0].memory = {other, before};
+  EXPECT_THAT(report_html(r), Not(HasSubstr("<h2>Memory")));
+}
+
+// The verdict first, then the ratio with its interval; the slower engine against the fastest.
+TEST(Report, BeginsWithASentence) {
+  Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
+  for (size_t k = 0; k < 8; ++k)  // with a spread
+    r.engines[0].repetitions[k].total_s *= std::exp(0.01 * (double(k % 4) - 1.5));
+  const char* slower =
+      "<p>torch:cuda is slower than hearth:cuda: torch:cuda took 2.00 times the time of "
+      "hearth:cuda "
+      "per new token (95 % interval 1.98 to 2.02). torch:cuda is launch-bound. ";
+  EXPECT_THAT(report_html(r), HasSubstr(slower));
+  std::swap(r.engines[0], r.engines[1]);  // the faster one first
+  EXPECT_THAT(report_html(r), HasSubstr(slower));
+  for (Repetition& rep : r.engines[1].repetitions) rep.total_s *= 0.5025;
+  EXPECT_THAT(report_html(r), HasSubstr("<p>torch:cuda and hearth:cuda are equivalent: "));
+  for (size_t k = 0; k < 8; ++k) r.engines[1].repetitions[k].total_s *= k % 2 ? 1.2 : 0.9;
+  EXPECT_THAT(report_html(r), HasSubstr(". No verdict: the interval holds 1"));
+  r.plan.order = "sequential";
+  EXPECT_THAT(report_html(r), HasSubstr("No verdict: they took no turns"));
+  r.engines[1].dtype = "f32";
+  EXPECT_THAT(report_html(r), HasSubstr("They are not comparable: dtype: f32 against f16"));
 }
 
 TEST(Report, IsTheSameForTheSameResult) {
