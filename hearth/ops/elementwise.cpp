@@ -1,8 +1,12 @@
 #include "hearth/ops/elementwise.h"
 
+#include <cfloat>
 #include <cmath>
 
+#include "hearth/ops/create.h"
+#include "hearth/ops/joined.h"
 #include "hearth/ops/reduce.h"
+#include "hearth/ops/wide.h"
 
 namespace hearth {
 
@@ -64,13 +68,6 @@ std::shared_ptr<const Map> one_step(ElementOp op, Dtype operand, Dtype result) {
       delete fresh;
   }
   return *made;
-}
-
-Constant cast(const Constant& c, Dtype d) {
-  Constant out(0, d);
-  visit(AllTypes{}, d, "constant",
-        [&]<class T>() { out = Constant(load_element<T>(c.value.data(), c.dtype), d); });
-  return out;
 }
 
 // An operand of a builder: an array or a constant.
@@ -171,15 +168,39 @@ array stop_gradient(const array& x, StreamOrDevice s) {
   return hearth::apply(op, {x});
 }
 
+// To a multiple of 10^digits, in the integers themselves: half to even.
+static array round_integer(const array& x, int digits) {
+  int64_t scale = 1;
+  for (int i = 0; i < digits && i < 19; ++i) scale = i < 18 ? scale * 10 : 0;
+  const bool is_signed = kind_of(x.dtype()) == Kind::i;
+  if (scale == 0 || x.dtype() == bool_) return zeros_like(x);
+  return fused(
+      [&](const Arrays& in) {
+        const Dtype wide = is_signed ? int64 : uint64;
+        const array v = astype(in[0], wide), s(scale, wide), q = floor_divide(v, s),
+                    rest = v - q * s;
+        const array other = s - rest;
+        const array up = rest > other || (rest == other && q % array(2, wide) != array(0, wide));
+        return astype((q + astype(up, wide)) * s, x.dtype());
+      },
+      {x});
+}
 array round(const array& x, int decimals, StreamOrDevice s) {
   StreamScope scope(s);
   if (decimals == 0) return round(x);
-  if (!is_inexact(x.dtype())) {
-    if (decimals > 0) return x;
-    return astype(round(astype(x, float64), decimals), x.dtype());
-  }
-  const array scale(std::pow(10.0, std::abs(decimals)), x.dtype());
-  return decimals > 0 ? round(x * scale) / scale : round(x / scale) * scale;
+  if (!is_inexact(x.dtype())) return decimals > 0 ? x : round_integer(x, -decimals);
+  const double scale = std::pow(10.0, std::abs(double(decimals)));
+  const Dtype wide = wide_of(x.dtype());
+  if (!std::isfinite(scale) || (wide != float64 && scale > FLT_MAX))
+    return decimals > 0 ? x : zeros_like(x);
+  return in_wide(
+      [&](const array& v) {
+        const array by(scale, v.dtype());
+        if (decimals < 0) return round(v / by) * by;
+        const array scaled = v * by;  // a number too large for this has no decimals
+        return where(isfinite(scaled), round(scaled) / by, v);
+      },
+      x);
 }
 
 array clip(const array& x, const std::optional<array>& a_min, const std::optional<array>& a_max,

@@ -6,6 +6,7 @@
 #include "hearth/ops/movement.h"
 #include "hearth/ops/movement_detail.h"
 #include "hearth/ops/primitives_index.h"
+#include "hearth/ops/wide.h"
 
 namespace hearth {
 
@@ -18,7 +19,7 @@ SmallVector<int, 6> distinct(const std::vector<int>& axes, int ndim, std::string
   return out;
 }
 
-bool half(Dtype d) { return d == float16 || d == bfloat16; }
+bool half(Dtype d) { return wide_of(d) != d; }
 
 // a with updates at indices. Sums and products of halves are made in f32 and rounded once.
 array scattered(const array& a, const Arrays& indices, const array& updates,

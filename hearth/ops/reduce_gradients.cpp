@@ -6,6 +6,7 @@
 #include "hearth/ops/primitives.h"
 #include "hearth/ops/reduce.h"
 #include "hearth/ops/rows.h"
+#include "hearth/ops/wide.h"
 
 namespace hearth {
 
@@ -30,6 +31,24 @@ array product_gradient(const array& x, const array& d) {
   return cumprod(x, -1, false, false) * cumprod(x, -1, true, false) * d;
 }
 
+/// s with s[i] = d[i] + x[i + 1] s[i + 1]: what each d is times the x between. In log2(n) steps,
+/// each of which doubles the stretch that is summed. Nothing is divided, so that zeros are no
+/// exception, and the derivatives of this are right as well.
+array sum_of_products(const array& x, const array& d, int axis) {
+  const int n = x.shape()[size_t(axis)];
+  array sums = d, products = part(x, axis, 1, n);  // of stretches of `reach`
+  for (int64_t reach = 1; reach < n; reach *= 2) {
+    const int rest = n - int(reach);  // starts from which a whole stretch follows
+    sums = concatenate({part(sums, axis, 0, rest) + products * part(sums, axis, int(reach), n),
+                        part(sums, axis, rest, n)},
+                       axis);
+    if (reach < rest)
+      products =
+          part(products, axis, 0, rest - int(reach)) * part(products, axis, int(reach), rest);
+  }
+  return sums;
+}
+
 }  // namespace
 
 std::optional<Cotangents> Reduce::vjp(const Arrays& in, const Arrays& out, const Arrays& d) const {
@@ -42,17 +61,19 @@ std::optional<Cotangents> Reduce::vjp(const Arrays& in, const Arrays& out, const
     case Kind::mean: {
       // In f32 for halves: the count may exceed what they hold.
       const double n = double(x.size()) / double(dk.size());
-      const Dtype wide = size_of(dk.dtype()) == 2 ? float32 : dk.dtype();
-      const array share = astype(astype(dk, wide) / array(n, wide), x.dtype());
+      const array share =
+          astype(in_wide([&](const array& v) { return v / array(n, v.dtype()); }, dk), x.dtype());
       return Cotangents{broadcast_to(share, x.shape())};
     }
     case Kind::max:
     case Kind::min: {
+      if (auto grads = vjp_of_halves(*this, in, d)) return grads;
       const array same = astype(equal(x, reshape(out[0], kept)), d[0].dtype());
       const std::vector<int> joined(axes.begin(), axes.end());
       return Cotangents{same * (dk / sum(same, joined, true))};
     }
     case Kind::prod: {
+      if (auto grads = vjp_of_halves(*this, in, d)) return grads;
       const array r = rows(x, axes);
       Shape one = r.shape();
       one.back() = 1;
@@ -70,15 +91,19 @@ std::optional<Cotangents> Scan::vjp(const Arrays& in, const Arrays& out, const A
   switch (kind) {
     case Kind::sum: return Cotangents{astype(back(d[0]), x.dtype())};
     case Kind::prod: {
-      // Behind its first zero a product is 0, and only that zero has a gradient there: that of the
-      // products with 1 in its place.
-      const array zero = x == 0;
-      const array first = zero && (cumsum(zero, axis, reverse, true) == 1);
-      const array others = cumprod(where(first, array(1, x.dtype()), x), axis, reverse, inclusive);
-      const array none = array(0, x.dtype());
-      const array divisor = where(zero, array(1, x.dtype()), x);
-      return Cotangents{
-          where(first, back(d[0] * others), where(zero, none, back(d[0] * y) / divisor))};
+      if (auto grads = vjp_of_halves(*this, in, d)) return grads;
+      // From the end if reverse, so flipped. Exclusive products lack their own element: the d of
+      // each is that of the one after.
+      const int n = x.shape()[size_t(axis)];
+      if (n == 0) return Cotangents{x};
+      const auto turn = [&](const array& v) { return reverse ? flip(v, axis) : v; };
+      const array forward = turn(x);
+      array from_above = turn(d[0]);
+      if (!inclusive)
+        from_above = concatenate(
+            {part(from_above, axis, 1, n), zeros_like(part(from_above, axis, 0, 1))}, axis);
+      const array below = cumprod(forward, axis, false, false);
+      return Cotangents{turn(below * sum_of_products(forward, from_above, axis))};
     }
     case Kind::max:
     case Kind::min: {
@@ -88,7 +113,7 @@ std::optional<Cotangents> Scan::vjp(const Arrays& in, const Arrays& out, const A
                             : kind == Kind::max ? cummax(x, axis, reverse, true)
                                                 : cummin(x, axis, reverse, true);
       const array at = places_along(x, axis);
-      const array hit = x == extreme;
+      const array hit = x == extreme || isnan(x);
       array from = reverse ? cummin(where(hit, at, array(n - 1)), axis, true)
                            : cummax(where(hit, at, array(0)), axis);
       array grad = d[0];
@@ -99,15 +124,13 @@ std::optional<Cotangents> Scan::vjp(const Arrays& in, const Arrays& out, const A
       return Cotangents{scatter_add_axis(zeros_like(x), from, grad, axis)};
     }
     case Kind::logaddexp: {
+      if (auto grads = vjp_of_halves(*this, in, d)) return grads;
       // sum over j of d_j exp(x_i - y_j), positive and negative d apart, in logarithms.
       auto side = [&](const array& positive) {
         return exp(logcumsumexp(log(positive) - y, axis, !reverse, inclusive) + x);
       };
       // The least number stands for none: log(0) would make the next derivative NaN.
-      const array least(x.dtype() == float16   ? 0x1p-24
-                        : x.dtype() == float64 ? 0x1p-1022
-                                               : 0x1p-126,
-                        x.dtype());
+      const array least(x.dtype() == float64 ? 0x1p-1022 : 0x1p-126, x.dtype());
       return Cotangents{side(maximum(d[0], least)) - side(maximum(-d[0], least))};
     }
   }
@@ -120,12 +143,14 @@ std::optional<Cotangents> Sort::vjp(const Arrays& in, const Arrays&, const Array
   return Cotangents{take_along_axis(d[0], argsort(from, axis), axis)};
 }
 
-std::optional<Cotangents> Softmax::vjp(const Arrays&, const Arrays& out, const Arrays& d) const {
+std::optional<Cotangents> Softmax::vjp(const Arrays& in, const Arrays& out, const Arrays& d) const {
+  if (auto grads = vjp_of_halves(*this, in, d)) return grads;
   const array dy = d[0] * out[0];
   return Cotangents{dy - out[0] * sum(dy, -1, true)};
 }
 
 std::optional<Cotangents> LogSumExp::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
+  if (auto grads = vjp_of_halves(*this, in, d)) return grads;
   return Cotangents{d[0] * softmax(in[0], -1)};
 }
 

@@ -4,6 +4,7 @@
 #include "hearth/ops/primitives.h"
 #include "hearth/ops/reduce.h"
 #include "hearth/ops/rows.h"
+#include "hearth/ops/wide.h"
 
 namespace hearth {
 
@@ -16,7 +17,9 @@ Dtype at_least_float(Dtype d) { return is_inexact(d) ? d : float32; }
 array logsumexp(const array& a, const std::vector<int>& axes, bool keepdims, StreamOrDevice s) {
   StreamScope scope(s);
   const auto sorted = normalize_axes(axes, a.ndim(), "logsumexp");
-  check(a.size() > 0, "logsumexp: nothing to reduce in shape ", a.shape());
+  for (int axis : sorted)
+    check(a.shape(axis) > 0, "logsumexp: axis ", axis, " of shape ", a.shape(),
+          " is empty; there is no logsumexp of nothing");
   if (is_complex(a.dtype())) {
     const array highest = stop_gradient(max(real(a), axes, true));
     const array shift = where(isfinite(highest), highest, array(0.0f));
@@ -47,7 +50,7 @@ array softmax(const array& a, int axis, bool precise, StreamOrDevice s) {
 }
 array log_softmax(const array& a, int axis, StreamOrDevice s) {
   StreamScope scope(s);
-  return a - logsumexp(a, axis, true);
+  return in_wide([&](const array& x) { return x - logsumexp(x, axis, true); }, a);
 }
 
 Specs Softmax::infer(std::span<const array> in) const {

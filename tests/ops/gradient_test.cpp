@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "hearth/ops/ops.h"
+#include "tests/gradients.h"
 
 namespace hearth {
 namespace {
@@ -103,6 +104,23 @@ TEST(Gradient, OfEveryLineIsItsSlope) {
   EXPECT_GT(checked, 500);
 }
 
+// And the gradient of every gradient.
+TEST(Gradient, OfEveryGradientIsItsSlope) {
+  for (const Line& line : table()) {
+    const ElementOpInfo& about = line.about();
+    if (!about.accepts(float64) || !std::count(line.flows.begin(), line.flows.end(), true))
+      continue;
+    std::vector<Shape> shapes;
+    Arrays in;
+    for (const auto& v : draw(about, shapes))
+      in.emplace_back(v.begin(), shapes[in.size()],
+                      in.empty() && about.rule == ResultRule::Select ? bool_ : float64);
+    if (line.op == ElementOp::imag) continue;  // of a real: no gradient
+    testing::expect_gradients(
+        {std::string(about.name), [&](const Arrays& x) { return Arrays{line.run(x)}; }, in}, 3e-6);
+  }
+}
+
 // Complex gradients are transposed without conjugation: a move m of the operand moves the result's
 // Re(d r) by Re(g m).
 TEST(Gradient, OfEveryComplexLineIsItsSlope) {
@@ -165,6 +183,25 @@ TEST(Gradient, KeepsTheDtypeOfTheOperand) {
         if (line.flows[k]) {
           EXPECT_EQ((*got)[k]->dtype(), d) << line.about().name;
         }
+      }
+    }
+}
+
+// One node, of what the line reads: nothing is written down in between.
+TEST(Gradient, OfEveryLineIsOneProgram) {
+  for (Dtype d : {float16, bfloat16, float32, complex64})
+    for (const Line& line : table()) {
+      if (!line.about().accepts(d)) continue;
+      Arrays in;
+      for (int k = 0; k < line.about().arity; ++k)
+        in.push_back(array(2, k == 0 && line.about().rule == ResultRule::Select ? bool_ : d));
+      const array y = line.run(in);
+      const array dy = array(1, y.dtype());
+      const auto got = y.node().op->vjp(in, {y}, {dy});
+      for (const auto& g : *got) {
+        if (!g || g->same_node(dy)) continue;
+        for (const array& from : g->node().inputs)
+          EXPECT_TRUE(!from.node().op || from.same_node(y)) << line.about().name << " of " << d;
       }
     }
 }

@@ -88,6 +88,33 @@ TEST(Grad, TrainsALine) {
   EXPECT_NEAR(b.item<float>(), -1, 1e-3);
 }
 
+TEST(Grad, EachOutputHasItsCotangent) {
+  const auto f = [](const Arrays& a) { return Arrays{a[0] * 2, a[1] * 3, a[0] * a[1]}; };
+  const auto [out, grads] =
+      vjp(f, {array(5.0f), array(7.0f)}, {array(1.0f), array(10.0f), array(100.0f)});
+  EXPECT_EQ(out[1].item<float>(), 21);
+  EXPECT_EQ(grads[0].item<float>(), 702);
+  EXPECT_EQ(grads[1].item<float>(), 530);
+  // The first output is the loss; the others come along.
+  const auto [all, slopes] = value_and_grad(Function(f), 0)({array(5.0f), array(7.0f)});
+  EXPECT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[2].item<float>(), 35);
+  EXPECT_EQ(slopes[0].item<float>(), 2);
+}
+
+TEST(Grad, KeepsNoMemoryOfWhatItTraced) {
+  const array x = contiguous(ones({1 << 18}));
+  x.eval();
+  const size_t before = get_active_memory();
+  {
+    const UnaryFunction f = [](const array& a) { return sum(tanh(exp(sin(a)) * a)); };
+    const auto [value, slope] = value_and_grad(f)(x);
+    eval(value, slope);
+    EXPECT_LE(get_active_memory(), before + slope.nbytes() + 4096);
+  }
+  EXPECT_LE(get_active_memory(), before + 4096);
+}
+
 TEST(Grad, RefusesWhatHasNone) {
   const UnaryFunction f = [](const array& x) { return multiply(x, x); };
   EXPECT_THROW(grad(f)(array({1.0f, 2.0f})), std::invalid_argument);  // not a scalar

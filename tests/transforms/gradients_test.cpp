@@ -125,6 +125,11 @@ std::vector<GradientCase> index_cases() {
 
 std::vector<GradientCase> reduce_cases() {
   const array x = scattered({2, 3, 4});
+  const array zeros_among({0.0, 2.0, 0.0,  3.0,  -1.5,  //
+                           1.5, 0.0, 2.0,  -0.5, 3.0,   //
+                           0.0, 0.0, 0.0,  2.0,  1.0,   //
+                           5.0, 1.0, -2.0, 0.0,  0.0},
+                          {4, 5}, float64);
   std::vector<GradientCase> cases{
       one("sum",
           [](auto& in) {
@@ -132,6 +137,10 @@ std::vector<GradientCase> reduce_cases() {
           },
           {x}),
       one("prod", [](auto& in) { return prod(in[0], 1); }, {x}),
+      // Two zeros in a row: each is the only one that matters to the slope of the other.
+      one("prod with zeros", [](auto& in) { return prod(in[0], 1); }, {zeros_among}),
+      one("prod of all, with zeros", [](auto& in) { return prod(in[0]); },
+          {slice(zeros_among, {0, 0}, {1, 5})}),
       one("mean", [](auto& in) { return square(mean(in[0], 1, true)); }, {x}),
       one("var", [](auto& in) { return var(in[0], -1, false, 1); }, {x}),
       one("std", [](auto& in) { return hearth::std(in[0], 1); }, {x}),
@@ -163,6 +172,10 @@ std::vector<GradientCase> reduce_cases() {
                           {x}));
       cases.push_back(one("cumprod" + how,
                           [=](auto& in) { return cumprod(in[0], 2, reverse, inclusive); }, {x}));
+      for (int axis : {0, 1})
+        cases.push_back(one(concat("cumprod with zeros, axis ", axis, how),
+                            [=](auto& in) { return cumprod(in[0], axis, reverse, inclusive); },
+                            {zeros_among}));
       if (!inclusive) continue;  // the first is infinite
       cases.push_back(
           one("cummax" + how, [=](auto& in) { return square(cummax(in[0], 2, reverse)); }, {x}));
