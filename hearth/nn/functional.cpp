@@ -4,6 +4,7 @@
 
 #include "hearth/ops/index.h"
 #include "hearth/ops/movement.h"
+#include "hearth/ops/wide.h"
 
 namespace hearth::nn {
 namespace {
@@ -35,47 +36,79 @@ array negative_part(const array& x) { return minimum(x, like(0, x)); }
 
 }  // namespace
 
-array gelu_fast_approx(const array& x) { return multiply(x, sigmoid(multiply(like(1.702, x), x))); }
-array leaky_relu(const array& x, float negative_slope) {
-  return maximum(multiply(like(negative_slope, x), x), x);
+// Each is computed in f32 for halves and rounded once: see ops/wide.h.
+
+array gelu_fast_approx(const array& of) {
+  return in_wide([](const array& x) { return multiply(x, sigmoid(multiply(like(1.702, x), x))); },
+                 of);
 }
-array prelu(const array& x, const array& alpha) {
-  return add(positive_part(x), multiply(alpha, negative_part(x)));
+array leaky_relu(const array& of, float negative_slope) {
+  return in_wide([&](const array& x) { return maximum(multiply(like(negative_slope, x), x), x); },
+                 of);
+}
+array prelu(const array& of, const array& alphas) {
+  return in_wide(
+      [](const array& x, const array& alpha) {
+        return add(positive_part(x), multiply(alpha, negative_part(x)));
+      },
+      of, alphas);
 }
 array relu6(const array& x) { return minimum(positive_part(x), like(6, x)); }
 array relu2(const array& x) { return square(positive_part(x)); }
-array elu(const array& x, float alpha) {
-  return where(greater(x, like(0, x)), x,
-               multiply(like(alpha, x), subtract(exp(negative_part(x)), like(1, x))));
+array elu(const array& of, float alpha) {
+  return in_wide(
+      [&](const array& x) {
+        return where(greater(x, like(0, x)), x, multiply(like(alpha, x), expm1(negative_part(x))));
+      },
+      of);
 }
-array celu(const array& x, float alpha) {
-  const array tail = expm1(divide(negative_part(x), like(alpha, x)));
-  return add(positive_part(x), multiply(like(alpha, x), tail));
+array celu(const array& of, float alpha) {
+  return in_wide(
+      [&](const array& x) {
+        const array tail = expm1(divide(negative_part(x), like(alpha, x)));
+        return add(positive_part(x), multiply(like(alpha, x), tail));
+      },
+      of);
 }
-array selu(const array& x) { return multiply(elu(x, 1.67326f), like(1.0507, x)); }
+array selu(const array& of) {
+  return in_wide([](const array& x) { return multiply(elu(x, 1.67326f), like(1.0507, x)); }, of);
+}
 array softmin(const array& x, int axis) { return softmax(negative(x), axis); }
 array log_sigmoid(const array& x) { return negative(softplus(negative(x))); }
-array softsign(const array& x) { return divide(x, add(like(1, x), abs(x))); }
-array softshrink(const array& x, float lambda) {
-  const array moved = subtract(x, multiply(sign(x), like(lambda, x)));
-  return where(greater(abs(x), like(lambda, x)), moved, like(0, x));
+array softsign(const array& of) {
+  return in_wide([](const array& x) { return divide(x, add(like(1, x), abs(x))); }, of);
 }
-array hard_shrink(const array& x, float lambda) {
-  return where(greater(abs(x), like(lambda, x)), x, like(0, x));
+array softshrink(const array& of, float lambda) {
+  return in_wide(
+      [&](const array& x) {
+        const array moved = subtract(x, multiply(sign(x), like(lambda, x)));
+        return where(greater(abs(x), like(lambda, x)), moved, like(0, x));
+      },
+      of);
+}
+array hard_shrink(const array& of, float lambda) {
+  return in_wide(
+      [&](const array& x) { return where(greater(abs(x), like(lambda, x)), x, like(0, x)); }, of);
 }
 array hard_tanh(const array& x, float min_val, float max_val) {
   return minimum(maximum(x, like(min_val, x)), like(max_val, x));
 }
-array hardswish(const array& x) {
-  return divide(multiply(x, relu6(add(x, like(3, x)))), like(6, x));
+array hardswish(const array& of) {
+  return in_wide(
+      [](const array& x) { return multiply(x, divide(relu6(add(x, like(3, x))), like(6, x))); },
+      of);
 }
-array mish(const array& x) { return multiply(x, tanh(softplus(x))); }
-array step(const array& x, float threshold) {
+array mish(const array& of) {
+  return in_wide([](const array& x) { return multiply(x, tanh(softplus(x))); }, of);
+}
+array step(const array& of, float threshold) {
+  const array x = widen(of);
   return where(greater(x, like(threshold, x)), array(1), array(0));
 }
 array glu(const array& x, int axis) {
   const Arrays halves = split(x, 2, axis);
-  return multiply(halves[0], sigmoid(halves[1]));
+  return in_wide([](const array& a, const array& b) { return multiply(a, sigmoid(b)); }, halves[0],
+                 halves[1]);
 }
 
 array cross_entropy(const array& logits, const array& targets, const std::optional<array>& weights,
@@ -86,21 +119,28 @@ array cross_entropy(const array& logits, const array& targets, const std::option
   check(probabilities ? targets.shape() == logits.shape() : targets.ndim() == logits.ndim() - 1,
         "cross_entropy: logits are ", logits.shape(), ", targets ", targets.shape(),
         ": wanted probabilities of the same shape, or indices of classes without the axis ", axis);
-  const array score = probabilities ? sum(multiply(logits, targets), axis)
-                                    : pick("cross_entropy", logits, targets, axis);
-  const array whole = logsumexp(logits, axis);
-  array loss = subtract(whole, score);
-  if (label_smoothing > 0) {
-    const array even = subtract(whole, mean(logits, axis));
-    loss = add(multiply(like(1 - label_smoothing, loss), loss),
-               multiply(like(label_smoothing, loss), even));
-  }
-  if (weights) {
-    check(weights->shape() == loss.shape(), "cross_entropy: wanted weights of shape ", loss.shape(),
-          ", got ", weights->shape());
-    loss = multiply(loss, *weights);
-  }
-  return reduce(loss, reduction);
+  const auto loss_of = [&](const array& x, const array& p, const array& weight) {
+    array score(0);
+    if (probabilities) {  // a logit of -infinity has no share where its probability is 0
+      score = sum(multiply(where(equal(p, like(0, p)), like(0, x), x), p), axis);
+    } else {
+      score = pick("cross_entropy", x, targets, axis);
+    }
+    const array whole = logsumexp(x, axis);
+    array loss = subtract(whole, score);
+    if (label_smoothing > 0) {
+      const array even = subtract(whole, mean(x, axis));
+      loss = add(multiply(like(1 - label_smoothing, loss), loss),
+                 multiply(like(label_smoothing, loss), even));
+    }
+    if (weights) {
+      check(weight.shape() == loss.shape(), "cross_entropy: wanted weights of shape ", loss.shape(),
+            ", got ", weight.shape());
+      loss = multiply(loss, weight);
+    }
+    return reduce(loss, reduction);
+  };
+  return in_wide(loss_of, logits, probabilities ? targets : logits, weights ? *weights : logits);
 }
 
 array binary_cross_entropy(const array& inputs, const array& targets,
@@ -108,53 +148,92 @@ array binary_cross_entropy(const array& inputs, const array& targets,
                            Reduction reduction) {
   check(inputs.shape() == targets.shape(), "binary_cross_entropy: inputs are ", inputs.shape(),
         ", targets ", targets.shape());
-  const auto clipped_log = [](const array& p) { return maximum(log(p), like(-100, p)); };
-  array loss = with_logits
-                   ? subtract(softplus(inputs), multiply(inputs, targets))
-                   : negative(add(multiply(targets, clipped_log(inputs)),
-                                  multiply(subtract(like(1, targets), targets),
-                                           clipped_log(subtract(like(1, inputs), inputs)))));
-  if (weights) loss = multiply(loss, *weights);
-  return reduce(loss, reduction);
+  // At 0 the logarithm is taken of a number whose logarithm is below the limit, so that the slope,
+  // which is 0 there, meets no infinity.
+  const auto clipped_log = [](const array& p) {
+    return maximum(log(maximum(p, like(0x1p-149, p))), like(-100, p));
+  };
+  const auto loss_of = [&](const array& x, const array& t, const array& weight) {
+    array loss = with_logits ? subtract(softplus(x), multiply(x, t))
+                             : negative(add(multiply(t, clipped_log(x)),
+                                            multiply(subtract(like(1, t), t),
+                                                     clipped_log(subtract(like(1, x), x)))));
+    if (weights) loss = multiply(loss, weight);
+    return reduce(loss, reduction);
+  };
+  return in_wide(loss_of, inputs, targets, weights ? *weights : inputs);
 }
 
 array l1_loss(const array& predictions, const array& targets, Reduction reduction) {
   check(predictions.shape() == targets.shape(), "l1_loss: predictions are ", predictions.shape(),
         ", targets ", targets.shape());
-  return reduce(abs(subtract(predictions, targets)), reduction);
+  return in_wide(
+      [&](const array& y, const array& t) { return reduce(abs(subtract(y, t)), reduction); },
+      predictions, targets);
 }
 array mse_loss(const array& predictions, const array& targets, Reduction reduction) {
   check(predictions.shape() == targets.shape(), "mse_loss: predictions are ", predictions.shape(),
         ", targets ", targets.shape());
-  return reduce(square(subtract(predictions, targets)), reduction);
+  return in_wide(
+      [&](const array& y, const array& t) { return reduce(square(subtract(y, t)), reduction); },
+      predictions, targets);
 }
 array nll_loss(const array& inputs, const array& targets, int axis, Reduction reduction) {
-  return reduce(negative(pick("nll_loss", inputs, targets, axis)), reduction);
+  return in_wide(
+      [&](const array& x) {
+        return reduce(negative(pick("nll_loss", x, targets, axis)), reduction);
+      },
+      inputs);
 }
 array kl_div_loss(const array& inputs, const array& targets, int axis, Reduction reduction) {
-  return reduce(sum(multiply(exp(targets), subtract(targets, inputs)), axis), reduction);
+  return in_wide(
+      [&](const array& x, const array& t) {
+        // What has no probability adds nothing: 0 times infinity would.
+        const array apart = where(equal(t, like(-INFINITY, t)), like(0, t), subtract(t, x));
+        return reduce(sum(multiply(exp(t), apart), axis), reduction);
+      },
+      inputs, targets);
 }
 array smooth_l1_loss(const array& predictions, const array& targets, float beta,
                      Reduction reduction) {
   check(predictions.shape() == targets.shape(), "smooth_l1_loss: predictions are ",
         predictions.shape(), ", targets ", targets.shape());
-  const array far = abs(subtract(predictions, targets));
-  const array inside = divide(square(far), like(2.0 * beta, far));
-  return reduce(where(less(far, like(beta, far)), inside, subtract(far, like(0.5 * beta, far))),
-                reduction);
+  check(beta >= 0, "smooth_l1_loss: wanted beta 0 or more, got ", beta);
+  if (beta == 0) return l1_loss(predictions, targets, reduction);
+  return in_wide(
+      [&](const array& y, const array& t) {
+        const array far = abs(subtract(y, t));
+        const array inside = divide(square(far), like(2.0 * beta, far));
+        return reduce(
+            where(less(far, like(beta, far)), inside, subtract(far, like(0.5 * beta, far))),
+            reduction);
+      },
+      predictions, targets);
 }
 array huber_loss(const array& inputs, const array& targets, float delta, Reduction reduction) {
-  const array far = abs(subtract(inputs, targets));
-  const array inside = multiply(like(0.5, far), square(far));
-  const array outside = multiply(like(delta, far), subtract(far, like(0.5 * delta, far)));
-  return reduce(where(less_equal(far, like(delta, far)), inside, outside), reduction);
+  return in_wide(
+      [&](const array& y, const array& t) {
+        const array far = abs(subtract(y, t));
+        const array inside = multiply(like(0.5, far), square(far));
+        const array outside = multiply(like(delta, far), subtract(far, like(0.5 * delta, far)));
+        return reduce(where(less_equal(far, like(delta, far)), inside, outside), reduction);
+      },
+      inputs, targets);
 }
 array hinge_loss(const array& inputs, const array& targets, Reduction reduction) {
-  return reduce(positive_part(subtract(like(1, inputs), multiply(inputs, targets))), reduction);
+  return in_wide(
+      [&](const array& y, const array& t) {
+        return reduce(positive_part(subtract(like(1, y), multiply(y, t))), reduction);
+      },
+      inputs, targets);
 }
 array log_cosh_loss(const array& inputs, const array& targets, Reduction reduction) {
-  const array e = subtract(inputs, targets);
-  return reduce(subtract(logaddexp(e, negative(e)), like(std::log(2.0), e)), reduction);
+  return in_wide(
+      [&](const array& y, const array& t) {
+        const array e = subtract(y, t);
+        return reduce(subtract(logaddexp(e, negative(e)), like(std::log(2.0), e)), reduction);
+      },
+      inputs, targets);
 }
 
 }  // namespace hearth::nn

@@ -1,4 +1,5 @@
-// Activations and losses: MLX's nn functions, as compositions of operations.
+// Activations and losses: MLX's nn functions, as compositions of operations. Halves are computed in
+// f32 and rounded once.
 #pragma once
 #include <optional>
 
@@ -63,7 +64,8 @@ enum class Reduction { none, mean, sum };
 array cross_entropy(const array& logits, const array& targets,
                     const std::optional<array>& weights = {}, int axis = -1,
                     float label_smoothing = 0.0f, Reduction reduction = Reduction::none);
-/// Of logits (or of probabilities) against targets in [0, 1].
+/// Of logits (or of probabilities) against targets in [0, 1]. The logarithm of a probability is at
+/// least -100, and has no slope where it is that.
 array binary_cross_entropy(const array& inputs, const array& targets,
                            const std::optional<array>& weights = {}, bool with_logits = true,
                            Reduction reduction = Reduction::mean);
@@ -76,10 +78,11 @@ array mse_loss(const array& predictions, const array& targets,
 /// -inputs[target] along the axis: inputs are log probabilities, targets indices.
 array nll_loss(const array& inputs, const array& targets, int axis = -1,
                Reduction reduction = Reduction::none);
-/// sum of exp(targets) (targets - inputs) along the axis: both are log probabilities.
+/// sum of exp(targets) (targets - inputs) along the axis: both are log probabilities. A target of
+/// -infinity adds 0.
 array kl_div_loss(const array& inputs, const array& targets, int axis = -1,
                   Reduction reduction = Reduction::none);
-/// Half a square within beta, then linear.
+/// Half a square within beta, then linear; with a beta of 0 it is l1_loss.
 array smooth_l1_loss(const array& predictions, const array& targets, float beta = 1.0f,
                      Reduction reduction = Reduction::mean);
 array huber_loss(const array& inputs, const array& targets, float delta = 1.0f,

@@ -1,5 +1,6 @@
 // Optimizers: given parameters and their gradients by name, they put new values in the parameters.
-// MLX's rules and defaults. State is made on the first update, one entry a parameter.
+// MLX's rules and defaults. State is made on the first update, one entry a parameter. Parameters
+// that are halves are moved in f32 and rounded once; their state is f32.
 #pragma once
 #include "hearth/nn/module.h"
 
