@@ -8,8 +8,11 @@
 #include "hearth/ops/create.h"
 #include "hearth/ops/elementwise.h"
 #include "hearth/ops/index.h"
+#include "hearth/ops/joined.h"
 #include "hearth/ops/movement.h"
 #include "hearth/ops/primitives_index.h"
+#include "hearth/ops/reduce.h"
+#include "hearth/ops/wide.h"
 
 namespace hearth::random {
 
@@ -26,6 +29,11 @@ array below_one(Dtype dtype) {
 // In (-1, 1), f32.
 array symmetric(const Shape& shape, const Key& key) {
   return uniform(array(std::nextafter(-1.0f, 0.0f)), array(1.0f), shape, float32, key);
+}
+
+// The one value of a bound that needs no evaluation.
+std::optional<double> known(const array& bound) {
+  return bound.size() == 1 && !bound.node().op ? std::optional(bound.item<double>()) : std::nullopt;
 }
 
 void check_float(Dtype dtype, std::string_view who) {
@@ -68,18 +76,36 @@ array split(const array& key, int num, StreamOrDevice s) {
   return bits({num, 2}, 4, key, s);
 }
 
+// The next number below each of x, which is finite: a step down in the bits, whose order is that of
+// their magnitudes.
+static array next_below(const array& x) {
+  const Dtype bits = x.itemsize() == 4 ? int32 : int16;
+  const array i = view(x, bits), one(1, bits);
+  const array lowest(bits == int32 ? -0x7fffffff : -0x7fff, bits);  // of 0: the least below it
+  return view(where(x > 0, i - one, where(x < 0, i + one, lowest)), x.dtype());
+}
+
 array uniform(const array& low, const array& high, const Shape& shape, Dtype dtype, const Key& key,
               StreamOrDevice s) {
   StreamScope scope(s);
   check_float(dtype, "uniform");
-  const array from = astype(low, dtype), range = subtract(astype(high, dtype), from);
-  check(broadcast_shapes(shape, range.shape(), "random::uniform") == shape,
+  const array from = astype(low, dtype), to = astype(high, dtype);
+  check(broadcast_shapes(shape, broadcast_shapes(from.shape(), to.shape(), "random::uniform"),
+                         "random::uniform") == shape,
         "random::uniform: bounds of shapes ", low.shape(), " and ", high.shape(),
         " do not broadcast to ", shape);
-  const array unit =
-      minimum(astype(divide(astype(bits(shape, key), float32), array(4294967295.0f)), dtype),
-              below_one(dtype));
-  return add(multiply(range, unit), from);
+  // Rounding may reach `high`, which is not drawn. Between bounds whose distance is infinite half
+  // the distance is drawn from, and doubled.
+  const array limit = where(from < to, next_below(to), from);
+  const array part = where(isfinite(to - from), array(1.0f, dtype), array(0.5f, dtype));
+  const array base = from * part, range = to * part - base;
+  return fused(
+      [&](const Arrays& in) {
+        const array unit = minimum(
+            astype(divide(astype(in[0], float32), array(4294967295.0f)), dtype), below_one(dtype));
+        return minimum(divide(add(multiply(in[1], unit), in[2]), in[3]), in[4]);
+      },
+      {bits(shape, key), range, base, part, limit});
 }
 array uniform(const Shape& shape, Dtype dtype, const Key& key, StreamOrDevice s) {
   return uniform(array(0.0f), array(1.0f), shape, dtype, key, s);
@@ -92,11 +118,10 @@ array normal(const Shape& shape, Dtype dtype, const std::optional<array>& loc,
              const std::optional<array>& scale, const Key& key, StreamOrDevice s) {
   StreamScope scope(s);
   check_float(dtype, "normal");
-  // Drawn in f32, whatever the dtype; scaled in the dtype, as MLX does.
-  array factor(std::numbers::sqrt2_v<float>, dtype);
-  if (scale) factor = multiply(factor, astype(*scale, dtype));
-  const array x = multiply(factor, astype(erfinv(symmetric(shape, key)), dtype));
-  return loc ? add(astype(*loc, dtype), x) : x;
+  array factor(std::numbers::sqrt2_v<float>);
+  if (scale) factor = multiply(factor, widen(astype(*scale, dtype)));
+  const array x = multiply(factor, erfinv(symmetric(shape, key)));
+  return astype(loc ? add(widen(astype(*loc, dtype)), x) : x, dtype);
 }
 array normal(const Shape& shape, Dtype dtype, float loc, float scale, const Key& key,
              StreamOrDevice s) {
@@ -115,14 +140,53 @@ array normal(const Shape& shape, const Key& key, StreamOrDevice s) {
   return normal(shape, float32, key, s);
 }
 
+// The high 64 bits of a product of u64, by halves of 32 bits.
+static array high_product(const array& a, const array& b) {
+  const array half(32, uint64), low(uint64_t{0xffffffff});
+  const array a0 = a & low, a1 = a >> half, b0 = b & low, b1 = b >> half;
+  const array middle = a1 * b0 + ((a0 * b0) >> half);
+  return a1 * b1 + (middle >> half) + (((middle & low) + a0 * b1) >> half);
+}
+// In [low, most], each alike to one part in 2^64 / (most - low): of 64 bits, in integers.
+static array of_many(const array& low, const array& most, const Shape& shape, const Key& key) {
+  Shape words = shape;
+  words.push_back(2);
+  const array drawn = reshape(view(bits(words, 4, key), uint64), shape);
+  return fused(
+      [&](const Arrays& in) {
+        const array zero(0, uint64), first = astype(in[0], uint64),
+                                     count = astype(in[1], uint64) - first + array(1, uint64);
+        // A count of 2^64 wraps to 0.
+        const array place = where(count == zero, in[2], high_product(in[2], count));
+        return astype(first + place, low.dtype());
+      },
+      {low, most, drawn});
+}
+
 array randint(const array& low, const array& high, const Shape& shape, Dtype dtype, const Key& key,
               StreamOrDevice s) {
   StreamScope scope(s);
   check(!is_inexact(dtype), "random::randint: dtype ", dtype, " is not an integer");
-  // Rounding may reach `high`; as MLX does, clamp in the dtype itself.
-  const array drawn = astype(floor(uniform(low, high, shape, float32, key)), dtype);
-  const array most = subtract(astype(high, dtype), array(1, dtype));
-  return astype(maximum(minimum(drawn, most), astype(low, dtype)), dtype);
+  const array least = astype(low, dtype), most = subtract(astype(high, dtype), array(1, dtype));
+  check(broadcast_shapes(shape, broadcast_shapes(least.shape(), most.shape(), "random::randint"),
+                         "random::randint") == shape,
+        "random::randint: bounds of shapes ", low.shape(), " and ", high.shape(),
+        " do not broadcast to ", shape);
+  const Key k = next_of(key);
+  const auto of_few = [&] {
+    // Rounding may reach `high`; as MLX does, clamp in the dtype itself.
+    const array drawn = astype(floor(uniform(low, high, shape, float32, k)), dtype);
+    return astype(maximum(minimum(drawn, most), least), dtype);
+  };
+  // MLX draws floats, which hold all integers up to 2^24 only.
+  constexpr double kMost = 1 << 24;
+  if (const auto a = known(low), b = known(high); a && b) {
+    const bool few = std::abs(*a) <= kMost && std::abs(*b) <= kMost && *b - *a <= kMost;
+    return few || *b <= *a ? of_few() : of_many(least, most, shape, k);
+  }
+  const array a = astype(low, float64), b = astype(high, float64), limit(kMost, float64);
+  const array few = (abs(a) <= limit && abs(b) <= limit && b - a <= limit) || b <= a;
+  return where(few, of_few(), of_many(least, most, shape, k));
 }
 
 array bernoulli(const array& p, const Shape& shape, const Key& key, StreamOrDevice s) {
@@ -137,15 +201,52 @@ array bernoulli(const array& p, const Key& key, StreamOrDevice s) {
 }
 array bernoulli(const Key& key, StreamOrDevice s) { return bernoulli(array(0.5f), key, s); }
 
+// What the normal distribution has beyond x >= 3, over its density there (Mills' ratio): the
+// continued fraction 1 / (x + 1 / (x + 2 / (x + ...))), good to 1e-7.
+static array mills_ratio(const array& x) {
+  array below = x;
+  for (int k = 14; k > 0; --k) below = x + float(k) / below;
+  return 1.0f / below;
+}
+// The x in [a, b], a >= 3, beyond which lies what is left of the normal distribution after a share
+// u of what lies between: by Newton's steps on the logarithm of what lies beyond.
+static array tail(const array& a, const array& b, const array& u) {
+  const array at_a = mills_ratio(a);
+  const auto beyond = [&](const array& x) {  // over that beyond a, in logarithms
+    return (a - x) * (a + x) / 2.0f + log(mills_ratio(x) / at_a);
+  };
+  const array left = where(isinf(b), 0.0f, exp(beyond(where(isinf(b), a, b))));
+  const array wanted = log1p(u * (left - 1.0f));
+  array x = sqrt(a * a - 2.0f * wanted);  // as if the density fell with x exp(-x^2 / 2)
+  for (int i = 0; i < 4; ++i) x = x + mills_ratio(x) * (beyond(x) - wanted);
+  return x;
+}
+
 array truncated_normal(const array& lower, const array& upper, const Shape& shape, Dtype dtype,
                        const Key& key, StreamOrDevice s) {
   StreamScope scope(s);
   check_float(dtype, "truncated_normal");
-  const array sqrt2(std::numbers::sqrt2_v<float>, dtype);
-  const array from = astype(lower, dtype), to = astype(upper, dtype);
-  const array u = uniform(erf(divide(from, sqrt2)), erf(divide(to, sqrt2)), shape, dtype, key);
-  const array x = multiply(sqrt2, erfinv(u));
-  return maximum(minimum(x, to), from);
+  const array sqrt2(std::numbers::sqrt2_v<float>),
+      from = astype(lower, dtype), to = astype(upper, dtype), low = widen(from), high = widen(to);
+  const Key k = next_of(key);
+  // Within 3 of the middle, MLX's way. Further out erf has few values left, beyond 5.6 one: there
+  // the tail is drawn from, that below mirrored.
+  const auto middle = [&] {
+    const array u = uniform(erf(low / sqrt2), erf(high / sqrt2), shape, float32, k);
+    const array inside = array(std::nextafter(1.0f, 0.0f));
+    return sqrt2 * erfinv(maximum(minimum(u, inside), -inside));
+  };
+  const array above = low >= 3.0f, below = high <= -3.0f;
+  const auto outside = [&] {
+    const array near_end = where(above, low, where(below, -high, array(3.0f)));
+    const array far_end = where(above, high, where(below, -low, array(4.0f)));
+    const array x = tail(near_end, far_end, uniform(shape, float32, k));
+    return where(above, x, -x);
+  };
+  const auto limited = [&](const array& x) { return maximum(minimum(astype(x, dtype), to), from); };
+  if (const auto a = known(lower), b = known(upper); a && b)
+    return limited(*a >= 3 || *b <= -3 ? outside() : middle());
+  return limited(where(above || below, outside(), middle()));
 }
 array truncated_normal(const array& lower, const array& upper, Dtype dtype, const Key& key,
                        StreamOrDevice s) {
@@ -154,7 +255,11 @@ array truncated_normal(const array& lower, const array& upper, Dtype dtype, cons
 }
 array gumbel(const Shape& shape, Dtype dtype, const Key& key, StreamOrDevice s) {
   StreamScope scope(s);
-  return negative(log(negative(log(uniform(shape, dtype, key)))));
+  check_float(dtype, "gumbel");
+  // Without 0, whose logarithm is infinite.
+  return in_wide(
+      [](const array& u) { return negative(log(negative(log(maximum(u, array(0x1p-33f)))))); },
+      uniform(shape, dtype, key));
 }
 
 array laplace(const Shape& shape, Dtype dtype, float loc, float scale, const Key& key,
@@ -162,10 +267,10 @@ array laplace(const Shape& shape, Dtype dtype, float loc, float scale, const Key
   StreamScope scope(s);
   check_float(dtype, "laplace");
   const array u = symmetric(shape, key);
-  array x = astype(multiply(sign(u), log1p(negative(abs(u)))), dtype);
-  if (scale != 1) x = multiply(array(scale, dtype), x);
-  if (loc != 0) x = add(array(loc, dtype), x);
-  return x;
+  array x = multiply(sign(u), log1p(negative(abs(u))));
+  if (scale != 1) x = multiply(array(scale), x);
+  if (loc != 0) x = add(array(loc), x);
+  return astype(x, dtype);
 }
 array laplace(const Shape& shape, float loc, float scale, const Key& key, StreamOrDevice s) {
   return laplace(shape, float32, loc, scale, key, s);

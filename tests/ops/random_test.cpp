@@ -15,6 +15,7 @@
 #include "hearth/ops/matmul.h"
 #include "hearth/ops/movement.h"
 #include "hearth/ops/reduce.h"
+#include "tests/close.h"
 #include "tests/ops/layouts.h"
 #include "tests/shared.h"
 
@@ -93,7 +94,9 @@ TEST(Random, DrawsWhatMlxDraws) {
     // Uniform numbers are exact. What goes through erfinv or log differs in the last places, as
     // those functions' approximations do, and by what they cancel near 0.
     const bool exact = c["fn"] == "uniform" || c["fn"] == "sequence";
-    const double step = dtype == float32 ? 8 * 0x1p-23 : 2 * (dtype == float16 ? 0x1p-10 : 0x1p-7);
+    // MLX draws truncated normals from uniform halves, and rounds each step.
+    const double units = dtype == float32 ? 8 : c["fn"] == "truncated_normal" ? 8 : 2;
+    const double step = units * testing::last_place(1, dtype);
     for (size_t i = 0; i < want.size(); ++i)
       ASSERT_LE(std::abs(got[i] - want[i]), exact ? 0 : step * std::max(1.0, std::abs(want[i])))
           << i;
@@ -177,6 +180,146 @@ TEST(Random, GaussianVectorsHaveTheirCovariance) {
   EXPECT_EQ(
       random::multivariate_normal(zeros({4, 2}), many, {3, 4}, float32, random::key(4)).shape(),
       (Shape{3, 4, 2}));
+}
+
+// Half-open: `high` is never drawn, whatever rounding does, nor anything beyond.
+TEST(Random, UniformStaysBelowItsUpperEnd) {
+  const int n = 1 << 22;
+  for (const auto& [low, high] : {std::pair{1.0f, 2.0f},
+                                  {-1.0f, 1.0f},
+                                  {0.0f, 1.0f},
+                                  {-3.0f, 0.0f},
+                                  {100.0f, 101.0f},
+                                  {-2.0f, -1.0f}})
+    for (Dtype d : {float32, float16, bfloat16}) {
+      const array x = random::uniform(low, high, {n}, d, random::key(3));
+      EXPECT_GE(min(x).item<float>(), low) << d << " " << low;
+      EXPECT_LT(max(x).item<float>(), high) << d << " " << low;
+      EXPECT_NEAR(mean(astype(x, float32)).item<float>(), (low + high) / 2,
+                  0.02 * (high - low) + testing::last_place(high, d) / 2);
+    }
+  // Bounds further apart than the largest number.
+  for (const auto& [most, d] : {std::pair{3e38f, float32}, {6e4f, float16}, {3e38f, bfloat16}}) {
+    const array x = random::uniform(-most, most, {1 << 16}, d, random::key(4));
+    EXPECT_TRUE(all(isfinite(x)).item<bool>()) << d;
+    const array share = astype(x, float32) / most;
+    EXPECT_NEAR(mean(share).item<float>(), 0, 0.02) << d;
+    EXPECT_NEAR(hearth::std(share).item<float>(), std::sqrt(1 / 3.0), 0.01) << d;
+  }
+  // Bounds that broadcast, and one that is its own range.
+  const array low({0.0f, 5.0f}), high({1.0f, 5.0f});
+  const array x = random::uniform(low, high, {1000, 2}, float32, random::key(5));
+  EXPECT_TRUE(all(slice(x, {0, 1}, {1000, 2}) == 5).item<bool>());
+  EXPECT_LT(max(slice(x, {0, 0}, {1000, 1})).item<float>(), 1);
+}
+
+TEST(Random, IntegersOfAnyRangeAreAllDrawn) {
+  const int n = 1 << 16;
+  const auto moments = [](const array& x) {
+    const array y = astype(x, float64);
+    return std::pair(mean(y).item<double>(), hearth::std(y).item<double>());
+  };
+  struct Range {
+    int64_t low, high;
+    Dtype dtype;
+  };
+  for (const Range& r :
+       {Range{0, INT32_MAX, int32}, Range{INT32_MIN, INT32_MAX, int32},
+        Range{int64_t{1} << 40, (int64_t{1} << 40) + 1024, int64},
+        Range{0, int64_t{1} << 32, uint32}, Range{-(int64_t{1} << 60), int64_t{1} << 60, int64},
+        Range{16777216, 16777216 + 4, int32}, Range{-5, 20, int8}, Range{0, 256, uint8},
+        Range{0, 1 << 24, int32}, Range{1 << 24, 1 << 25, int64},
+        Range{0, 3 * (int64_t{1} << 61), uint64}}) {
+    SCOPED_TRACE(concat(r.low, " to ", r.high, " as ", r.dtype));
+    // Known bounds, and bounds that are computed: the same numbers.
+    const array x = random::randint(array(r.low), array(r.high), {n}, r.dtype, random::key(6));
+    const array y =
+        random::randint(array(r.low) + 0, array(r.high) + 0, {n}, r.dtype, random::key(6));
+    ASSERT_EQ(x.dtype(), r.dtype);
+    EXPECT_TRUE(array_equal(x, y).item<bool>());
+    const double low = double(r.low), high = double(r.high), range = high - low;
+    EXPECT_GE(min(x).item<double>(), low);
+    EXPECT_LT(max(x).item<double>(), std::nextafter(high, INFINITY));
+    const auto [middle, spread] = moments(x);
+    EXPECT_NEAR((middle - low + 0.5) / range, 0.5, 0.006);  // 5 standard errors
+    EXPECT_NEAR(spread / range, std::sqrt(1 / 12.0),
+                0.04 / std::sqrt(std::min(range, 100.0)) + 0.004);
+    const array odd = astype(x % array(2, r.dtype), float32);
+    if (range > 4) {
+      EXPECT_NEAR(mean(odd).item<float>(), 0.5, 0.03);
+    }
+    if (range <= 1024) {  // every one
+      std::vector<int64_t> values = x.to_vector<int64_t>();
+      std::sort(values.begin(), values.end());
+      values.erase(std::unique(values.begin(), values.end()), values.end());
+      EXPECT_EQ(int64_t(values.size()), r.high - r.low);
+    }
+  }
+  EXPECT_EQ(random::randint(7, 7, {3}, int32, random::key(1)).to_vector<int>(),
+            (std::vector<int>{7, 7, 7}));
+}
+
+TEST(Random, TruncatedNormalsAreOfTheirInterval) {
+  // Mean and deviation of a normal number in [a, b], by sums over its density.
+  const auto moments = [](double a, double b) {
+    const double near = std::max({a, -b, 0.0});  // the density is that over the density here
+    a = std::max(a, -near - 12), b = std::min(b, near + 12);
+    double share = 0, mean = 0, square = 0;
+    const int n = 200000;
+    for (int i = 0; i < n; ++i) {
+      const double x = a + (b - a) * (i + 0.5) / n, w = std::exp((near * near - x * x) / 2);
+      share += w, mean += w * x, square += w * x * x;
+    }
+    mean /= share;
+    return std::pair(mean, std::sqrt(square / share - mean * mean));
+  };
+  const int n = 1 << 17;
+  const double inf = INFINITY;
+  for (const auto& [a, b] : {std::pair{8.0, 9.0},
+                             {-9.0, -8.0},
+                             {-1.0, 1.0},
+                             {-inf, inf},
+                             {0.0, inf},
+                             {3.0, 3.5},
+                             {5.0, inf},
+                             {-inf, -20.0},
+                             {2.5, 4.0},
+                             {-0.5, 30.0},
+                             {100.0, 101.0}})
+    for (Dtype d : {float32, float16, bfloat16}) {
+      SCOPED_TRACE(concat(a, " to ", b, " in ", d));
+      const array low(float(a), float32), high(float(b), float32);
+      const array x = random::truncated_normal(low, high, {n}, d, random::key(8));
+      EXPECT_TRUE(all(isfinite(x)).item<bool>());
+      EXPECT_GE(min(x).item<double>(), a);
+      EXPECT_LE(max(x).item<double>(), b);
+      const auto [want_mean, want_spread] = moments(a, b);
+      // What is drawn is rounded: half a unit of the dtype.
+      const double unit = testing::last_place(want_mean + want_spread, d);
+      const array y = astype(x, float64);
+      EXPECT_NEAR(mean(y).item<double>(), want_mean, 0.02 * want_spread + unit / 2);
+      EXPECT_NEAR(hearth::std(y).item<double>(), want_spread, 0.02 * want_spread + unit);
+      if (d != float32) continue;
+      const array computed =
+          random::truncated_normal(low + 0.0f, high + 0.0f, {n}, d, random::key(8));
+      EXPECT_TRUE(array_equal(x, computed).item<bool>());
+    }
+}
+
+// No logarithm of 0, no number beyond erfinv's range.
+TEST(Random, EveryNumberIsFinite) {
+  const int n = 1 << 23;
+  for (Dtype d : {float32, float16, bfloat16}) {
+    const array key = random::key(12);
+    EXPECT_TRUE(all(isfinite(random::normal({n}, d, key))).item<bool>()) << d;
+    EXPECT_TRUE(all(isfinite(random::gumbel({n}, d, key))).item<bool>()) << d;
+    EXPECT_TRUE(all(isfinite(random::laplace({n}, d, key))).item<bool>()) << d;
+  }
+  // 50,000 times a normal number is mostly finite in f16, 50,000 times the root of 2 is not.
+  const array x = random::normal({1000}, float16, 0, 50000, random::key(2));
+  EXPECT_GT(sum(isfinite(x)).item<int>(), 700);
+  EXPECT_TRUE(all(random::bernoulli(array(1.0f), {n}, random::key(3))).item<bool>());
+  EXPECT_FALSE(any(random::bernoulli(array(0.0f), {n}, random::key(3))).item<bool>());
 }
 
 TEST(Random, SaysWhatIsWrong) {
