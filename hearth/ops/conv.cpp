@@ -7,6 +7,7 @@
 #include "hearth/ops/index.h"
 #include "hearth/ops/matmul.h"
 #include "hearth/ops/movement.h"
+#include "hearth/ops/movement_detail.h"
 #include "hearth/ops/primitives_fast.h"
 
 namespace hearth {
@@ -14,11 +15,17 @@ namespace {
 
 using Ints = std::vector<int>;
 
+/// A padding that was computed in 64 bits.
+int padding(int64_t n) {
+  check(n >= INT32_MIN && n <= INT32_MAX, "convolution: a padding of ", n, " is too large");
+  return int(n);
+}
+
 /// d - 1 zeros between neighbours along an axis of x.
 array spread(const array& x, int axis, int d) {
   if (d == 1) return x;
   Shape apart = x.shape();
-  apart[size_t(axis)] *= d;
+  apart[size_t(axis)] = detail::axis_size(int64_t(x.shape(axis)) * d, "convolution");
   array y = expand_dims(x, axis + 1);
   y = reshape(pad(y, {axis + 1}, Shape{0}, Shape{d - 1}), apart);
   Shape stop = apart;
@@ -34,14 +41,15 @@ array padded(array x, const std::vector<Sweep>& axes) {
     wider.push_back(int(i) + 1);
     low.push_back(std::max(0, axes[i].low));
     high.push_back(std::max(0, axes[i].high));
-    start[i + 1] = std::max(0, -axes[i].low);
+    start[i + 1] = int(std::clamp<int64_t>(-int64_t(axes[i].low), 0, INT32_MAX));
     x = spread(x, int(i) + 1, axes[i].input_dilation);
   }
   if (std::any_of(low.begin(), low.end(), [](int p) { return p > 0; }) ||
       std::any_of(high.begin(), high.end(), [](int p) { return p > 0; }))
     x = pad(x, wider, low, high);
   stop = x.shape();
-  for (size_t i = 0; i < axes.size(); ++i) stop[i + 1] -= std::max(0, -axes[i].high);
+  for (size_t i = 0; i < axes.size(); ++i)
+    stop[i + 1] = int(std::max<int64_t>(0, stop[i + 1] + std::min<int64_t>(0, axes[i].high)));
   return slice(x, start, stop);
 }
 
@@ -72,14 +80,15 @@ array windows(const array& x, const array& weight, const Shape& out, const Convo
 
 /// (O, ...) -> (groups, O / groups, the rest in one)
 array by_group(const array& weight, int groups) {
-  return reshape(weight, {groups, weight.shape(0) / groups,
-                          int(weight.size()) / std::max(1, weight.shape(0))});
+  const int64_t rest = int64_t(weight.size()) / std::max(1, weight.shape(0));
+  return reshape(weight,
+                 {groups, weight.shape(0) / groups, detail::axis_size(rest, "convolution")});
 }
 
 /// (N, M..., O) -> (groups, N M..., O / groups)
 array rows_by_group(const array& y, int groups) {
   const int channels = y.shape(-1);
-  const int rows = int(y.size()) / std::max(1, channels);
+  const int rows = detail::axis_size(int64_t(y.size()) / std::max(1, channels), "convolution");
   return swapaxes(reshape(y, {rows, groups, channels / groups}), 0, 1);
 }
 
@@ -120,10 +129,12 @@ std::optional<Cotangents> Convolution::vjp(const Arrays& in, const Arrays&, cons
   Ints spatial;
   for (size_t i = 0; i < axes.size(); ++i) {
     const Sweep& a = axes[i];
-    const int reach = a.kernel_dilation * (w.shape(int(i) + 1) - 1), low = reach - a.low;
-    const int wide = (d[0].shape(int(i) + 1) - 1) * a.stride + 1;
-    const int wanted = (x.shape(int(i) + 1) - 1) * a.input_dilation + reach + 1;
-    back.push_back({a.input_dilation, low, wanted - wide - low, a.kernel_dilation, a.stride});
+    const int64_t reach = int64_t(a.kernel_dilation) * (w.shape(int(i) + 1) - 1);
+    const int64_t low = reach - a.low;
+    const int64_t wide = int64_t(d[0].shape(int(i) + 1) - 1) * a.stride + 1;
+    const int64_t wanted = int64_t(x.shape(int(i) + 1) - 1) * a.input_dilation + reach + 1;
+    back.push_back({a.input_dilation, padding(low), padding(wanted - wide - low), a.kernel_dilation,
+                    a.stride});
     spatial.push_back(int(i) + 1);
   }
   Shape split = w.shape();  // (groups, O / groups, K..., C / groups)
@@ -208,8 +219,9 @@ array transposed(int axes, const array& input, const array& weight, const Ints& 
         weight.shape());
   Ints low, high;
   for (size_t i = 0; i < size_t(axes); ++i) {
-    low.push_back(dilation[i] * (weight.shape(int(i) + 1) - 1) - padding[i]);
-    high.push_back(low.back() + output_padding[i]);
+    const int64_t reach = int64_t(dilation[i]) * (weight.shape(int(i) + 1) - 1);
+    low.push_back(hearth::padding(reach - padding[i]));
+    high.push_back(hearth::padding(reach - padding[i] + output_padding[i]));
   }
   return conv_general(input, weight, {}, low, high, dilation, stride, groups, true, s);
 }

@@ -19,6 +19,8 @@ array arange(double start, double stop, double step, Dtype dtype, StreamOrDevice
   const double length = any && std::isinf(step) ? 1 : std::ceil((stop - start) / step);
   check(!std::isnan(length) && std::isfinite(start) && length <= INT32_MAX, "arange: from ", start,
         " to ", stop, " by ", step, " has no length below 2^31");
+  check(!is_integer(dtype) || (start >= -0x1p63 && start < 0x1p64), "arange: no ", dtype, " is ",
+        start);
   double by = std::isfinite(step) ? step : 0;  // the one element is start
   if (is_integer(dtype) || dtype == bool_)     // NumPy's rule: the second value fixes the step
     by = std::trunc(start + by) - std::trunc(start), start = std::trunc(start);

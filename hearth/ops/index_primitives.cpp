@@ -3,6 +3,7 @@
 #include "hearth/ops/elementwise.h"
 #include "hearth/ops/index.h"
 #include "hearth/ops/movement.h"
+#include "hearth/ops/movement_detail.h"
 #include "hearth/ops/primitives_index.h"
 #include "hearth/ops/reduce.h"
 
@@ -39,7 +40,8 @@ void check_not_empty(const Shape& shape, std::span<const int> axes, size_t count
 // Where several updates meet one element, the last one stays: 1 for it, 0 for those before.
 template <class Put, class Get>
 array survivors(const array& updates, const Shape& shape, Put&& put, Get&& get) {
-  const array id = reshape(arange(int(updates.size())), updates.shape());
+  const array id =
+      reshape(arange(detail::flat_size(updates, "scatter: its gradient")), updates.shape());
   return equal(get(put(full(shape, array(-1)), id)), id);
 }
 
@@ -154,7 +156,7 @@ std::optional<Cotangents> MaskedScatter::vjp(const Arrays& in, const Arrays&,
   const array& mask = in[1];
   const array zero = zeros_like(d[0]);
   // Masked elements go to where they came from, the others to a place behind the source.
-  const int n = int(in[2].size());
+  const int n = in[2].shape(0);
   const array count = cumsum(astype(flatten(mask), int32), 0);
   const array place = where(flatten(mask), subtract(count, array(1)), array(n));
   const array grad =

@@ -4,6 +4,7 @@
 
 #include "hearth/ops/elementwise.h"
 #include "hearth/ops/movement.h"
+#include "hearth/ops/movement_detail.h"
 #include "hearth/ops/primitives_fast.h"
 #include "hearth/ops/reduce.h"
 
@@ -94,7 +95,8 @@ array inner(const array& a, const array& b, StreamOrDevice s) {
 
 array outer(const array& a, const array& b, StreamOrDevice s) {
   StreamScope scope(s);
-  return multiply(reshape(a, {int(a.size()), 1}), reshape(b, {1, int(b.size())}));
+  return multiply(reshape(a, {detail::flat_size(a, "outer"), 1}),
+                  reshape(b, {1, detail::flat_size(b, "outer")}));
 }
 
 array tensordot(const array& a, const array& b, const int axis, StreamOrDevice s) {
@@ -120,18 +122,20 @@ array tensordot(const array& a, const array& b, const std::vector<int>& axes_a,
     for (int i = 0; i < x.ndim(); ++i)
       if (std::find(summed.begin(), summed.end(), i) == summed.end()) kept.push_back(i);
     Shape kept_shape;
-    int kept_size = 1, summed_size = 1;
+    int64_t kept_size = 1, summed_size = 1;
     for (int axis : kept) {
       kept_shape.push_back(x.shape(axis));
       kept_size *= x.shape(axis);
     }
     for (int axis : summed) summed_size *= x.shape(axis);
+    const int rows = detail::axis_size(kept_size, "tensordot"),
+              columns = detail::axis_size(summed_size, "tensordot");
     std::vector<int> order = summed_first ? summed : kept;
     const std::vector<int>& rest = summed_first ? kept : summed;
     order.insert(order.end(), rest.begin(), rest.end());
-    return std::pair(reshape(transpose(x, order), summed_first ? Shape{summed_size, kept_size}
-                                                               : Shape{kept_size, summed_size}),
-                     kept_shape);
+    return std::pair(
+        reshape(transpose(x, order), summed_first ? Shape{columns, rows} : Shape{rows, columns}),
+        kept_shape);
   };
   for (size_t i = 0; i < axes_a.size(); ++i)
     check(a.shape(axes_a[i]) == b.shape(axes_b[i]), "tensordot: axes ", axes_a[i], " and ",
@@ -166,7 +170,7 @@ array kron(const array& a, const array& b, StreamOrDevice s) {
     left.push_back(1);
     right.push_back(1);
     right.push_back(size(b));
-    out.push_back(size(a) * size(b));
+    out.push_back(detail::axis_size(int64_t(size(a)) * size(b), "kron"));
   }
   return reshape(multiply(reshape(a, left), reshape(b, right)), out);
 }

@@ -143,11 +143,11 @@ array atleast_1d(const array& a, StreamOrDevice s) {
   return a.ndim() == 0 ? reshape(a, {1}, s) : a;
 }
 array atleast_2d(const array& a, StreamOrDevice s) {
-  return a.ndim() < 2 ? reshape(a, {1, ShapeElem(a.size())}, s) : a;
+  return a.ndim() < 2 ? reshape(a, {1, detail::flat_size(a, "atleast_2d")}, s) : a;
 }
 array atleast_3d(const array& a, StreamOrDevice s) {
   if (a.ndim() == 2) return expand_dims(a, 2, s);
-  return a.ndim() < 2 ? reshape(a, {1, ShapeElem(a.size()), 1}, s) : a;
+  return a.ndim() < 2 ? reshape(a, {1, detail::flat_size(a, "atleast_3d"), 1}, s) : a;
 }
 static Arrays each(const Arrays& all, array (*f)(const array&, StreamOrDevice), StreamOrDevice s) {
   Arrays out;
@@ -217,7 +217,7 @@ array tile(const array& arr, std::vector<int> reps, StreamOrDevice s) {
           " are not a number of times");
     apart.push_back(1), apart.push_back(shape[i]);
     repeated.push_back(reps[i]), repeated.push_back(shape[i]);
-    joined.push_back(ShapeElem(element_count({reps[i], shape[i]})));
+    joined.push_back(detail::axis_size(int64_t(reps[i]) * shape[i], "tile"));
   }
   return reshaped(broadcast_to(reshaped(arr, apart), repeated), joined);
 }
@@ -286,7 +286,7 @@ array diagonal(const array& a, int offset, int axis1, int axis2, StreamOrDevice 
   Box box{Shape(shape.size() + 1, 0), Shape(shape.size() + 1, 1), shape};
   box.shape.push_back(ShapeElem(length));
   if (length > 0) box.start.back() = ShapeElem(down * n_columns + right);
-  box.strides.back() = ShapeElem(n_columns + 1);
+  if (length > 1) box.strides.back() = detail::axis_size(n_columns + 1, "diagonal");
   return detail::take_box(flat, box);
 }
 array diag(const array& a, int k, StreamOrDevice s) {
@@ -302,7 +302,9 @@ array diag(const array& a, int k, StreamOrDevice s) {
 }
 static array triangle(const array& x, bool lower, int k, std::string_view who) {
   check(x.ndim() >= 2, who, ": wanted at least 2 axes, got shape ", x.shape());
-  const array keep = tri(x.shape(-2), x.shape(-1), lower ? k : k - 1, bool_);
+  // Below the k-th diagonal is up to the one before; before the least there is nothing.
+  const bool none = !lower && k == INT32_MIN;
+  const array keep = none ? array(false) : tri(x.shape(-2), x.shape(-1), lower ? k : k - 1, bool_);
   const array zero = zeros({}, x.dtype());
   return lower ? where(keep, x, zero) : where(keep, zero, x);
 }
@@ -325,7 +327,7 @@ Arrays meshgrid(const Arrays& arrays, bool sparse, const std::string& indexing, 
   for (size_t i = 0; i < arrays.size(); ++i) {
     const size_t axis = swapped && i < 2 ? 1 - i : i;
     Shape shape(arrays.size(), 1);
-    grid[axis] = shape[axis] = ShapeElem(arrays[i].size());
+    grid[axis] = shape[axis] = detail::flat_size(arrays[i], "meshgrid");
     out.push_back(reshaped(arrays[i], shape));
   }
   if (!sparse)

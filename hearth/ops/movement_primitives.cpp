@@ -154,7 +154,7 @@ std::optional<View> AsStrided::view(const View& from) const {
 }
 std::optional<Cotangents> AsStrided::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
   // Elements may be read more than once: their gradients add up.
-  const int count = int(in[0].size());
+  const int count = detail::flat_size(in[0], "as_strided: its gradient");
   array places = apply(std::make_shared<AsStrided>(*this), {arange(count)});
   array zero = zeros({count}, d[0].dtype());
   array flat = scatter_add_axis(zero, flatten(places), flatten(d[0]), 0);
