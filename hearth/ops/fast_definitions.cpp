@@ -11,12 +11,11 @@
 #include "hearth/ops/movement.h"
 #include "hearth/ops/primitives_fast.h"
 #include "hearth/ops/reduce.h"
+#include "hearth/ops/wide.h"
 
 namespace hearth::fast {
 namespace {
 
-Dtype wide_of(Dtype d) { return d == float64 ? float64 : float32; }
-array widen(const array& x) { return astype(x, wide_of(x.dtype())); }
 array constant(double value, const array& like) { return array(value, like.dtype()); }
 
 /// The last axis from `start` to `stop`, every step-th element.
@@ -83,7 +82,14 @@ array attend(const array& q, const array& k, const array& v, const std::optional
     const array column = reshape(astype(*sinks, scores.dtype()), {1, H, 1, 1});
     scores = concatenate({broadcast_to(column, {B, H, L, 1}), scores}, -1);
   }
+  // What an added mask hides wholly gives zeros.
+  std::optional<array> hidden;
+  if (mask && mask->dtype() != bool_ && !sinks && S > 0) {
+    hidden = max(scores, -1, true) == constant(-INFINITY, scores);
+    scores = where(*hidden, constant(0, scores), scores);
+  }
   array weights = S + sinks.has_value() > 0 ? softmax(scores, -1, true) : scores;
+  if (hidden) weights = where(*hidden, constant(0, weights), weights);
   if (sinks) weights = part(weights, 1, S + 1);
   return reshape(matmul(reshape(weights, {B, Hkv, H / Hkv * L, S}), v), {B, H, L, v.shape(3)});
 }

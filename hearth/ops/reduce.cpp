@@ -6,6 +6,7 @@
 #include "hearth/ops/movement.h"
 #include "hearth/ops/primitives.h"
 #include "hearth/ops/rows.h"
+#include "hearth/ops/wide.h"
 
 namespace hearth {
 
@@ -63,21 +64,30 @@ array median(const array& a, const std::vector<int>& axes, bool keepdims, Stream
   // The mean of the middle two, or of one.
   Shape start(x.shape().size(), 0), stop = x.shape();
   start.back() = (n - 1) / 2, stop.back() = n / 2 + 1;
-  const array middle = mean(slice(x, start, stop), -1);
-  return reshape(middle, reduced_shape(a, sorted, keepdims));
+  const array middle = mean(slice(x, start, stop), -1, true);
+  start.back() = n - 1, stop.back() = n;  // where NaN lies, if there is one
+  const array last = slice(x, start, stop);
+  return reshape(where(isnan(last), last, middle), reduced_shape(a, sorted, keepdims));
 }
 
-array var(const array& a, const std::vector<int>& axes, bool keepdims, int ddof, StreamOrDevice s) {
-  StreamScope scope(s);
-  const Dtype dtype = at_least_float(a.dtype());
-  const array x = astype(a, size_of(dtype) == 2 ? float32 : dtype);
+// The variance, of halves in f32.
+static array wide_variance(const array& a, const std::vector<int>& axes, bool keepdims, int ddof) {
+  const array x = astype(a, wide_of(at_least_float(a.dtype())));
   const array from_mean = x - mean(x, axes, true);
   const array squares =
-      is_complex(dtype) ? real(from_mean * conjugate(from_mean)) : square(from_mean);
-  const Dtype result = is_complex(dtype) ? float32 : dtype;
-  if (ddof == 0) return astype(mean(squares, axes, keepdims), result);
+      is_complex(x.dtype()) ? real(from_mean * conjugate(from_mean)) : square(from_mean);
+  if (ddof == 0) return mean(squares, axes, keepdims);
   const double divisor = double(std::max<int64_t>(count(a, axes) - ddof, 0));
-  return astype(sum(squares, axes, keepdims) / array(divisor, squares.dtype()), result);
+  return sum(squares, axes, keepdims) / array(divisor, squares.dtype());
+}
+// What the deviations of a come as.
+static Dtype deviation_dtype(const array& a) {
+  const Dtype dtype = at_least_float(a.dtype());
+  return is_complex(dtype) ? float32 : dtype;
+}
+array var(const array& a, const std::vector<int>& axes, bool keepdims, int ddof, StreamOrDevice s) {
+  StreamScope scope(s);
+  return astype(wide_variance(a, axes, keepdims, ddof), deviation_dtype(a));
 }
 array var(const array& a, int axis, bool keepdims, int ddof, StreamOrDevice s) {
   return var(a, std::vector<int>{axis}, keepdims, ddof, s);
@@ -89,7 +99,9 @@ array var(const array& a, StreamOrDevice s) { return var(a, false, 0, s); }
 
 array std(const array& a, const std::vector<int>& axes, bool keepdims, int ddof, StreamOrDevice s) {
   StreamScope scope(s);
-  return sqrt(var(a, axes, keepdims, ddof));
+  // The slope of the root is infinite at 0, that of the variance 0: together they are 0.
+  const array v = wide_variance(a, axes, keepdims, ddof), zero = v == 0;
+  return astype(where(zero, v, sqrt(where(zero, 1, v))), deviation_dtype(a));
 }
 array std(const array& a, int axis, bool keepdims, int ddof, StreamOrDevice s) {
   return std(a, std::vector<int>{axis}, keepdims, ddof, s);

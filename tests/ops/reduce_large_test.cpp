@@ -152,7 +152,8 @@ TEST(Reduce, SaysWhatIsWrong) {
   EXPECT_EQ(error_of([&] { argmin(x, 1); }), "argmin: axis 1 of shape (2, 0, 3) is empty");
   EXPECT_EQ(error_of([&] { sum(x, 3); }), "sum: axis 3 is out of range for 3 dimensions");
   EXPECT_EQ(error_of([&] { sum(x, {0, -3}); }), "sum: axis 0 is named twice");
-  EXPECT_EQ(error_of([&] { logsumexp(x); }), "logsumexp: nothing to reduce in shape (2, 0, 3)");
+  EXPECT_EQ(error_of([&] { logsumexp(x); }),
+            "logsumexp: axis 1 of shape (2, 0, 3) is empty; there is no logsumexp of nothing");
   EXPECT_EQ(error_of([&] { partition(ones({4}), 4); }),
             "partition: kth 4 is out of range for 4 elements");
   EXPECT_EQ(error_of([&] { topk(ones({4}), 5); }), "topk: k 5 is out of range for 4 elements");

@@ -276,7 +276,7 @@ __global__ void __launch_bounds__(kFlashThreads)
     float total = sum[r];
     total += __shfl_xor_sync(~0u, total, 1);
     total += __shfl_xor_sync(~0u, total, 2);
-    const float factor = keys > 0 ? 1 / total : 0;
+    const float factor = total == 0 ? 0 : 1 / total;  // 0: no keys, or all of -infinity
     if (rows[r] >= j.L) continue;
     T* const y = static_cast<T*>(const_cast<void*>(j.y.data)) + b * j.y.batch + h * j.y.head +
                  rows[r] * j.y.position;
@@ -395,7 +395,7 @@ __global__ void __launch_bounds__(kFewThreads) few_queries(FlashJob j) {
 #pragma unroll
   for (int r = 0; r < R; ++r) {
     if (l0 + r >= j.L) continue;
-    const W factor = keys > 0 ? 1 / sum[r] : W(0);
+    const W factor = sum[r] == 0 ? W(0) : 1 / sum[r];  // 0: no keys, or all of -infinity
     T* const y = static_cast<T*>(const_cast<void*>(j.y.data)) + b * j.y.batch + h * j.y.head +
                  (l0 + r) * j.y.position;
 #pragma unroll

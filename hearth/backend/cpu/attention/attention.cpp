@@ -16,6 +16,8 @@ constexpr int64_t kFewRows = 16;      // queries that share keys, up to which th
 constexpr int64_t kQueries = 256;     // queries for which a block of keys is packed once
 constexpr int64_t kGrain = 64 << 10;  // bytes of keys and values that are worth a task
 
+// What scales a row; of a sum of 0, where a mask of -infinity hides all, 0.
+float inverse(float sum) { return sum == 0 ? 0 : 1 / sum; }
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // What the mask adds to the score of query (b, h, l) and key j.
@@ -125,7 +127,7 @@ class StreamedAttention {
         for (int64_t d = 0; d < job_.Dv; ++d)
           y[d] = i == index ? share * from[d] : y[d] + share * from[d];
       }
-      kernels::narrow_row(job_.dtype, job_.Dv, y, 1 / total, job_.y.at(u.b, h, l));
+      kernels::narrow_row(job_.dtype, job_.Dv, y, inverse(total), job_.y.at(u.b, h, l));
     }
   }
 
@@ -213,7 +215,7 @@ class BlockedAttention {
       for (int64_t r = p.begin; r < p.end; ++r) {
         const int64_t c = r - p.begin;
         for (int64_t d = 0; d < Dv; ++d) row_buffer[d] = p.out[d * nr + c];
-        kernels::narrow_row(job_.dtype, Dv, row_buffer, 1 / p.sum[c],
+        kernels::narrow_row(job_.dtype, Dv, row_buffer, inverse(p.sum[c]),
                             job_.y.at(b, h * group_ + r / span, l0 + r % span));
       }
   }
