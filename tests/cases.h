@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "hearth/ops/ops.h"
+#include "tests/close.h"
 #include "tests/ops/layouts.h"
 #include "tests/shared.h"
 
@@ -21,19 +22,17 @@ struct Case {
   Dtype dtype;                    // of the result
   std::vector<std::byte> wanted;  // its elements
   std::vector<bool> open;         // nobody says what this element is
-  double ulps = 0;                // in units of the last place of the element; of complex, of |z|
-  double absolute = 0;
-  bool signed_zero = true;  // 0 and -0 differ
+  Tolerance tolerance;
 };
 
 /// How far an operation may be from the rounded result, in f32 and f64; halves get 1 where it is
 /// not 0, since they are rounded from such an f32.
-struct Tolerance {
+struct Accuracy {
   double f32 = 0, f64 = 0, c64 = 0;
   double absolute = 0;  // of f32, and as many of its units in f64
 };
-inline Tolerance tolerance(const std::string& op) {
-  static const std::map<std::string, Tolerance> known{
+inline Accuracy accuracy(const std::string& op) {
+  static const std::map<std::string, Accuracy> known{
       // hearth's own in f32, libm in f64, NumPy's complex128 against libm's complex64.
       {"exp", {2, 1, 8}},
       {"expm1", {3, 1, 8}},
@@ -77,7 +76,7 @@ inline Tolerance tolerance(const std::string& op) {
       {"sign", {0, 0, 2}},
   };
   const auto it = known.find(op);
-  return it == known.end() ? Tolerance{} : it->second;
+  return it == known.end() ? Accuracy{} : it->second;
 }
 
 /// `words`: the bits of elements, in hexadecimal; "-" for an open one.
@@ -128,7 +127,8 @@ inline std::vector<Case> elementwise_cases(Dtype d) {
       operands.emplace(name, array_of(elements, of));
       continue;
     }
-    Case c{name, {}, {}, d, {}, {}};
+    Case c{name, {}, {}, d, {}, {}, {}};
+    c.tolerance.signed_zero = true;
     if (name.starts_with("to_")) {
       c.dtype = dtypes.at(name.substr(3));
       c.in = {operands.at("x")};
@@ -142,68 +142,18 @@ inline std::vector<Case> elementwise_cases(Dtype d) {
       c.in = arity == 1   ? Arrays{operands.at("x")}
              : arity == 2 ? Arrays{a, b}
                           : Arrays{operands.at("c"), a, b};
-      const Tolerance t = tolerance(name);
+      const Accuracy t = accuracy(name);
       const bool complex = d == complex64;
       const double f32 = complex ? t.c64 : t.f32;
-      c.ulps = c.dtype == float64 ? t.f64 : c.dtype == float32 || complex ? f32 : f32 > 0;
-      c.absolute = c.dtype == float64 ? t.absolute * 0x1p-29 : t.absolute;
-      c.signed_zero = name != "maximum" && name != "minimum" && name != "relu" && !complex;
+      c.tolerance.ulps = c.dtype == float64 ? t.f64 : c.dtype == float32 || complex ? f32 : f32 > 0;
+      c.tolerance.absolute = c.dtype == float64 ? t.absolute * 0x1p-29 : t.absolute;
+      c.tolerance.signed_zero =
+          name != "maximum" && name != "minimum" && name != "relu" && !complex;
     }
     read_elements(words, c.dtype, c.wanted, c.open);
     cases.push_back(std::move(c));
   }
   return cases;
-}
-
-/// The distance to the next larger float of dtype d from |x|.
-inline double last_place(double x, Dtype d) {
-  const int digits = d == float64 ? 53 : d == float16 ? 11 : d == bfloat16 ? 8 : 24;
-  const int lowest = d == float64 ? -1074 : d == float16 ? -24 : d == bfloat16 ? -133 : -149;
-  int e = 0;
-  std::frexp(x, &e);
-  return std::ldexp(1.0, std::max(e - digits, lowest));
-}
-
-/// Is the element at `got` what the case wants at `wanted`? Says so in `why` if not.
-inline bool close_enough(const Case& c, const std::byte* got, const std::byte* wanted,
-                         std::string& why) {
-  if (!std::memcmp(got, wanted, size_of(c.dtype))) return true;
-  std::ostringstream text;
-  text.precision(17);
-  if (c.dtype == complex64) {
-    const auto g = load_element<complex64_t>(got, c.dtype),
-               w = load_element<complex64_t>(wanted, c.dtype);
-    const double unit = last_place(std::max(std::abs(w.real()), std::abs(w.imag())), float32);
-    auto near = [&](double p, double q) {
-      return p == q || (p != p && q != q) || std::abs(p - q) <= c.ulps * unit;
-    };
-    text << g << " is not " << w;
-    why = text.str();
-    return near(g.real(), w.real()) && near(g.imag(), w.imag());
-  }
-  if (!is_floating(c.dtype)) {
-    text << load_element<int64_t>(got, c.dtype) << " is not "
-         << load_element<int64_t>(wanted, c.dtype);
-    why = text.str();
-    return false;
-  }
-  const double g = load_element<double>(got, c.dtype), w = load_element<double>(wanted, c.dtype);
-  text << g << " is not " << w;
-  why = text.str();
-  if (g != g || w != w) return g != g && w != w;
-  if (g == 0 && w == 0) return !c.signed_zero;
-  if (std::isinf(g) || std::isinf(w)) {
-    // The largest number and infinity are neighbours.
-    const double most = c.dtype == float64    ? 0x1.fffffffffffffp1023
-                        : c.dtype == float16  ? 65504
-                        : c.dtype == bfloat16 ? 0x1.fep127
-                                              : 0x1.fffffep127;
-    return c.ulps > 0 && std::abs(std::clamp(g, -most, most) - std::clamp(w, -most, most)) <=
-                             c.ulps * last_place(most, c.dtype);
-  }
-  text << " (" << std::abs(g - w) / last_place(w, c.dtype) << " units in the last place)";
-  why = text.str();
-  return std::abs(g - w) <= c.ulps * last_place(w, c.dtype) + c.absolute;
 }
 
 /// Compares all elements, in row-major order, whatever the layout of `got`.
@@ -214,9 +164,10 @@ inline void expect_case(const Case& c, const array& got, const std::string& wher
   ASSERT_EQ(flat.nbytes(), c.wanted.size()) << c.name << " " << where;
   const size_t item = size_of(c.dtype);
   for (size_t i = 0; i < flat.size(); ++i) {
-    std::string why;
-    if (c.open[i] || close_enough(c, flat.host_bytes() + i * item, c.wanted.data() + i * item, why))
-      continue;
+    if (c.open[i]) continue;
+    const std::string why =
+        apart(flat.host_bytes() + i * item, c.wanted.data() + i * item, c.dtype, c.tolerance);
+    if (why.empty()) continue;
     std::ostringstream operands;
     operands.precision(17);
     for (const array& x : c.in)

@@ -60,7 +60,7 @@ TEST(Fast, AttentionOverMaskedStretches) {
     const array y = fast::scaled_dot_product_attention(q, k, v, 1, "array", m);
     const array tail_k = slice(k, {0, 0, 600, 0}, k.shape()),
                 tail_v = slice(v, {0, 0, 600, 0}, v.shape());
-    expect_close(y, fast::scaled_dot_product_attention(q, tail_k, tail_v, 1), 1e-6, "tail");
+    expect_close(y, fast::scaled_dot_product_attention(q, tail_k, tail_v, 1), {8, 1}, "tail");
   }
 }
 
@@ -115,7 +115,7 @@ TEST(Fast, ChunksOverACacheEqualTheWhole) {
       parts.push_back(r.y);
       at += n;
     }
-    expect_close(concatenate(parts, 1), whole, 2e-6, "chunks");
+    expect_close(concatenate(parts, 1), whole, {16, 1}, "chunks");
   }
 }
 

@@ -18,10 +18,18 @@ namespace {
 using nlohmann::json;
 using testing::row_major_bytes;
 
-const json& cases() {
+// Those of some operations, each of which has some.
+std::vector<json> cases(std::initializer_list<const char*> ops) {
   static const json all =
       json::parse(std::ifstream(testing::source_path("tests/data/ops/create.json")));
-  return all;
+  std::vector<json> some;
+  for (const char* op : ops) {
+    const size_t before = some.size();
+    for (const json& c : all)
+      if (c["op"] == op) some.push_back(c);
+    EXPECT_GE(some.size() - before, 3u) << op;
+  }
+  return some;
 }
 Shape shape_of(const json& j) {
   const auto v = j.get<std::vector<int>>();
@@ -48,8 +56,7 @@ constexpr Dtype kNumbers[] = {uint8, uint16, uint32,  uint64,   int8,    int16,
                               int32, int64,  float16, bfloat16, float32, float64};
 
 TEST(Create, ArangeCountsAsNumPyDoes) {
-  for (const json& c : cases()) {
-    if (c["op"] != "arange") continue;
+  for (const json& c : cases({"arange"})) {
     SCOPED_TRACE(c["args"].dump());
     const double start = c["args"]["start"], stop = c["args"]["stop"], step = c["args"]["step"];
     for (Dtype d : kFloats) expect_same(arange(start, stop, step, d), wanted(c, d));
@@ -83,8 +90,7 @@ TEST(Create, ArangeSaysWhatIsWrong) {
 }
 
 TEST(Create, LinspaceEndsWhereItShould) {
-  for (const json& c : cases()) {
-    if (c["op"] != "linspace") continue;
+  for (const json& c : cases({"linspace"})) {
     SCOPED_TRACE(c["args"].dump());
     const auto& a = c["args"];
     for (Dtype d : {float16, bfloat16, float32, float64, int32})
@@ -130,7 +136,7 @@ TEST(Create, CountsElementsOfAxes) {
 }
 
 TEST(Create, MatricesAndWindowsAreNumPys) {
-  for (const json& c : cases()) {
+  for (const json& c : cases({"eye", "tri", "hanning", "hamming", "bartlett", "blackman"})) {
     SCOPED_TRACE(c.dump());
     const auto& a = c["args"];
     if (c["op"] == "eye" || c["op"] == "tri")
@@ -153,12 +159,11 @@ TEST(Create, MatricesAndWindowsAreNumPys) {
 }
 
 TEST(Index, ScatteredUpdatesAddUpForEveryDtype) {
-  int run = 0;
-  for (const json& c : cases()) {
+  for (const json& c :
+       cases({"scatter_add", "scatter_prod", "scatter_max", "scatter_min", "scatter_add_axis",
+              "slice_update_add", "slice_update_prod", "slice_update_max", "slice_update_min"})) {
     const std::string op = c["op"];
     const auto& a = c["args"];
-    if (!a.contains("updates")) continue;
-    ++run;
     for (Dtype dtype : kNumbers) {
       SCOPED_TRACE(concat(a.dump(), op, dtype));
       const array updates = ints(a["updates"], a["updates_shape"], dtype);
@@ -186,12 +191,10 @@ TEST(Index, ScatteredUpdatesAddUpForEveryDtype) {
         }
     }
   }
-  EXPECT_GT(run, 20);
 }
 
 TEST(Index, SearchsortedFindsNumPysPlaces) {
-  for (const json& c : cases()) {
-    if (c["op"] != "searchsorted") continue;
+  for (const json& c : cases({"searchsorted"})) {
     const auto& a = c["args"];
     SCOPED_TRACE(a.dump());
     for (Dtype dtype : kNumbers) {

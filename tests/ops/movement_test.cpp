@@ -9,6 +9,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
 
 #include "hearth/ops/create.h"
 #include "hearth/ops/elementwise.h"
@@ -188,7 +189,9 @@ TEST(Movement, PutsElementsWhereNumPyPutsThemForEveryDtypeAndLayout) {
   const json cases =
       json::parse(std::ifstream(testing::source_path("tests/data/ops/movement.json")));
   ASSERT_GT(cases.size(), 200u);
+  std::set<std::string> ran;
   for (const json& c : cases) {
+    ran.insert(c["op"]);
     const Call& run = operations().at(c["op"]);
     for (int d = 0; d < kDtypes; ++d) {
       const auto dtype = Dtype(d);
@@ -206,6 +209,7 @@ TEST(Movement, PutsElementsWhereNumPyPutsThemForEveryDtypeAndLayout) {
       }
     }
   }
+  EXPECT_EQ(ran.size(), operations().size());
 }
 
 }  // namespace
