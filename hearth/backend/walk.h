@@ -1,4 +1,4 @@
-// Axes of strided memory and a walk over them, for kernels that split kept from reduced axes.
+// WalkAxes of strided memory and a walk over them, for kernels that split kept from reduced axes.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -8,21 +8,21 @@
 namespace hearth {
 
 /// One axis: its size, and its strides in the input and in the output, in elements.
-struct Axis {
+struct WalkAxis {
   int64_t size, stride, to;
 };
-using Axes = SmallVector<Axis, 6>;
+using WalkAxes = SmallVector<WalkAxis, 6>;
 
-inline int64_t count(const Axes& axes) {
+inline int64_t count(const WalkAxes& axes) {
   int64_t n = 1;
-  for (const Axis& a : axes) n *= a.size;
+  for (const WalkAxis& a : axes) n *= a.size;
   return n;
 }
 
 /// Drops axes of size 1 and joins neighbours that both strides walk as one.
-inline void merge(Axes& axes) {
+inline void merge(WalkAxes& axes) {
   size_t kept = 0;
-  for (const Axis& a : axes) {
+  for (const WalkAxis& a : axes) {
     if (a.size == 1) continue;
     if (kept > 0 && axes[kept - 1].stride == a.stride * a.size &&
         axes[kept - 1].to == a.to * a.size)
@@ -36,7 +36,7 @@ inline void merge(Axes& axes) {
 /// Visits the positions of `axes` in row-major order, from the `first`th on.
 class Walk {
  public:
-  Walk(const Axes& axes, int64_t first) : axes_(axes), at_(axes.size(), 0) {
+  Walk(const WalkAxes& axes, int64_t first) : axes_(axes), at_(axes.size(), 0) {
     for (size_t i = axes.size(); i-- > 0 && first > 0;) {
       at_[i] = first % axes[i].size;
       first /= axes[i].size;
@@ -46,7 +46,7 @@ class Walk {
   }
   void next() {
     for (size_t i = axes_.size(); i-- > 0;) {
-      const Axis& a = axes_[i];
+      const WalkAxis& a = axes_[i];
       from += a.stride, to += a.to;
       if (++at_[i] < a.size) return;
       from -= a.size * a.stride, to -= a.size * a.to;
@@ -56,7 +56,7 @@ class Walk {
   int64_t from = 0, to = 0;  // offsets in the input and in the output, in elements
 
  private:
-  const Axes& axes_;
+  const WalkAxes& axes_;
   SmallVector<int64_t, 6> at_;
 };
 

@@ -30,8 +30,8 @@ struct ArgJob {
   Dtype type;
   JoinLane lane;
   bool largest, columns, direct;  // direct: elements are lanes already, side by side
-  Axes kept;                      // without `across`
-  Axis axis, across;
+  WalkAxes kept;                  // without `across`
+  WalkAxis axis, across;
   int64_t chunks = 1;           // columns
   int64_t parts = 1, part = 0;  // rows: their number, and their size in elements
   uint32_t* found = nullptr;    // (outputs, parts) when there are several parts

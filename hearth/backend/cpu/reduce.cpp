@@ -247,13 +247,13 @@ ReduceJob plan(const Reduce& op, const array& in, const array& out) {
   if (op.kind == Reduce::Kind::mean) j.divisor = elements ? double(elements) : NAN;
   if (elements == 0) j.reduced = {{0, 1, 0}};
   std::stable_sort(j.reduced.begin(), j.reduced.end(),
-                   [](const Axis& a, const Axis& b) { return a.stride > b.stride; });
+                   [](const WalkAxis& a, const WalkAxis& b) { return a.stride > b.stride; });
   merge(j.reduced);
   merge(j.kept);
 
   // Rows, if the axis of the smallest step is a reduced one and not very short; else columns.
   const size_t near = j.kept.empty() ? 0 : nearest(j.kept);
-  j.run = j.reduced.empty() ? Axis{1, 1, 0} : j.reduced.back();
+  j.run = j.reduced.empty() ? WalkAxis{1, 1, 0} : j.reduced.back();
   j.columns =
       !j.kept.empty() && elements > 0 &&
       (step(j.kept[near]) < step(j.run) || (j.run.size < 32 && j.kept[near].size > 2 * j.run.size));

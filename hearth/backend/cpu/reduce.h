@@ -24,7 +24,7 @@ inline bool is_inexact(JoinLane lane) {
 }
 
 /// How far apart neighbours along the axis lie; an axis that repeats is the farthest.
-inline int64_t step(const Axis& a) { return a.stride == 0 ? INT64_MAX : std::abs(a.stride); }
+inline int64_t step(const WalkAxis& a) { return a.stride == 0 ? INT64_MAX : std::abs(a.stride); }
 
 /// Are elements of `type` lanes as they are?
 inline bool is_lane(Dtype type, JoinLane lane) {
@@ -32,7 +32,7 @@ inline bool is_lane(Dtype type, JoinLane lane) {
          hearth::is_inexact(type) == is_inexact(lane) && (lane != JoinLane::u8 || type == bool_);
 }
 /// Which of `axes` is walked in the smallest steps, the last of equals; not empty.
-inline size_t nearest(const Axes& axes) {
+inline size_t nearest(const WalkAxes& axes) {
   size_t best = 0;
   for (size_t i = 0; i < axes.size(); ++i)
     if (step(axes[i]) <= step(axes[best])) best = i;
@@ -72,9 +72,9 @@ struct ReduceJob {
   JoinLane lane;
   bool direct;  // elements are lanes already, side by side
   bool columns;
-  double divisor = 0;  // for means
-  Axes kept, reduced;  // without `across`; without `run`
-  Axis run, across;
+  double divisor = 0;      // for means
+  WalkAxes kept, reduced;  // without `across`; without `run`
+  WalkAxis run, across;
   int64_t width = 1;   // outputs of a group
   int64_t chunks = 1;  // groups along `across`
   int64_t groups = 0;

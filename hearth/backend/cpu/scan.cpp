@@ -154,12 +154,12 @@ void scan_as(const Scan& op, const array& in, const array& out) {
   if (in.size() == 0) return;
   const auto& strides = in.node().strides;
   const Strides to = row_major(in.shape());
-  Axes others;
+  WalkAxes others;
   for (int i = 0; i < in.ndim(); ++i)
     if (i != op.axis) others.push_back({in.shape()[i], strides[i], to[i]});
   merge(others);
   const int64_t sign = op.reverse ? -1 : 1, start = op.reverse ? n - 1 : 0;
-  const Axis axis{n, strides[op.axis], to[op.axis]};
+  const WalkAxis axis{n, strides[op.axis], to[op.axis]};
   Line line{ptr<std::byte>(in) + start * axis.stride * item,
             n,
             sign * axis.stride * item,
@@ -170,7 +170,7 @@ void scan_as(const Scan& op, const array& in, const array& out) {
 
   // Not the last axis: neighbours run side by side.
   if (axis.to > 1) {
-    const Axis across = others.back();
+    const WalkAxis across = others.back();
     others.pop_back();
     line.in_across = across.stride * item;
     const int64_t chunks = (across.size + kWidth - 1) / kWidth;

@@ -28,7 +28,7 @@ struct RowsJob {
   std::byte* out;
   Dtype type;
   bool logsumexp;
-  Axes rows;
+  WalkAxes rows;
   int64_t n, stride;
 };
 

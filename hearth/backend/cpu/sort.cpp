@@ -172,7 +172,7 @@ void sort(const Sort& op, const Args& args, CpuQueue&) {
   if (in.size() == 0) return;
   const auto& strides = in.node().strides;
   const Strides to = row_major(in.shape());
-  Axes others;
+  WalkAxes others;
   for (int i = 0; i < in.ndim(); ++i)
     if (i != op.axis) others.push_back({in.shape()[i], strides[i], to[i]});
   merge(others);

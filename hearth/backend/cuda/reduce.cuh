@@ -19,8 +19,8 @@ namespace hearth::cuda {
 struct ReducePlan {
   const std::byte* in;
   size_t item;
-  hearth::Axes kept, reduced;  // without `across`; without `run`
-  hearth::Axis run, across;
+  WalkAxes kept, reduced;  // without `across`; without `run`
+  WalkAxis run, across;
   bool columns;
   int64_t outputs, elements;  // elements: of one output
 };
@@ -46,12 +46,11 @@ inline ReducePlan plan_reduce(const std::byte* data, const array& in, std::span<
   }
   if (p.elements == 0) p.reduced = {{0, 1, 0}};
   if (!ordered)
-    std::stable_sort(
-        p.reduced.begin(), p.reduced.end(),
-        [](const hearth::Axis& a, const hearth::Axis& b) { return a.stride > b.stride; });
-  hearth::merge(p.reduced);
-  hearth::merge(p.kept);
-  const auto step = [](const hearth::Axis& a) {
+    std::stable_sort(p.reduced.begin(), p.reduced.end(),
+                     [](const WalkAxis& a, const WalkAxis& b) { return a.stride > b.stride; });
+  merge(p.reduced);
+  merge(p.kept);
+  const auto step = [](const WalkAxis& a) {
     return a.stride == 0 ? INT64_MAX : std::abs(a.stride);
   };
   if (!p.reduced.empty()) {
@@ -70,10 +69,10 @@ inline ReducePlan plan_reduce(const std::byte* data, const array& in, std::span<
 }
 
 /// Axes for kernels: strides in the input and in the output.
-inline Axes<2> on_device(const hearth::Axes& axes) {
+inline Axes<2> on_device(const WalkAxes& axes) {
   Shape shape;
   std::array<Strides, 2> strides;
-  for (const hearth::Axis& a : axes) {
+  for (const WalkAxis& a : axes) {
     ensure(a.size < INT32_MAX, "cuda: an axis of ", a.size, " elements is too long to reduce");
     shape.push_back(int(a.size));
     strides[0].push_back(a.stride), strides[1].push_back(a.to);
@@ -344,11 +343,11 @@ void run_reduce(CudaQueue& queue, const ReducePlan& p, void* out, const Op& op) 
                      32,
                      false};
   constexpr int V = kPiece<T>;
-  const auto in_pieces = [&](int64_t size, int64_t stride, const hearth::Axis* but, int v) {
+  const auto in_pieces = [&](int64_t size, int64_t stride, const WalkAxis* but, int v) {
     bool all = reinterpret_cast<uintptr_t>(p.in) % (sizeof(T) * size_t(v)) == 0 && stride == 1 &&
                size % v == 0;
-    for (const hearth::Axes* axes : {&p.kept, &p.reduced})
-      for (const hearth::Axis& a : *axes) all = all && a.stride % v == 0;
+    for (const WalkAxes* axes : {&p.kept, &p.reduced})
+      for (const WalkAxis& a : *axes) all = all && a.stride % v == 0;
     return all && (!but || but->size == 1 || but->stride % v == 0);
   };
   // Enough segments to fill the card, of at least `least` elements, in whole pieces.
@@ -369,7 +368,7 @@ void run_reduce(CudaQueue& queue, const ReducePlan& p, void* out, const Op& op) 
     const int width = wide ? W : 1;
     const int X = power_of_2((p.across.size + width - 1) / width, 32), Y = kReduceThreads / X;
     const int64_t chunks = (p.across.size + X * width - 1) / (X * width);
-    const int64_t groups = hearth::count(p.kept) * chunks;
+    const int64_t groups = count(p.kept) * chunks;
     cut(groups, int64_t(Y) * 16);
     const int64_t units = groups * j.segments;
     const auto start = [&](auto kernel) {
