@@ -1,5 +1,6 @@
 // Where an operation runs: devices, streams, and the ambient choice. Values, comparable, printable.
 #pragma once
+#include <cstdint>
 #include <iosfwd>
 #include <string>
 #include <variant>

@@ -111,7 +111,7 @@ constexpr size_t size_of(Dtype d) { return kDtypeInfo[size_t(d)].size; }
 constexpr Kind kind_of(Dtype d) { return kDtypeInfo[size_t(d)].kind; }
 constexpr bool is_floating(Dtype d) { return kind_of(d) == Kind::f; }
 constexpr bool is_complex(Dtype d) { return kind_of(d) == Kind::c; }
-constexpr bool is_inexact(Dtype d) { return kind_of(d) >= Kind::f; }
+constexpr bool is_inexact(Dtype d) { return is_floating(d) || is_complex(d); }
 constexpr bool is_integer(Dtype d) { return kind_of(d) == Kind::u || kind_of(d) == Kind::i; }
 
 /// The dtype that holds both, by MLX's table: u64 with a signed integer is f32, f16 with bf16 is

@@ -22,7 +22,7 @@ using Cotangents = std::vector<std::optional<array>>;
 /// A primitive holds parameters only; it is shared and never changes.
 class Primitive {
  public:
-  /// `id`: its place in the list of primitives (ops/primitives.h), by which kernels are found; -1:
+  /// `id`: its place in the list of primitives (ops/op.h), by which kernels are found; -1:
   /// it has none.
   explicit Primitive(int id) : id(id) {}
   virtual ~Primitive() = default;
@@ -56,7 +56,7 @@ class Primitive {
   const int id;
 };
 
-/// Primitives derive from this one (by Op or OwnOp, ops/primitives.h): what HEARTH_FIELDS lists is
+/// Primitives derive from this one (by Op or OwnOp, ops/op.h): what HEARTH_FIELDS lists is
 /// what they are compared by.
 template <class Self>
 struct PrimitiveWithFields : Primitive {

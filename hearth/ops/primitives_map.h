@@ -1,7 +1,7 @@
 // Map: every elementwise operation, alone or joined, as one primitive that holds a short program.
 // Included by primitives.h.
 #pragma once
-#include "hearth/ops/primitives.h"
+#include "hearth/ops/op.h"
 
 namespace hearth {
 

@@ -1,6 +1,6 @@
 // Primitives that move elements: views (no kernel needed), copies, and writes into a part.
 #pragma once
-#include "hearth/ops/primitives.h"
+#include "hearth/ops/op.h"
 
 namespace hearth {
 

@@ -1,6 +1,6 @@
 // The primitives of ops/reduce.h. Axes are non-negative.
 #pragma once
-#include "hearth/ops/primitives.h"
+#include "hearth/ops/op.h"
 
 namespace hearth {
 
