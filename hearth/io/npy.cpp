@@ -109,7 +109,10 @@ Tensors load_npz(const std::string& file, StreamOrDevice s) {
     std::string name = entry_name ? entry_name : "";
     const std::string who = concat(file, ": ", in_quotes(name));
     const auto [bytes, size] = read_entry(archive.get(), zip_uint64_t(i), who, left);
-    if (name.ends_with(".npy")) name.resize(name.size() - 4);
+    // What is named otherwise may be anything: NumPy gives its bytes, which are no array.
+    const bool named = name.ends_with(".npy");
+    if (!named && !text_of({bytes.get(), size}).starts_with("\x93NUMPY")) continue;
+    if (named) name.resize(name.size() - 4);
     array a = npy_array(bytes, {bytes.get(), size}, who, s);
     ensure(arrays.emplace(name, std::move(a)).second, who, " is there twice");
   }

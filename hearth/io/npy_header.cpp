@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cctype>
 #include <charconv>
 #include <cstring>
 #include <limits>
@@ -25,10 +26,45 @@ struct Code {
   Dtype dtype;
 };
 constexpr Code kCodes[] = {
-    {"b1", bool_},   {"u1", uint8},   {"u2", uint16},    {"u4", uint32}, {"u8", uint64},
-    {"i1", int8},    {"i2", int16},   {"i4", int32},     {"i8", int64},  {"f2", float16},
-    {"f4", float32}, {"f8", float64}, {"c8", complex64},
+    // as NumPy writes them
+    {"b1", bool_},
+    {"u1", uint8},
+    {"u2", uint16},
+    {"u4", uint32},
+    {"u8", uint64},
+    {"i1", int8},
+    {"i2", int16},
+    {"i4", int32},
+    {"i8", int64},
+    {"f2", float16},
+    {"f4", float32},
+    {"f8", float64},
+    {"c8", complex64},
+    // as it reads them too
+    {"?", bool_},
+    {"B", uint8},
+    {"H", uint16},
+    {"I", uint32},
+    {"L", uint64},
+    {"Q", uint64},
+    {"b", int8},
+    {"h", int16},
+    {"i", int32},
+    {"l", int64},
+    {"q", int64},
+    {"e", float16},
+    {"f", float32},
+    {"d", float64},
+    {"F", complex64},
 };
+// Names, which have no byte order before them.
+constexpr Code kNames[] = {
+    {"bool", bool_},      {"uint8", uint8},   {"uint16", uint16},       {"uint32", uint32},
+    {"uint64", uint64},   {"int8", int8},     {"int16", int16},         {"int32", int32},
+    {"int64", int64},     {"int", int64},     {"float16", float16},     {"float32", float32},
+    {"float64", float64}, {"float", float64}, {"complex64", complex64},
+};
+constexpr std::string_view kBlanks = " \t\n\r\f";
 
 /// Reads the few Python literals a header may hold.
 class Literals {
@@ -36,14 +72,21 @@ class Literals {
   Literals(std::string_view text, std::string_view name) : text_(text), name_(name) {}
 
   bool take(char c) {
-    while (!text_.empty() && (text_[0] == ' ' || text_[0] == '\n')) text_.remove_prefix(1);
+    skip_blanks();
     if (!text_.starts_with(c)) return false;
     text_.remove_prefix(1);
     return true;
   }
+  void skip_blanks() {
+    text_.remove_prefix(std::min(text_.find_first_not_of(kBlanks), text_.size()));
+  }
   void expect(char c) { require(take(c), std::string("'") + c + '\''); }
 
   std::string_view text() {
+    skip_blanks();
+    if (text_.size() > 1 && std::string_view("urUR").find(text_[0]) != std::string_view::npos &&
+        (text_[1] == '\'' || text_[1] == '"'))
+      text_.remove_prefix(1);  // Python 2 wrote u'descr'
     const char quote = take('\'') ? '\'' : '"';
     if (quote == '"') expect('"');
     const size_t end = text_.find(quote);
@@ -54,7 +97,7 @@ class Literals {
   }
 
   bool truth() {
-    take(' ');  // the blanks before
+    skip_blanks();
     for (std::string_view word : {"True", "False"})
       if (text_.starts_with(word)) {
         text_.remove_prefix(word.size());
@@ -69,6 +112,9 @@ class Literals {
     expect('(');
     while (!take(')')) {
       int32_t n = -1;
+      skip_blanks();
+      require(!text_.starts_with('0') || text_.size() < 2 || !std::isdigit(uint8_t(text_[1])),
+              "a shape of integers without a 0 before them");
       const auto [end, error] = std::from_chars(text_.data(), text_.data() + text_.size(), n);
       require(error == std::errc() && n >= 0, "a shape of integers from 0 to below 2^31");
       text_.remove_prefix(size_t(end - text_.data()));
@@ -77,13 +123,14 @@ class Literals {
       require(shape.size() <= kMaxRank, concat("at most ", kMaxRank, " dimensions"));
       if (take(',')) continue;
       expect(')');
+      require(shape.size() > 1, "(3,), for (3) is a number");
       break;
     }
     return shape;
   }
 
   void end() {
-    take(' ');
+    skip_blanks();
     require(text_.empty(), "nothing more");
   }
 
@@ -91,7 +138,7 @@ class Literals {
     ensure(ok, name_, ": .npy header: wanted ", wanted, ", got ", in_quotes(text_.substr(0, 40)));
   }
   bool next_is(char c) {
-    take(' ');
+    skip_blanks();
     return text_.starts_with(c);
   }
 
@@ -100,15 +147,17 @@ class Literals {
 };
 
 void read_type(std::string_view descr, std::string_view name, NpyHeader& header) {
-  const std::string_view code = descr.empty() ? descr : descr.substr(1);
-  const char order = descr.empty() ? ' ' : descr[0];
-  for (const Code& known : kCodes) {
-    if (known.code != code || std::string_view("<>|=").find(order) == std::string_view::npos)
-      continue;
+  // No byte order means this machine's, as "=" does and, for one byte, "|".
+  const bool ordered = !descr.empty() && std::string_view("<>|=").find(descr[0]) != descr.npos;
+  const std::string_view code = descr.substr(ordered ? 1 : 0);
+  const auto take = [&](const Code& known) {
+    if (known.code != code) return false;
     header.dtype = known.dtype;
-    header.swapped = order == '>' && size_of(known.dtype) > 1;
-    return;
-  }
+    header.swapped = descr[0] == '>' && size_of(known.dtype) > 1;
+    return true;
+  };
+  if (std::any_of(std::begin(kCodes), std::end(kCodes), take)) return;
+  if (!ordered && std::any_of(std::begin(kNames), std::end(kNames), take)) return;
   std::string_view next;
   if (code == "c16") next = "; save it as complex64";
   if (code.starts_with('O')) next = ": it holds Python objects, which hearth does not run";
@@ -123,7 +172,8 @@ NpyHeader parse_npy_header(std::span<const std::byte> file, std::string_view nam
   const std::string_view all(reinterpret_cast<const char*>(file.data()), file.size());
   ensure(all.size() >= 10 && all.starts_with(kMagic), name, ": not a .npy file");
   const int version = uint8_t(all[6]);
-  ensure(version >= 1 && version <= 3, name, ": .npy version ", version, " is not 1, 2 or 3");
+  ensure(version >= 1 && version <= 3 && all[7] == 0, name, ": .npy version ", version, ".",
+         int(uint8_t(all[7])), " is not 1.0, 2.0 or 3.0");
   const size_t begin = version == 1 ? 10 : 12;
   ensure(all.size() >= begin, name, ": cut short within its header");
   uint32_t length = 0;

@@ -144,7 +144,12 @@ std::vector<int> Tokenizer::encode(std::string_view text, bool add_special_token
 std::string Tokenizer::decode(std::span<const int> ids, bool skip_special) const {
   std::string bytes;
   bool first = true;
-  for (const int id : ids) impl_->append(id, skip_special, first, bytes);
+  for (const int id : ids) {
+    if (!impl_->parts.vocab.has(id))
+      check(false, "decode: the id ", id, " names no token; those of this vocabulary are below ",
+            vocab_size());
+    impl_->append(id, skip_special, first, bytes);
+  }
   return valid_utf8(bytes) ? bytes : sanitize_utf8(bytes);
 }
 

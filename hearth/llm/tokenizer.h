@@ -38,7 +38,8 @@ class Tokenizer {
   /// recognised; `add_special_tokens` adds those of the file's post-processor, BOS for instance.
   std::vector<int> encode(std::string_view text, bool add_special_tokens = true) const;
 
-  /// The text of `ids`, always valid UTF-8; ids that name no token add nothing.
+  /// The text of `ids`, always valid UTF-8. Throws std::invalid_argument for an id that names no
+  /// token.
   std::string decode(std::span<const int> ids, bool skip_special = false) const;
 
   /// One above the largest id of a token.
@@ -75,6 +76,7 @@ class StreamDecoder {
   explicit StreamDecoder(Tokenizer tokenizer, bool skip_special = false);
 
   /// The text that `id` makes certain: whole characters, or nothing as long as one is incomplete.
+  /// An id that names no token adds nothing: models have rows beyond the vocabulary.
   std::string push(int id);
 
   /// The rest: U+FFFD for a character that never became whole. Then the decoder starts afresh.

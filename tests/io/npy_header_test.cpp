@@ -70,10 +70,56 @@ TEST(NpyHeader, NamesTypesItLacksAndTheNextStep) {
   EXPECT_THAT(error_with("''", "()"), HasSubstr("type \"\" is none"));
 }
 
+// Each was tried with NumPy 2.4.
+TEST(NpyHeader, TakesWhatNumPyTakes) {
+  const auto shape_of = [](const std::string& text) { return parse(file_of(text)).shape; };
+  for (const char* text : {
+           "{'descr':'<f4','fortran_order':False,'shape':(2,3)}\n",
+           "{\"descr\": \"<f4\", \"fortran_order\": False, \"shape\": (2, 3)}\n",
+           "{'shape': (2, 3), 'fortran_order': False, 'descr': '<f4'}\n",
+           "{\t'descr':\t'<f4',\t'fortran_order':\tFalse, 'shape': (2,\t3)\t}\n",
+           "{'descr': '<f4',\n 'fortran_order': False,\n 'shape': (2, 3)}\r\n",
+           "  {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3,), }",
+           "{u'descr': u'<f4', 'fortran_order': False, 'shape': (2L, 3L)}\n",
+           "{r'descr': r'<f4',\f 'fortran_order': False, 'shape': (2, 3)}\n",
+       })
+    EXPECT_THAT(shape_of(text), ElementsAre(2, 3)) << text;
+  EXPECT_THAT(shape_of("{'descr': '<f4', 'fortran_order': True, 'shape': (0,)}"), ElementsAre(0));
+  EXPECT_THAT(error_with("'<f4'", "(3)"), HasSubstr("wanted (3,), for (3) is a number"));
+  EXPECT_THAT(error_with("'<f4'", "(02, 3)"), HasSubstr("without a 0 before"));
+  for (const char* shape : {"[2, 3]", "(2., 3)", "(,)", "(-1, 3)", "2", "(2,, 3)"})
+    EXPECT_THAT(error_with("'<f4'", shape), HasSubstr("wanted")) << shape;
+  EXPECT_THAT(error_in("{b'descr': '<f4'}"), HasSubstr("wanted"));
+}
+
+TEST(NpyHeader, TakesEveryNameOfAType) {
+  const std::tuple<const char*, Dtype, bool> types[] = {
+      {"|b1", bool_, false},    {"b1", bool_, false},        {"?", bool_, false},
+      {"|?", bool_, false},     {"<i1", int8, false},        {">u1", uint8, false},
+      {"<B", uint8, false},     {"f4", float32, false},      {"=f4", float32, false},
+      {"|f4", float32, false},  {"<f", float32, false},      {">d", float64, true},
+      {"<f2", float16, false},  {">f2", float16, true},      {">f4", float32, true},
+      {">c8", complex64, true}, {"float32", float32, false}, {"int", int64, false},
+      {"<i", int32, false},     {"<l", int64, false},        {">H", uint16, true},
+      {"e", float16, false},    {">Q", uint64, true},        {"bool", bool_, false},
+  };
+  for (const auto& [name, dtype, swapped] : types) {
+    const auto header = parse(
+        file_of(std::string("{'descr': '") + name + "', 'fortran_order': False, 'shape': (2,)}"));
+    EXPECT_EQ(header.dtype, dtype) << name;
+    EXPECT_EQ(header.swapped, swapped) << name;
+    EXPECT_EQ(header.bytes, 2 * size_of(dtype)) << name;
+  }
+  for (const char* name : {"'<float32'", "'<x4'", "'f'4", "'<M8[ns]'", "None", "'4f'", "'>'"})
+    EXPECT_NE(error_with(name, "(2,)"), "") << name;
+}
+
 TEST(NpyHeader, RefusesBadHeaders) {
   EXPECT_THAT(error_of([] { parse("not npy at all"); }), HasSubstr("not a .npy file"));
   EXPECT_THAT(error_of([] { parse(std::string("\x93NUMPY\4\0\0\0", 10)); }),
-              HasSubstr("version 4 is not 1, 2 or 3"));
+              HasSubstr("version 4.0 is not 1.0, 2.0 or 3.0"));
+  EXPECT_THAT(error_of([] { parse(std::string("\x93NUMPY\1\1\0\0", 10)); }),
+              HasSubstr("version 1.1"));
   EXPECT_THAT(error_of([] { parse(std::string("\x93NUMPY\2\0\xff\xff\xff\xff", 12)); }),
               HasSubstr("header of 4294967295 bytes, at most 65536"));
   EXPECT_THAT(error_of([] { parse(std::string("\x93NUMPY\1\0\x40\0{", 11)); }),

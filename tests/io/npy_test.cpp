@@ -188,6 +188,23 @@ std::string archive_of(const testing::TempFolder& folder, const std::string& con
   return content_of(path);
 }
 
+TEST(Npz, PassesOverWhatIsNoArray) {
+  testing::TempFolder folder;
+  const auto path = folder / "mixed.npz";
+  const std::string array_bytes = content_of(golden("version1.npy")), text = "made by hand";
+  zip_t* archive = zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, nullptr);
+  const auto add = [&](const char* name, const std::string& content) {
+    zip_file_add(archive, name, zip_source_buffer(archive, content.data(), content.size(), 0), 0);
+  };
+  add("readme.txt", text), add("a.npy", array_bytes), add("bare", array_bytes);
+  zip_dir_add(archive, "folder", 0);
+  zip_close(archive);
+  const auto arrays = load_npz(path.string());
+  ASSERT_EQ(arrays.size(), 2u);
+  EXPECT_EQ(arrays.at("a").to_vector<int32_t>(), ramp<int32_t>(6));
+  EXPECT_EQ(arrays.at("bare").to_vector<int32_t>(), ramp<int32_t>(6));
+}
+
 TEST(Npz, RefusesSizesThatCannotBe) {
   testing::TempFolder folder;
   std::string file = archive_of(folder, std::string(100, 'x'));

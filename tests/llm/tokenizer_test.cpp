@@ -2,14 +2,17 @@
 // (tools/goldens_tokenizer.py; phi-2's goldens are in ../shared).
 #include "hearth/llm/tokenizer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
 
 #include "tests/shared.h"
+#include "tests/temp_folder.h"
 
 namespace hearth::llm {
 namespace {
@@ -177,7 +180,12 @@ TEST(Tokenizer, KnowsItsTokens) {
   EXPECT_EQ(tokenizer.config().bos_token, "<|endoftext|>");
   EXPECT_EQ(tokenizer.bos_id(), 0);
   EXPECT_EQ(tokenizer.eos_id(), 0);
-  EXPECT_EQ(tokenizer.decode(std::vector{-1, 4096, 1 << 30, 0}), "<|endoftext|>");
+  for (const int id : {-1, 4096, 1 << 30})
+    EXPECT_THAT(testing::error_of<std::invalid_argument>([&] {
+                  tokenizer.decode(std::vector{0, id});
+                }),
+                ::testing::HasSubstr("the id " + std::to_string(id) +
+                                     " names no token; those of this vocabulary are below 4096"));
   EXPECT_EQ(tokenizer.decode(std::vector{0}, true), "");
 }
 
@@ -185,6 +193,61 @@ TEST(Tokenizer, EncodesAPieceOfAMegabyteInGoodTime) {
   const Tokenizer tokenizer = tiny_phi();
   const std::string text(1'000'000, 'a');
   EXPECT_TRUE(tokenizer.decode(tokenizer.encode(text)) == text);
+}
+
+// 10 MB that are one word, or one run of spaces, for each expression that models use: the time
+// grows with the length, not its square, and no stack or limit ends the search.
+TEST(Tokenizer, EncodesTenMegabytesWithoutASpaceInGoodTime) {
+  json file = json::parse(testing::content_of(source_path("models/tiny-phi/tokenizer.json")));
+  std::vector<json> kinds = {file["pre_tokenizer"]};
+  const json patterns = json::parse(testing::content_of(source_path("tests/data/regex_onig.json")));
+  for (size_t i = 1; i < 5; ++i)  // Llama 3, Qwen, o200k
+    kinds.push_back(
+        {{"type", "Sequence"},
+         {"pretokenizers",
+          {{{"type", "Split"},
+            {"behavior", "Isolated"},
+            {"pattern", {{"Regex", patterns["cases"][i]["pattern"]}}}},
+           {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}}}}});
+  for (const json& kind : kinds) {
+    file["pre_tokenizer"] = kind;
+    const Tokenizer tokenizer = Tokenizer::from_json(file.dump());
+    for (const char* unit : {"a", " ", "\u00e9", "ab1", "\n"}) {
+      std::string text;
+      while (text.size() < (*unit == 'a' ? 10'000'000 : 1'000'000)) text += unit;
+      EXPECT_TRUE(tokenizer.decode(tokenizer.encode(text)) == text) << kind << unit;
+    }
+  }
+}
+
+TEST(Tokenizer, TakesHundredsOfThousandsOfAddedTokens) {
+  json file = json::parse(testing::content_of(source_path("models/tiny-phi/tokenizer.json")));
+  std::string added;
+  for (int i = 0; i < 300'000; ++i)
+    added += "{\"id\":" + std::to_string(4096 + i) + ",\"content\":\"<extra_id_" +
+             std::to_string(i) + ">\",\"special\":true,\"rstrip\":true},";
+  std::string text = file.dump();
+  const std::string list = "\"added_tokens\":[";
+  text.insert(text.find(list) + list.size(), added);
+  const auto before = std::chrono::steady_clock::now();
+  const Tokenizer tokenizer = Tokenizer::from_json(text);
+  std::vector<int> wanted = {4096 + 299'999, 4096 + 7};
+  for (const int id : tokenizer.encode("<extra")) wanted.push_back(id);
+  EXPECT_EQ(tokenizer.encode("<extra_id_299999> \n<extra_id_7><extra"), wanted);
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(20));
+}
+
+// Each space is a token that takes the spaces behind it: the run is gone through once.
+TEST(Tokenizer, GoesThroughARunOfSpacesOnce) {
+  json file = json::parse(testing::content_of(source_path("models/tiny-phi/tokenizer.json")));
+  for (const char* side : {"lstrip", "rstrip"}) {
+    json one = file;
+    one["added_tokens"].push_back({{"id", 4096}, {"content", " "}, {side, true}});
+    const Tokenizer tokenizer = Tokenizer::from_json(one.dump());
+    const auto before = std::chrono::steady_clock::now();
+    EXPECT_EQ(tokenizer.encode(std::string(300'000, ' ')).size(), 300'000u);
+    EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10)) << side;
+  }
 }
 
 TEST(Tokenizer, ForgetsWordsWithoutChangingTheResult) {
@@ -209,6 +272,13 @@ TEST(Tokenizer, EncodesOnManyThreadsAtOnce) {
     });
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(same, std::vector(4, 200));
+}
+
+// A model may have more rows than its tokenizer has tokens, and give such an id.
+TEST(StreamDecoder, PassesOverIdsThatNameNoToken) {
+  StreamDecoder stream(tiny_phi());
+  EXPECT_EQ(stream.push(4096) + stream.push(-1) + stream.push(0) + stream.finish(),
+            "<|endoftext|>");
 }
 
 TEST(StreamDecoder, NeverSplitsACharacter) {
@@ -247,7 +317,7 @@ TEST(StreamDecoder, JoinsToWhatDecodeMakesOfAnyIds) {
   std::mt19937 random(3);
   for (int i = 0; i < 500; ++i) {
     std::vector<int> ids(random() % 30);
-    for (int& id : ids) id = random() % (i % 2 ? 300 : 4100);  // low ids are single bytes
+    for (int& id : ids) id = random() % (i % 2 ? 300 : 4096);  // low ids are single bytes
     StreamDecoder stream(tokenizer, i % 3 == 0);
     std::string joined;
     for (const int id : ids) joined += stream.push(id);

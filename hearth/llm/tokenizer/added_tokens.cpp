@@ -21,8 +21,8 @@ std::string_view last_character(std::string_view text) {
   return text.substr(at);
 }
 
-size_t spaces_before(std::string_view text, size_t at) {
-  while (at > 0) {
+size_t spaces_before(std::string_view text, size_t at, size_t least) {
+  while (at > least) {
     const std::string_view last = last_character(text.substr(0, at));
     if (!is_space(utf8_step(last).code)) break;
     at -= last.size();
@@ -80,7 +80,7 @@ bool AddedTokens::word_at(std::string_view character, Regex::Memory& memory) con
 
 void AddedTokens::split(std::string_view text, Regex::Memory& memory,
                         std::vector<Part>& parts) const {
-  size_t done = 0;
+  size_t done = 0, spaces_until = 0;
   const auto text_until = [&](size_t end) {
     if (end > done) parts.push_back({text.substr(done, end - done), -1});
   };
@@ -104,8 +104,11 @@ void AddedTokens::split(std::string_view text, Regex::Memory& memory,
           word_at(text.substr(end, utf8_step(text.substr(end)).length), memory);
       if (joins_left || joins_right) continue;
     }
-    if (token.lstrip) begin = std::max(spaces_before(text, begin), done);
-    if (token.rstrip) end = spaces_behind(text, end);
+    if (token.lstrip) begin = begin > done ? spaces_before(text, begin, done) : done;
+    if (token.rstrip) {  // a run of spaces is gone through once, though each may be a token
+      if (end >= spaces_until) spaces_until = spaces_behind(text, end);
+      end = spaces_until;
+    }
     text_until(begin);
     parts.push_back({text.substr(begin, end - begin), token.id});
     done = end;

@@ -138,14 +138,17 @@ Bpe::Bpe(const nlohmann::json& model, const Vocab& vocab, bool byte_level)
   uint32_t rank = 0;
   for (const auto& merge : merges) {
     if (merge.is_array()) {
-      ensure(merge.size() == 2, "model BPE: merge ", rank, " has ", merge.size(), " parts, not 2");
+      if (merge.size() != 2)
+        ensure(false, "model BPE: merge ", rank, " has ", merge.size(), " parts, not 2");
       add_merge(string_of(merge[0], "model BPE: merges"), string_of(merge[1], "model BPE: merges"),
                 rank, vocab);
     } else {
       const std::string_view both = string_of(merge, "model BPE: merges");
+      if (both.starts_with("#version")) continue;  // a comment of merges.txt; it has no rank
       const size_t space = both.find(' ');
-      ensure(space != both.npos && both.find(' ', space + 1) == both.npos, "model BPE: merge ",
-             rank, " '", both, "' is not two tokens with one space between");
+      if (space == both.npos || both.find(' ', space + 1) != both.npos)
+        ensure(false, "model BPE: merge ", rank, " '", both,
+               "' is not two tokens with one space between");
       add_merge(both.substr(0, space), both.substr(space + 1), rank, vocab);
     }
     ++rank;
@@ -156,11 +159,12 @@ void Bpe::add_merge(std::string_view left, std::string_view right, uint32_t rank
                     const Vocab& vocab) {
   const std::string joined = concat(left, right);
   const int a = vocab.id(left), b = vocab.id(right), c = vocab.id(joined);
-  ensure(a >= 0 && b >= 0 && c >= 0, "model BPE: merge ", rank, " needs the token '",
-         a < 0   ? left
-         : b < 0 ? right
-                 : std::string_view(joined),
-         "', which is not in the vocabulary");
+  if (a < 0 || b < 0 || c < 0)
+    ensure(false, "model BPE: merge ", rank, " needs the token '",
+           a < 0   ? left
+           : b < 0 ? right
+                   : std::string_view(joined),
+           "', which is not in the vocabulary");
   const uint64_t key = pair_key(a, b);
   size_t at = key * kMix >> 32 & (pairs_.size() - 1);
   while (pairs_[at].key != kFree && pairs_[at].key != key) at = (at + 1) & (pairs_.size() - 1);

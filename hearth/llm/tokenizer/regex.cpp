@@ -3,9 +3,8 @@
 
 #include <pcre2.h>
 
-#include <algorithm>
-
 #include "hearth/base/error.h"
+#include "hearth/llm/tokenizer/onig.h"
 
 namespace hearth::llm {
 namespace {
@@ -14,53 +13,6 @@ namespace {
 // few steps a character.
 constexpr uint32_t kMatchLimit = 50'000'000;
 constexpr size_t kJitStackBytes = 8 << 20;
-
-// What \s means to Oniguruma, that is Unicode's White_Space. PCRE2's \s has U+180E too.
-constexpr std::string_view kSpaces =
-    R"(\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
-
-// `pattern` in PCRE2's words where the two differ. What PCRE2 cannot say, or would silently
-// understand otherwise (classes within classes), is an error.
-std::string translate(std::string_view pattern) {
-  std::string out;
-  bool in_class = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    const char next = i + 1 < pattern.size() ? pattern[i + 1] : '\0';
-    if (c == '\\' && next != '\0') {
-      ++i;
-      if (next == 's') {
-        in_class ? out += kSpaces : out += concat('[', kSpaces, ']');
-      } else if (next == 'S' && !in_class) {
-        out += concat("[^", kSpaces, ']');
-      } else if (next == 'h') {
-        out += in_class ? "0-9A-Fa-f" : "[0-9A-Fa-f]";
-      } else {
-        out += c, out += next;
-      }
-      continue;
-    }
-    if (in_class) {
-      ensure((c != '[' || next == ':') && (c != '&' || next != '&'), "regular expression '",
-             pattern, "': classes within classes are not supported");
-      if (c == ']') in_class = false;
-    } else if (c == '[') {
-      in_class = true;
-      out += c;
-      if (next == '^') out += pattern[++i];
-      if (i + 1 < pattern.size() && pattern[i + 1] == ']') out += "\\]", ++i;
-      continue;
-    }
-    if (in_class && c == '[') {  // [:alpha:] and its like, whole
-      const size_t end = std::min(pattern.find(":]", i), pattern.size() - 2);
-      out += pattern.substr(i, end + 2 - i);
-      i = end + 1;
-      continue;
-    }
-    out += c;
-  }
-  return out;
-}
 
 std::string message_of(int code) {
   PCRE2_UCHAR text[256];
@@ -90,7 +42,7 @@ Regex::Memory::Memory() : parts_(std::make_unique<Parts>()) {}
 Regex::Memory::~Memory() = default;
 
 Regex::Regex(const std::string& pattern) {
-  const std::string translated = translate(pattern);
+  const std::string translated = translate_onig(pattern);
   const std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
       pcre2_compile_context_create(nullptr), pcre2_compile_context_free);
   ensure(context != nullptr, "regular expression: no memory");
@@ -110,9 +62,13 @@ Regex::Regex(const std::string& pattern) {
 
 std::optional<Regex::Match> Regex::find(std::string_view text, size_t from, Memory& memory) const {
   const auto& [data, context, stack] = *memory.parts_;
-  const int result = pcre2_match(static_cast<const pcre2_code*>(code_.get()),
-                                 reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
-                                 PCRE2_NO_UTF_CHECK, data, context);
+  const auto match = [&, &d = data, &c = context](uint32_t options) {
+    return pcre2_match(static_cast<const pcre2_code*>(code_.get()),
+                       reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
+                       PCRE2_NO_UTF_CHECK | options, d, c);
+  };
+  int result = match(0);
+  if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);  // slower, on the heap
   if (result == PCRE2_ERROR_NOMATCH) return std::nullopt;
   ensure(result >= 0, "tokenizer: the pre-tokenizer's expression failed at byte ", from,
          " of the text: ", message_of(result));

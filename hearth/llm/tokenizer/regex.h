@@ -28,7 +28,7 @@ class Regex {
     size_t begin, end;  // bytes; begin == end is possible
   };
 
-  /// Throws std::runtime_error where PCRE2 does not accept `pattern`.
+  /// `pattern` is Oniguruma's (onig.h). Throws std::runtime_error where it is not accepted.
   explicit Regex(const std::string& pattern);
 
   /// The first match in `text` (valid UTF-8) at or after byte `from`, a character's start.
