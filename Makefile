@@ -8,7 +8,7 @@ CONFIGURE := cmake --preset release -DHEARTH_CUDA=$(CUDA)
 # Architectures of gpu-bundle's kernels: 90 is an H100. PTX of the last, for those to come.
 GPU_ARCHITECTURES ?= 80-real;86-real;89-real;90-real;100-real;120
 
-.PHONY: gpu-bundle run test bench build format check install clean packages
+.PHONY: gpu-bundle run test bench build format check install package clean packages
 
 run: packages
 	$(CONFIGURE) >/dev/null
@@ -31,6 +31,14 @@ packages:
 
 install: build
 	cmake --install $(BUILD)
+
+# A Debian package, and an archive that carries its libraries, in build/package. tools/try_package.sh
+# tries both on bare systems.
+package:
+	@tools/install_packages.sh package
+	$(CONFIGURE) -DHEARTH_CUDA_ARCHITECTURES="$(GPU_ARCHITECTURES)" >/dev/null
+	cmake --build $(BUILD) -j $(JOBS) --target hearth
+	tools/package.sh $(BUILD) build/package
 
 # One folder that runs on another machine with a driver, build/gpu-bundle: see tools/gpu_check.sh.
 gpu-bundle: CUDA := ON

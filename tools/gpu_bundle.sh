@@ -9,11 +9,7 @@ rm -rf "$bundle"
 mkdir -p "$bundle"/{bin,lib,tools,tests,share/hearth}
 cp "$build/hearth" "$build/tests/hearth_tests" "$build/bench/bench_elementwise" "$bundle/bin/"
 cp -L "$build"/libhearth*.so.0 "$build/libhearth-cuda.so" "$bundle/lib/"
-# Libraries of the distribution that the other machine may lack; never the C library.
-ldd "$bundle"/bin/* "$bundle"/lib/libhearth*.so.0 |
-  awk '$3 ~ /^\// {print $3}' | sort -u |
-  grep -vE '/(libc|libm|libdl|libpthread|librt|ld-linux[^/]*|libhearth[^/]*)\.so' |
-  xargs -I{} cp -L {} "$bundle/lib/"
+tools/carry_libraries.sh "$bundle/lib" "$bundle"/bin/* "$bundle"/lib/libhearth*.so*
 [ -n "${KEEP_SYMBOLS:-}" ] || strip "$bundle"/bin/* "$bundle"/lib/* 2>/dev/null || true
 cp -r models "$bundle/"
 ln -s ../../models "$bundle/share/hearth/models"

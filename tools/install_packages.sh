@@ -1,12 +1,14 @@
 #!/bin/sh
 # Installs what hearth is built with and does nothing where all is there: `tools/install_packages.sh`,
-# or `... ci` for what continuous integration needs on top (clang, fuzzing, formatting).
+# `... ci` for what continuous integration needs on top (clang, fuzzing, formatting), `... package`
+# for what `make package` does.
 set -eu
 
 packages="g++ make cmake ninja-build pkg-config ccache git
   libhwy-dev libopenblas-dev libfmt-dev nlohmann-json3-dev libcli11-dev libpcre2-dev libutf8proc-dev libzip-dev libsqlite3-dev libplist-dev nettle-dev
   libgtest-dev libgmock-dev libbenchmark-dev python3 xz-utils"
 [ "${1:-}" != ci ] || packages="$packages clang-14 libclang-rt-14-dev clang-format-14 patch"
+[ "${1:-}" != package ] || packages="$packages dpkg-dev patchelf"
 
 missing=""
 for package in $packages; do
