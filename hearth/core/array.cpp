@@ -121,6 +121,7 @@ Arrays outputs_of(const array& first) {
     node->stream = f.stream;
     node->output = int(i) + 1;
     node->inputs.push_back(first);
+    node->more.push_back(f.more[i]);
     node->tracer = f.tracer;
     out.push_back(array(std::move(node)));
   }

@@ -9,6 +9,7 @@
 #include "hearth/core/allocate.h"
 #include "hearth/core/available.h"
 #include "hearth/core/backend.h"
+#include "hearth/core/work.h"
 
 namespace hearth {
 
@@ -19,6 +20,23 @@ namespace {
 using Status = Node::Status;
 bool scheduled(const Node& n) {
   return n.status.load(std::memory_order_acquire) == Status::scheduled;
+}
+
+// Computed in a TracingScope of this thread, inputs first; their edges are kept.
+thread_local std::vector<Ref<Node>> traced;
+
+// Drops those that nobody else holds: from the last on, which may be all that holds the others.
+void drop_dead_traced() {
+  for (size_t i = traced.size(); i-- > 0;)
+    if (traced[i]->refs() == 1) traced[i] = {};
+  std::erase(traced, Ref<Node>());
+}
+
+// What was computed needs neither its inputs nor the other outputs of its operation.
+void forget(Node& n) {
+  n.op.reset();
+  n.inputs.clear();
+  n.more.clear();
 }
 
 struct Counters {
@@ -106,7 +124,7 @@ class Scheduler {
 
   void schedule_one(Node& n) {
     if (n.output > 0) {
-      alias(n, n.inputs[0].node().more[n.output - 1]);
+      alias(n, n.more[0]);
       return finish(n);
     }
     const Primitive& op = *n.op;
@@ -163,9 +181,10 @@ class Scheduler {
     for (array& more : n.more)
       more.node().status.store(Status::scheduled, std::memory_order_release);
     n.status.store(Status::scheduled, std::memory_order_release);
-    if (n.tracer && TracingScope::active()) return;
-    n.op.reset();
-    n.inputs.clear();
+    if (n.tracer && TracingScope::active())
+      traced.emplace_back(&n);
+    else
+      forget(n);
   }
 
   struct Open {
@@ -240,6 +259,7 @@ Scheduler& scheduler() {
 }
 
 std::vector<Queue*> start(std::span<const array> outputs) {
+  drop_dead_traced();
   Scheduler& s = scheduler();
   std::lock_guard lock(s.mutex);
   s.used.clear();
@@ -248,6 +268,11 @@ std::vector<Queue*> start(std::span<const array> outputs) {
 }
 
 }  // namespace
+
+void forget_traced() {
+  const auto nodes = std::exchange(traced, {});
+  for (const Ref<Node>& n : nodes) forget(*n);
+}
 
 void eval(std::span<const array> outputs) {
   bool all = true;
@@ -286,33 +311,7 @@ struct Recorded : PrimitiveWithFields<Recorded> {
   std::shared_ptr<Program> program;
 };
 
-// Calls the kernels again, on storage that is kept.
-class Calls : public Program {
- public:
-  Calls(std::vector<Work> work, Queue& queue) : work_(std::move(work)) {
-    for (Work& w : work_) prepare(w, queue, false);
-  }
-  void start(Queue& queue) override {
-    size_t next = 0;
-    try {
-      for (; next < work_.size(); ++next)
-        work_[next].kernel(*work_[next].op, {work_[next].in, work_[next].out}, queue);
-    } catch (...) {  // what was not computed says why
-      for (; next < work_.size(); ++next)
-        for (const array& out : work_[next].out)
-          out.node().storage->error = std::current_exception();
-    }
-  }
-
- private:
-  std::vector<Work> work_;
-};
-
 }  // namespace
-
-std::unique_ptr<Program> Queue::program(std::vector<Work> work) {
-  return std::make_unique<Calls>(std::move(work), *this);
-}
 
 Recording::Recording(const Arrays& outputs) : outputs_(outputs) {
   Batch batch;
@@ -325,15 +324,27 @@ Recording::Recording(const Arrays& outputs) : outputs_(outputs) {
   queue_->submit({{}, {}, idle});
   queue_->wait(idle);
   batch.done->started = 1, batch.done->done = 1;  // of the outputs: they wait for no event
-  // What is empty has nothing to run.
-  std::erase_if(batch.work, [&](Work& w) {
+  Arrays made;
+  for (const Work& w : batch.work) {
+    for (size_t i = 0; i < w.out.size(); ++i)
+      if (w.op->writes_into(int(i)) < 0) made.push_back(w.out[i]);
     for (const array& x : w.in) x.node().readers.fetch_sub(1, std::memory_order_relaxed);
-    bool any = false;
-    for (const array& out : w.out) any = any || out.size() > 0;
-    if (!any) prepare(w, *queue_, false);
-    return !any;
-  });
-  program_ = queue_->program(std::move(batch.work));
+  }
+  try {
+    for (const Work& w : batch.work)
+      if (const auto error = error_of(w.in)) std::rethrow_exception(error);
+    // What is empty has nothing to run.
+    std::erase_if(batch.work, [&](Work& w) {
+      bool any = false;
+      for (const array& out : w.out) any = any || out.size() > 0;
+      if (!any) prepare(w, *queue_, false);
+      return !any;
+    });
+    program_ = queue_->program(std::move(batch.work));
+  } catch (...) {
+    for (const array& out : made) out.node().storage->error = std::current_exception();
+    throw;
+  }
 }
 
 void Recording::run() {
@@ -450,23 +461,18 @@ static bool donate(Work& work, Allocator& allocator, const array& out) {
 
 void prepare(Work& work, Queue& queue, bool may_donate) {
   Allocator& allocator = queue.allocator();
-  for (const array& x : work.in)
-    if (x.node().storage->owner != &allocator) x.node().storage->on(allocator);
+  for (const array& x : work.in) bring(x, allocator);
   for (size_t i = 0; i < work.out.size(); ++i) {
     const array& out = work.out[i];
-    Storage& storage = *out.node().storage;
-    if (work.op->writes_into(int(i)) >= 0) {
-      if (storage.owner != &allocator || !storage.copies.empty()) storage.move_to(allocator);
-    } else if (!(may_donate && work.op->donates() && donate(work, allocator, out))) {
-      storage.settle(allocator.allocate(out.nbytes()), allocator);
-    }
+    if (work.op->writes_into(int(i)) >= 0)
+      bring_home(out, allocator);
+    else if (!(may_donate && work.op->donates() && donate(work, allocator, out)))
+      out.node().storage->settle(allocator.allocate(out.nbytes()), allocator);
   }
 }
 
 void run(Work& work, Queue& queue) {
-  std::exception_ptr error;
-  for (const array& x : work.in)
-    if (x.node().storage->error) error = x.node().storage->error;
+  std::exception_ptr error = error_of(work.in);
   if (!error) try {
       prepare(work, queue, true);
       bool any = work.out.empty();

@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include "hearth/core/work.h"
 #include "hearth/ops/create.h"
 #include "hearth/ops/elementwise.h"
 #include "hearth/ops/primitives.h"
@@ -138,11 +139,22 @@ std::vector<size_t> places_of(const std::vector<int>& argnums, const Arrays& inp
   return places;
 }
 
+// What a function computes itself keeps its edges until the outermost transform is done with it;
+// kept longer, they would hold the whole graph's memory.
+struct Tracing {
+  struct Forget {
+    ~Forget() {
+      if (!TracingScope::active()) forget_traced();
+    }
+  } last;
+  TracingScope scope;
+};
+
 }  // namespace
 
 std::pair<Arrays, Arrays> vjp(const Function& fun, const Arrays& primals,
                               const Arrays& cotangents) {
-  TracingScope tracing;
+  Tracing tracing;
   const Arrays args = arguments(primals);
   Arrays outputs = fun(args);
   check(outputs.size() == cotangents.size(), "vjp: ", outputs.size(), " outputs and ",
@@ -162,7 +174,7 @@ std::pair<array, array> vjp(const UnaryFunction& fun, const array& primal, const
 ValueAndGradFn value_and_grad(const Function& fun, const std::vector<int>& argnums) {
   check(!argnums.empty(), "grad: wanted at least one argument number");
   return [fun, argnums](const Arrays& inputs) {
-    TracingScope tracing;
+    Tracing tracing;
     const auto places = places_of(argnums, inputs);
     Arrays chosen, all = inputs;
     for (size_t place : places) chosen.push_back(inputs[place]);

@@ -1,32 +1,12 @@
 // A backend that computes nothing: the scheduler's order, lowering, fallback and donation, tested
 // without hardware.
-#include <gtest/gtest.h>
-
-#include "hearth/core/backend.h"
-#include "hearth/core/eval.h"
-#include "hearth/ops/primitives.h"
+#include "tests/backend/null_backend.h"
 
 namespace hearth {
 namespace {
 
-struct Named : OwnOp<Named> {
-  HEARTH_FIELDS(text)
-  explicit Named(std::string text) : text(std::move(text)) {}
-  std::string_view name() const override { return text; }
-  Specs infer(std::span<const array> in) const override { return {{in[0].shape(), in[0].dtype()}}; }
-  bool donates() const override { return true; }
-  const std::string text;
-};
-// Only the CPU can run it.
-struct CpuOnly : OwnOp<CpuOnly> {
-  HEARTH_FIELDS()
-  std::string_view name() const override { return "cpu_only"; }
-  Specs infer(std::span<const array> in) const override { return {{in[0].shape(), in[0].dtype()}}; }
-};
-array named(const char* text, const array& x) { return apply(std::make_shared<Named>(text), {x}); }
-array named(const char* text, const array& x, const array& y) {
-  return apply(std::make_shared<Named>(text), {x, y});
-}
+using namespace testing;
+
 // Has no kernel on the null backend, but a plain definition.
 struct Composed : OwnOp<Composed> {
   HEARTH_FIELDS()
@@ -37,54 +17,10 @@ struct Composed : OwnOp<Composed> {
   }
 };
 
-// Runs work where it is submitted, and writes down the names.
-class NullQueue : public Queue {
- public:
-  Allocator& allocator() override { return host_memory(); }
-  void submit(Batch batch) override {
-    for (const Event& e : batch.after)
-      if (!e->done) e->queue->wait(e);
-    for (Work& w : batch.work) run(w, *this);
-    batch.done->done = 1;
-  }
-  void flush() override {}
-  void wait(const Event&) override {}
-  std::vector<std::string> log;
-};
-void log_name(const Named& op, const Args&, NullQueue& queue) { queue.log.emplace_back(op.name()); }
-void plus_one(const CpuOnly&, const Args& args, Queue&) {
-  for (size_t i = 0; i < args.out[0].size(); ++i)
-    ptr<float>(args.out[0])[i] = ptr<float>(args.in[0])[i] + 1;
-}
-
-class NullBackend : public Backend {
- public:
-  NullBackend() { kernels.add<&log_name>(); }
-  Device::DeviceType type() const override { return Device::vulkan; }
-  int device_count() const override { return 2; }
-  std::string describe(int) const override { return "nothing"; }
-  DeviceMemory memory(int) const override { return {}; }
-  std::unique_ptr<Queue> queue(Stream) override {
-    auto q = std::make_unique<NullQueue>();
-    last = q.get();
-    return q;
-  }
-  NullQueue* last = nullptr;
-};
-
-class Null : public testing::Test {
+class Null : public ::testing::Test {
  protected:
-  static NullBackend& null() {
-    static NullBackend& b = [&]() -> NullBackend& {
-      auto* made = new NullBackend;
-      register_backend(*made);
-      backend(Device::cpu)->kernels.add<&plus_one>();
-      return *made;
-    }();
-    return b;
-  }
-  Null() : stream((null(), new_stream(Device::vulkan))), scope(stream) {}
-  const std::vector<std::string>& log() { return null().last->log; }
+  Null() : stream((null_backend(), new_stream(Device::vulkan))), scope(stream) {}
+  const std::vector<std::string>& log() { return null_backend().last->log; }
   Stream stream;
   StreamScope scope;
 };
@@ -114,6 +50,10 @@ TEST_F(Null, FallsBackToTheCpuAndSaysSo) {
   y.eval();
   EXPECT_EQ(log(), (std::vector<std::string>{"before", "after"}));
   EXPECT_EQ(eval_counters().fallbacks, before + 1);
+  // The CPU reads what lies on the device, and the device what the CPU made.
+  const array three =
+      plus_one({}, {apply(std::make_shared<CpuOnly>(), {plus_one({}, {array({0.0f})})})});
+  EXPECT_EQ(three.item<float>(), 3);
   EXPECT_NE(fallback_report().find("cpu_only on vulkan: "), std::string::npos);
 }
 
@@ -140,6 +80,33 @@ TEST_F(Null, DonatesOnlyWhatNobodyHolds) {
   const array held = named("held", x), y = named("y", held);
   eval(y);
   EXPECT_EQ(eval_counters().missed_donations, before + 1);
+  named("z", held).eval();  // and again: who read it before reads no more
+  EXPECT_EQ(eval_counters().missed_donations, before + 2);
+}
+
+TEST_F(Null, TakesTheMemoryOfAnInputThatIsReadTwiceAtOnce) {
+  const NullMemory& memory = null_memory(0);
+  array x = named("x", array({1.0f, 2.0f}));
+  x.eval();
+  const size_t before = memory.active();
+  const array y = named("y", x, x);
+  x = array(0.0f);
+  y.eval();
+  EXPECT_EQ(memory.active(), before);
+}
+
+TEST_F(Null, WhatWasScheduledBeforeAnErrorStillRuns) {
+  setenv("HEARTH_STRICT_DEVICE", "1", 1);
+  const array good = plus_one({}, {array({1.0f})});
+  const array bad = apply(std::make_shared<CpuOnly>(), {array({1.0f})});
+  EXPECT_THROW(async_eval(good, bad), std::runtime_error);
+  const array other = plus_one({}, {array({1.0f})});
+  EXPECT_THROW(Recording({other, bad}), std::runtime_error);
+  unsetenv("HEARTH_STRICT_DEVICE");
+  synchronize(stream);
+  EXPECT_TRUE(good.is_available());
+  EXPECT_TRUE(other.is_available());
+  EXPECT_EQ(good.item<float>() + other.item<float>(), 4);
 }
 
 TEST_F(Null, DevicesHaveNames) {

@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <thread>
 
 #include "hearth/core/backend.h"
+#include "hearth/ops/ops.h"
 #include "hearth/ops/primitives.h"
 
 namespace hearth {
@@ -50,8 +52,13 @@ struct Twice : OwnOp<Twice> {
   }
 };
 
+constexpr int kUntilGate = -1;  // milliseconds: until the gate opens, at most 5 s
+std::atomic<bool> gate{false};
+
 void plus_kernel(const Plus& op, const Args& args, Queue&) {
-  if (op.milliseconds) std::this_thread::sleep_for(std::chrono::milliseconds(op.milliseconds));
+  for (int i = 0; i < 5000 && op.milliseconds == kUntilGate && !gate; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  if (op.milliseconds > 0) std::this_thread::sleep_for(std::chrono::milliseconds(op.milliseconds));
   ensure(!op.fails, "plus: told to fail");
   const float* x = ptr<float>(args.in[0]);
   float* y = ptr<float>(args.out[0]);
@@ -185,6 +192,121 @@ TEST_F(Eval, SynchronizeWaitsForTheStream) {
   async_eval(slow);
   synchronize();
   EXPECT_TRUE(slow.is_available());
+  const Stream other = new_stream(Device::cpu);
+  StreamScope scope(other);
+  array there = plus(array({1.0f}), 1, 50);
+  async_eval(there);
+  synchronize(other);
+  EXPECT_TRUE(there.is_available());
+}
+
+TEST_F(Eval, WorkBeforeAnotherStreamsResultDoesNotWaitForIt) {
+  const Stream s = new_stream(Device::cpu);
+  gate = false;
+  const array early = plus(array({1.0f}), 1);
+  array late = array({1.0f});
+  {
+    StreamScope scope(s);
+    late = plus(late, 1, kUntilGate);
+  }
+  late = plus(late, 1);
+  async_eval(early, late);
+  EXPECT_EQ(early.item<float>(), 2);
+  EXPECT_FALSE(late.is_available());
+  gate = true;
+  EXPECT_EQ(late.item<float>(), 3);
+}
+
+TEST_F(Eval, AViewOfWhatIsNotThereYetIsNotThereYet) {
+  gate = false;
+  const array slow = plus(array({1.0f, 2.0f}), 1, kUntilGate);
+  async_eval(slow);
+  const array view = flip(slow), again = reshape(view, {1, 2});
+  async_eval(view);
+  EXPECT_FALSE(view.is_available());
+  gate = true;
+  EXPECT_EQ(again.to_vector<float>(), (std::vector<float>{3, 2}));
+}
+
+TEST_F(Eval, ManyErrorsOneMessage) {
+  const array first = plus(array({1.0f}), 1, 0, true);
+  const array fine = plus(array({1.0f}), 1);
+  const auto both = apply_all(std::make_shared<Both>(), {fine, plus(first, 1)});
+  for (int time : {1, 2}) {  // whoever asks, and as often
+    for (const array& x : {first, both[0], both[1], plus(both[1], 1), flip(both[0])}) try {
+        x.eval();
+        FAIL() << time;
+      } catch (const std::runtime_error& e) {
+        EXPECT_STREQ(e.what(), "plus: told to fail");
+      }
+  }
+  EXPECT_EQ(plus(fine, 1).item<float>(), 3);
+}
+
+TEST_F(Eval, OfSeveralOutputsOnlyThoseThatLiveHoldMemory) {
+  constexpr int n = 1 << 20;
+  const array x = copy(ones({n}));
+  x.eval();
+  const size_t before = get_active_memory();
+  for (size_t keep : {0u, 1u}) {
+    auto out = apply_all(std::make_shared<Both>(), {x, x});
+    const array kept = out[keep];
+    out.clear();
+    kept.eval();
+    EXPECT_EQ(get_active_memory() - before, size_t{4} * n) << keep;
+    EXPECT_EQ(kept.to_vector<float>()[n - 1], keep == 0 ? 2 : 0);
+  }
+  // The second is asked for when the first is long there and gone.
+  auto out = apply_all(std::make_shared<Both>(), {x, x});
+  out[0].eval();
+  out.erase(out.begin());
+  EXPECT_EQ(out[0].to_vector<float>()[7], 0);
+}
+
+TEST_F(Eval, DonatesNoMemoryThatSomebodyElseReads) {
+  constexpr int n = 64;
+  const array x = reshape(arange(n * n), {n, n}) * 1.0f;
+  const auto want = x.to_vector<float>();
+  const auto at = [&](int i, int j) { return want[size_t(i * n + j)]; };
+  // A dead input that does not lie as the output does: transposed, backwards, a part, repeated.
+  const auto fresh = [&] { return x * 2.0f; };
+  const array turned = transpose(fresh()) + 1.0f, back = flip(fresh()) + 1.0f;
+  const array row = broadcast_to(slice(fresh(), {3, 0}, {4, n}), {n, n}) + 1.0f;
+  const array part = slice(fresh(), {1, 0}, {n, n}) + 1.0f;
+  eval(turned, back, row, part);
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < n; ++j) {
+      const auto k = size_t(i * n + j);
+      ASSERT_EQ(turned.data<float>()[k], 2 * at(j, i) + 1);
+      ASSERT_EQ(back.data<float>()[k], 2 * at(n - 1 - i, n - 1 - j) + 1);
+      ASSERT_EQ(row.data<float>()[k], 2 * at(3, j) + 1);
+      if (i + 1 < n) {
+        ASSERT_EQ(part.data<float>()[k], 2 * at(i + 1, j) + 1);
+      }
+    }
+  // A view lives on when the array it was taken of is dead.
+  array y = fresh();
+  const array view = reshape(y, {n * n});
+  view.eval();
+  const array z = std::move(y) + 1.0f;
+  y = array(0.0f);
+  z.eval();
+  EXPECT_EQ(view.to_vector<float>()[5], 10);
+  EXPECT_EQ(z.to_vector<float>()[5], 11);
+  // Of other sizes of elements: the memory would be too small, or only half used.
+  const array half = astype(fresh(), float16), doubled = astype(fresh(), float64);
+  EXPECT_EQ(doubled.to_vector<double>()[n * n - 1], 2.0 * (n * n - 1));
+  EXPECT_EQ(half.to_vector<float>()[7], 14);
+}
+
+TEST_F(Eval, CountersCountWhatRan) {
+  const array x = plus(array({1.0f}), 1), y = plus(x, 1), view = reshape(y, {1, 1});
+  const auto before = eval_counters();
+  eval(view, x);
+  EXPECT_EQ(eval_counters().kernels, before.kernels + 2);  // a view is none
+  EXPECT_EQ(eval_counters().fallbacks, before.fallbacks);
+  eval(view, y);
+  EXPECT_EQ(eval_counters().kernels, before.kernels + 2);
 }
 
 }  // namespace

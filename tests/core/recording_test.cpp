@@ -1,6 +1,8 @@
 // A computation recorded once and run again: state in place, new inputs seen, errors told.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "hearth/core/eval.h"
 #include "hearth/ops/ops.h"
 
@@ -39,6 +41,62 @@ TEST(Recording, RefusesSeveralStreams) {
   const array here = add(far, array(1.0f));
   EXPECT_THROW(Recording({here}), std::runtime_error);
   EXPECT_EQ(here.item<float>(), 3);  // it was computed all the same
+}
+
+TEST(Recording, WaitsForWhatItNeeds) {
+  const Stream other = new_stream(Device::cpu);
+  for (Stream before : {other, default_stream(Device::cpu)}) {
+    const array x = full({1 << 22}, array(1.0f), float32, before);
+    const array slow = exp(exp(sin(x, before), before), before);
+    async_eval(slow);
+    const array y = add(slow, array(1.0f));
+    Recording r({y});
+    r.run();
+    EXPECT_FLOAT_EQ(copy(y).to_vector<float>()[5], std::exp(std::exp(std::sin(1.0f))) + 1);
+  }
+}
+
+// masked_scatter fails when the mask takes more than there is: an input decides, at each run.
+TEST(Recording, AnErrorIsThatOfTheLatestRun) {
+  const array mask = copy(array({false, true, false}, {3}));
+  const array state = copy(zeros({3})), other = copy(zeros({3}));
+  eval(mask, state, other);
+  const array taken = masked_scatter(zeros({3}), mask, array({5.0f}));
+  const array after = assign(state, taken), last = add(after, array(1.0f));
+  const array apart = assign(other, add(other, array(1.0f)));
+  Recording r({last, apart});
+  for (int time : {1, 2, 3}) {
+    assign(mask, array({true, time == 2, false}, {3})).eval();
+    r.run();
+    synchronize();
+    if (time == 2) {
+      EXPECT_THROW(copy(taken).eval(), std::runtime_error);
+      EXPECT_THROW(copy(last).eval(), std::runtime_error);
+    } else {
+      EXPECT_EQ(copy(last).to_vector<float>(), (std::vector<float>{6, 1, 1}));
+    }
+    EXPECT_EQ(copy(apart).to_vector<float>()[0], float(time));  // needs none of it
+  }
+}
+
+TEST(Recording, OfWhatFailedSaysSo) {
+  const array bad = masked_scatter(zeros({3}), array({true, true, true}, {3}), array({5.0f}));
+  EXPECT_THROW(bad.eval(), std::runtime_error);
+  const array y = add(bad, array(1.0f));
+  EXPECT_THROW(Recording({y}), std::runtime_error);
+  EXPECT_THROW(y.eval(), std::runtime_error);
+}
+
+TEST(Recording, OfNothingRuns) {
+  const array none = add(zeros({0, 3}), array(1.0f)), state = copy(ones({2}));
+  state.eval();
+  const array after = assign(state, add(state, state));
+  Recording r({none, after});
+  r.run();
+  r.run();
+  EXPECT_EQ(copy(after).to_vector<float>(), (std::vector<float>{4, 4}));
+  EXPECT_EQ(none.size(), 0u);
+  none.eval();
 }
 
 }  // namespace
