@@ -251,6 +251,30 @@ TEST_P(MatmulTest, LargerThanEveryBlock) {
   run(float32, {.m = 1600, .n = 20, .k = 12});
 }
 
+TEST_P(MatmulTest, AroundTheLimits) {
+  for (Dtype dtype : kDtypes4) {
+    const int64_t size = int64_t(size_of(dtype));
+    // Rows that are streamed six at a time, 32 in all, and added up six at most.
+    for (int64_t m : {6, 7, 12, 13, 31, 32, 33})
+      for (bool b_columns : {false, true})
+        run(dtype, {.m = m, .n = 13, .k = 33, .b_columns = b_columns, .residual = true});
+    // Four streams of w up to rows of 16 KB, then six; x is widened up to 8 KB.
+    for (int64_t k : {(16 << 10) / size, (16 << 10) / size + 1, int64_t{2048}, int64_t{2049}})
+      run(dtype, {.m = 1, .n = 25, .k = k, .b_columns = true, .bias = true});
+    // Columns of a block: 2,048 for one row, 512 for more; 512 rows of w.
+    for (int64_t n : {511, 512, 513, 1025}) {
+      run(dtype, {.m = 4, .n = n, .k = 9});
+      run(dtype, {.m = 2, .n = n, .k = 3, .b_columns = true});
+    }
+    for (int64_t n : {2047, 2048, 2049}) run(dtype, {.m = 1, .n = n, .k = 5, .bias = true});
+    // Blocks of k: 1,536 bytes as packed; columns of a task; rows of a chunk.
+    for (int64_t k : {191, 192, 193, 383, 384, 385, 767, 768, 769})
+      run(dtype, {.m = 34, .n = 35, .k = k, .b_columns = true});
+    for (int64_t n : {63, 64, 65, 255, 256, 257}) run(dtype, {.m = 33, .n = n, .k = 7});
+  }
+  for (int64_t m : {767, 768, 769, 1537}) run(float32, {.m = m, .n = 9, .k = 5, .residual = true});
+}
+
 TEST_P(MatmulTest, Activations) {
   for (Dtype dtype : kDtypes4)
     for (Activation a :

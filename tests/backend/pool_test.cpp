@@ -19,9 +19,9 @@ struct ThreadsScope {
 };
 
 TEST(Pool, EveryIndexRunsOnce) {
-  for (int n_threads : {1, 2, 3, 8}) {
+  for (int n_threads : {1, 2, 3, 8, 20}) {  // parts for 16 at most
     ThreadsScope scope(n_threads);
-    for (int64_t n : {0, 1, 2, 3, 7, 100, 5000}) {
+    for (int64_t n : {0, 1, 2, 3, 7, 15, 16, 17, 100, 127, 128, 129, 5000}) {
       std::vector<std::atomic<int>> seen(static_cast<size_t>(n));
       parallel_for(n, [&](int64_t i) { ++seen[size_t(i)]; });
       for (auto& count : seen) EXPECT_EQ(count, 1);

@@ -21,14 +21,31 @@ TEST(Array, DtypesFollowMlx) {
 }
 
 TEST(Array, PromotesAsMlx) {
-  EXPECT_EQ(promote_types(bool_, uint8), uint8);
-  EXPECT_EQ(promote_types(uint8, int8), int16);
-  EXPECT_EQ(promote_types(uint32, int32), int64);
-  EXPECT_EQ(promote_types(uint64, int8), float32);
-  EXPECT_EQ(promote_types(int64, float16), float16);
-  EXPECT_EQ(promote_types(float16, bfloat16), float32);
-  EXPECT_EQ(promote_types(float64, float16), float64);
-  EXPECT_EQ(promote_types(float32, complex64), complex64);
+  // The table of MLX's dtype.cpp, from the row's own place on: it is symmetric.
+  const char* const table[] = {"bool u8 u16 u32 u64 i8 i16 i32 i64 f16 f32 f64 bf16 c64",
+                               "u8 u16 u32 u64 i16 i16 i32 i64 f16 f32 f64 bf16 c64",
+                               "u16 u32 u64 i32 i32 i32 i64 f16 f32 f64 bf16 c64",
+                               "u32 u64 i64 i64 i64 i64 f16 f32 f64 bf16 c64",
+                               "u64 f32 f32 f32 f32 f16 f32 f64 bf16 c64",
+                               "i8 i16 i32 i64 f16 f32 f64 bf16 c64",
+                               "i16 i32 i64 f16 f32 f64 bf16 c64",
+                               "i32 i64 f16 f32 f64 bf16 c64",
+                               "i64 f16 f32 f64 bf16 c64",
+                               "f16 f32 f64 f32 c64",
+                               "f32 f64 f32 c64",
+                               "f64 f64 c64",
+                               "bf16 c64",
+                               "c64"};
+  static_assert(std::size(table) == kDtypes);
+  for (int a = 0; a < kDtypes; ++a) {
+    std::istringstream row(table[a]);
+    for (int b = a; b < kDtypes; ++b) {
+      std::string want;
+      row >> want;
+      EXPECT_EQ(to_string(promote_types(Dtype(a), Dtype(b))), want) << Dtype(a) << " " << Dtype(b);
+      EXPECT_EQ(promote_types(Dtype(a), Dtype(b)), promote_types(Dtype(b), Dtype(a)));
+    }
+  }
 }
 
 TEST(Array, ForeignMemoryIsNotCopiedNotWrittenAndGivenBack) {
@@ -116,6 +133,41 @@ TEST(Array, PrintsNoMoreThanOneCanRead) {
   for (const Shape& shape :
        {many, Shape{6, 6, 6, 6, 6, 6, 6}, Shape{1000000, 1}, Shape{0, 1 << 30}})
     EXPECT_LT(to_string(zeros(shape)).size(), 200000u) << to_string(shape);
+}
+
+TEST(Array, PrintsAllOfAThousandElementsAndTheEndsOfMore) {
+  const auto dots = [](const array& x) {
+    const std::string text = to_string(x);
+    size_t count = 0;
+    for (size_t at = 0; (at = text.find("...", at)) != text.npos; at += 3) ++count;
+    return count;
+  };
+  EXPECT_EQ(dots(arange(1000)), 0u);
+  EXPECT_EQ(dots(arange(1001)), 1u);
+  // An axis of 6 is whole even then, and one of 7 has its third from each end.
+  EXPECT_EQ(dots(zeros({6, 167})), 6u);
+  EXPECT_EQ(dots(zeros({7, 143})), 7u);
+  EXPECT_EQ(dots(zeros({200, 6})), 1u);
+  const std::string text = to_string(reshape(arange(7 * 200), {7, 200}));
+  EXPECT_NE(text.find("[400, 401, 402, ..., 597, 598, 599],\n       ...,\n       [800"), text.npos)
+      << text;
+  EXPECT_EQ(to_string(flip(array({1, 2, 3}, int8))), "array([3, 2, 1], dtype=int8)");
+  EXPECT_EQ(to_string(broadcast_to(array(7), {2, 1, 2})),
+            "array([[[7, 7]],\n       [[7, 7]]], dtype=int32)");
+}
+
+TEST(Array, ReadsViewsElementByElement) {
+  const array x = reshape(arange(24), {2, 3, 4});
+  EXPECT_EQ(slice(x, {0, 0, 1}, {2, 3, 4}, {1, 2, 2}).to_vector<int>(),
+            (std::vector<int>{1, 3, 9, 11, 13, 15, 21, 23}));
+  EXPECT_EQ(flip(slice(x, {0, 1, 2}, {2, 3, 4})).to_vector<int>(),
+            (std::vector<int>{23, 22, 19, 18, 11, 10, 7, 6}));
+  EXPECT_EQ(broadcast_to(slice(x, {1, 0, 0}, {2, 1, 2}), {2, 2, 2}).to_vector<int>(),
+            (std::vector<int>{12, 13, 12, 13, 12, 13, 12, 13}));
+  EXPECT_EQ(slice(x, {1, 2, 3}, {2, 3, 4}).item<int>(), 23);
+  EXPECT_EQ(*slice(x, {1, 2, 1}, {2, 3, 4}).data<int>(), 21);
+  EXPECT_EQ(x.shape(-3), 2);
+  EXPECT_EQ(x.strides(), (Strides{12, 4, 1}));
 }
 
 TEST(Memory, CountersFollowArrays) {

@@ -33,6 +33,42 @@ TEST(Matmul, MultipliesComplexNumbers) {
             complex64_t(1, -2) * i);
 }
 
+// What is added may lie in any way and be repeated along any axis, batches included.
+TEST(Matmul, AddsWhatIsAddedOfEveryShapeAndLayout) {
+  for (Dtype dtype : {float32, float16, complex64, float64})
+    for (auto [m, n] : {std::pair{1, 30}, {7, 1}, {5, 9}, {40, 33}})
+      for (int batches : {0, 1, 2}) {  // (m, n), (3, m, n), (2, 3, m, n)
+        Shape lead;
+        if (batches > 0) lead = {3};
+        if (batches > 1) lead = {2, 3};
+        const auto with = [&](Shape shape) {
+          Shape out = lead;
+          for (int d : shape) out.push_back(d);
+          return out;
+        };
+        const auto some = [&](const Shape& shape, uint32_t seed) {
+          const array x = numbers(shape, dtype, seed), i(complex64_t(0, 1));
+          return is_complex(dtype) ? x + i * numbers(shape, dtype, seed + 10) : x;
+        };
+        // Of numbers up to some 12; halves are rounded up to three times.
+        const double close = dtype == float16 ? 0.02 : dtype == float64 ? 1e-13 : 1e-5;
+        const auto far = [](const array& x, const array& y) {
+          return max(abs(astype(x, y.dtype()) - y)).item<float>();
+        };
+        const array a = some(with({m, 12}), 1);
+        for (const array& b : {some({12, n}, 2), some(with({12, n}), 3)}) {
+          const array product = matmul(a, b);
+          for (Shape shape :
+               {Shape{n}, Shape{m, 1}, Shape{1}, Shape{m, n}, with({m, n}), with({1, n})})
+            for (const array& c : layouts(some(shape, 4))) {
+              const std::string what = concat("addmm ", dtype, " ", shape, " to ", product.shape());
+              EXPECT_LE(far(addmm(c, a, b), product + c), close) << what;
+              EXPECT_LE(far(addmm(c, a, b, 0.5f, -2.0f), product * 0.5f - c * 2.0f), close) << what;
+            }
+        }
+      }
+}
+
 TEST(Matmul, PromotesAndRefuses) {
   EXPECT_EQ(matmul(array({1.0f}), array({2}, int32)).dtype(), float32);
   EXPECT_EQ(matmul(astype(array({1.0f}), float16), astype(array({2.0f}), bfloat16)).dtype(),

@@ -8,7 +8,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "hearth/backend/cpu/isa.h"
 #include "hearth/backend/pool.h"
+#include "hearth/backend/threefry.h"
 #include "hearth/core/eval.h"
 #include "hearth/ops/create.h"
 #include "hearth/ops/elementwise.h"
@@ -106,15 +108,45 @@ TEST(Random, DrawsWhatMlxDraws) {
 }
 
 TEST(Random, BitsAreThreefrys) {
-  // Random123's known answers for threefry2x32 with 20 rounds (kat_vectors): counter, key, result.
-  // The stream of one pair of words is the counter (0, 1); three words use (0, 2) and (1, 0).
-  const array zero_key = array({0u, 0u}, {2}, uint32);
-  const auto three = random::bits({3}, 4, zero_key).to_vector<uint32_t>();
-  const auto pair = random::bits({2}, 4, zero_key).to_vector<uint32_t>();
-  const auto one = random::bits({1}, 4, zero_key).to_vector<uint32_t>();
-  EXPECT_EQ(one[0], 0x6b200159u);  // counter (0, 0), key (0, 0) -> 6b200159 99ba4efe
-  EXPECT_NE(pair[0], one[0]);
-  EXPECT_NE(three[0], pair[0]);
+  // Random123's known answers for threefry2x32 with 20 rounds (kat_vectors).
+  const uint32_t known[][6] = {
+      // key, counter, result
+      {0, 0, 0, 0, 0x6b200159, 0x99ba4efe},
+      {~0u, ~0u, ~0u, ~0u, 0x1cb996fc, 0xbb002be7},
+      {0x13198a2e, 0x03707344, 0x243f6a88, 0x85a308d3, 0xc4923a9c, 0x483df7a0}};
+  for (const auto& k : known) {
+    uint32_t x = k[2], y = k[3];
+    threefry(k[0], k[1], x, y);
+    EXPECT_EQ(x, k[4]);
+    EXPECT_EQ(y, k[5]);
+  }
+}
+
+// MLX's stream: of n words the first half and the second come in pairs from the counters (i, half +
+// i); one without a partner from (half - 1, 0). Blocks of 4,096 words of each half.
+TEST(Random, StreamsOfEveryLengthCountAsMlx) {
+  const uint32_t a = 7, b = 0xfedcba98;
+  const array key = array({a, b}, {2}, uint32);
+  const int threads = cpu::threads();
+  const cpu::Isa before = cpu::isa();
+  cpu::set_threads(3);
+  for (cpu::Isa level : cpu::isa_levels()) {
+    cpu::set_isa(level);
+    for (int n : {1, 2, 3, 4, 5, 31, 8190, 8191, 8192, 8193, 8194, 16383, 16384, 16385, 30001}) {
+      const auto got = random::bits({n}, 4, key).to_vector<uint32_t>();
+      const uint32_t pairs = uint32_t(n) / 2, half = uint32_t(n) - pairs;
+      for (uint32_t i = 0; i < half; ++i) {
+        uint32_t x = i, y = i < pairs ? half + i : 0;
+        threefry(a, b, x, y);
+        ASSERT_EQ(got[i], x) << i << " of " << n;
+        if (i < pairs) {
+          ASSERT_EQ(got[half + i], y) << i << " of " << n;
+        }
+      }
+    }
+  }
+  cpu::set_isa(before);
+  cpu::set_threads(threads);
 }
 
 TEST(Random, NarrowBitsAreTheBytesOfWideOnes) {
