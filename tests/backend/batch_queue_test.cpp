@@ -62,7 +62,11 @@ TEST(BatchQueue, ItsOwnThreadWorksAfterFlushOnly) {
     queue.wait(own);
     EXPECT_NE(queue.by.back(), std::this_thread::get_id());
     // What comes later waits again for somebody to wait.
-    for (int i = 0; i < 9; ++i) queue.add(2);
+    const Event next = queue.add(2), last = queue.add(2);
+    queue.wait(next);
+    for (int i = 0; i < 10; ++i) std::this_thread::yield();
+    ASSERT_FALSE(last->started) << round;
+    for (int i = 0; i < 7; ++i) queue.add(2);
     queue.wait(queue.add(3));
     for (size_t i = queue.by.size() - 10; i < queue.by.size(); ++i)
       ASSERT_EQ(queue.by[i], std::this_thread::get_id()) << round;

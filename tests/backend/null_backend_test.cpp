@@ -82,6 +82,9 @@ TEST_F(Null, DonatesOnlyWhatNobodyHolds) {
   EXPECT_EQ(eval_counters().missed_donations, before + 1);
   named("z", held).eval();  // and again: who read it before reads no more
   EXPECT_EQ(eval_counters().missed_donations, before + 2);
+  { const Recording recorded({named("r", held)}); }
+  named("last", held).eval();
+  EXPECT_EQ(eval_counters().missed_donations, before + 3);
 }
 
 TEST_F(Null, TakesTheMemoryOfAnInputThatIsReadTwiceAtOnce) {

@@ -46,6 +46,17 @@ TEST_F(TwoDevices, EachResultLivesWhereItWasMade) {
   EXPECT_EQ(storage(a).copies.size(), 2u);
 }
 
+TEST_F(TwoDevices, EitherMayBeTheDefault) {
+  for (Device device : {kSecond, kFirst, kCpu}) {
+    set_default_device(device);
+    EXPECT_EQ(default_device(), device);
+    EXPECT_EQ(ambient_stream(), default_stream(device));
+    EXPECT_EQ(storage(state_on(ambient_stream().device, 1)).owner->device(), device);
+  }
+  EXPECT_NE(new_stream(kFirst), new_stream(kSecond));
+  EXPECT_EQ(default_stream(kSecond).device, kSecond);
+}
+
 TEST_F(TwoDevices, ReadingTwiceCopiesOnce) {
   const array a = state_on(kFirst, 5);
   const size_t before = null_memory(1).active();

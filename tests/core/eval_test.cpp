@@ -293,6 +293,11 @@ TEST_F(Eval, DonatesNoMemoryThatSomebodyElseReads) {
   z.eval();
   EXPECT_EQ(view.to_vector<float>()[5], 10);
   EXPECT_EQ(z.to_vector<float>()[5], 11);
+  // A part would keep the whole.
+  const size_t before = get_active_memory();
+  const array last = slice(fresh(), {n - 1, 0}, {n, n}) + 1.0f;
+  last.eval();
+  EXPECT_EQ(get_active_memory() - before, 4u * n);
   // Of other sizes of elements: the memory would be too small, or only half used.
   const array half = astype(fresh(), float16), doubled = astype(fresh(), float64);
   EXPECT_EQ(doubled.to_vector<double>()[n * n - 1], 2.0 * (n * n - 1));

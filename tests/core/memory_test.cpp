@@ -76,6 +76,7 @@ TEST(BufferCache, ReusesLargeBlocksThatAreAtMostAnEighthTooLarge) {
   EXPECT_EQ(system.got.size(), 3u);
   cache.release(eight), cache.release(other);
   EXPECT_EQ(cache.cached(), (8u + 9 + 10) << 12);
+  EXPECT_EQ(cache.allocate(9 << 12).data, nine.data);  // just that size
 }
 
 TEST(BufferCache, CountsWhatIsHeldAndTheMostThatWas) {
@@ -148,6 +149,13 @@ TEST(BufferCache, MoreThanTheCacheMayHoldGoesBackLargestFirst) {
     EXPECT_EQ(cache.set_cache_limit(256), 255u);
     cache.release(cache.allocate(256));
     EXPECT_EQ(cache.cached(), 256u);  // just as much as it may
+    cache.set_cache_limit(8192);
+    cache.release(cache.allocate(7936));
+    EXPECT_EQ(cache.cached(), 8192u);
+    cache.clear();
+    const Buffer some = cache.allocate(8192), more = cache.allocate(16384);
+    cache.release(some), cache.release(more);
+    EXPECT_EQ(cache.cached(), 8192u);  // no more goes back than must
     cache.clear();
     EXPECT_EQ(cache.cached(), 0u);
     cache.release(cache.allocate(100));
