@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -121,8 +122,24 @@ Dtype promote_types(Dtype a, Dtype b);
 template <class T>
 inline constexpr bool is_half = std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>;
 
+/// A float as an integer, everywhere in hearth: towards zero; NaN is 0. What does not fit saturates
+/// at 32 bits for i8, i16 and i32, at 64 bits for all others, and then wraps: 300 is 44 as u8, -1
+/// is 255, 3e9 is 2147483647 as i32 and 3000000000 as u32.
+template <class To, class From>
+constexpr To float_to_integer(From v) {
+  using Signed = std::conditional_t<std::is_signed_v<To> && sizeof(To) <= 4, int32_t, int64_t>;
+  constexpr From end = sizeof(Signed) == 4 ? From(0x1p31) : From(0x1p63);
+  if (v != v) return To(0);
+  if (v < -end) return To(std::numeric_limits<Signed>::min());
+  if (v < end) return To(Signed(v));
+  if constexpr (std::is_same_v<To, uint64_t>)
+    return v < From(0x1p64) ? To(v) : ~To(0);
+  else
+    return To(std::numeric_limits<Signed>::max());
+}
+
 /// One element as another type: halves through float, complex to real drops the imaginary part,
-/// anything to bool is `!= 0`.
+/// anything to bool is `!= 0`, floats to integers by the rule above.
 template <class To, class From>
 constexpr To convert(From v) {
   if constexpr (std::is_same_v<To, From>)
@@ -135,6 +152,8 @@ constexpr To convert(From v) {
     return convert<To>(v.real());
   else if constexpr (is_half<To> || std::is_same_v<To, complex64_t>)
     return To(float(v));
+  else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>)
+    return float_to_integer<To>(v);
   else
     return To(v);
 }
