@@ -27,8 +27,8 @@ TEST(InstructionSets, EachHasKernelsOfItsOwn) {
   for (Isa level : isa_levels()) {
     set_isa(level);
     EXPECT_EQ(isa(), level);
-    kernels.emplace(&map_loops(), kernels::gemm_parts(float32).nr,
-                    kernels::gemm_parts(bfloat16).packed);
+    kernels.emplace(&map_loops(), kernels::blocked_kernels(float32).nr,
+                    kernels::blocked_kernels(bfloat16).packed);
   }
   set_isa(isa_levels().back());
   EXPECT_EQ(kernels.size(), isa_levels().size());
