@@ -54,7 +54,7 @@ TEST_F(cliWithoutGpu, TheCpuWorksAndCudaIsRefusedWithTheReason) {
     EXPECT_EQ(gpu.exit_code, 2) << answers;
     EXPECT_EQ(gpu.out, "") << answers;
     EXPECT_THAT(gpu.err, HasSubstr("device: there is no device cuda (")) << answers;
-    EXPECT_THAT(gpu.err, HasSubstr("`hearth info` lists those there are")) << answers;
+    EXPECT_THAT(gpu.err, HasSubstr("; there are: cpu")) << answers;
   }
 }
 
