@@ -41,7 +41,9 @@ std::string devices_there() {
 void check_available(Device device, std::string_view who) {
   if (is_available(device)) [[likely]]
     return;
-  const std::string why = device_count(device.type) > 0 ? "" : backend_absence(device.type);
+  const int count = device_count(device.type);
+  const std::string why =
+      count > 0 ? concat("there are ", count, " of that kind") : backend_absence(device.type);
   check(false, who, ": there is no device ", device, why.empty() ? "" : concat(" (", why, ")"),
         "; there are: ", devices_there());
 }
