@@ -5,10 +5,8 @@
 
 namespace hearth::cpu {
 
-inline constexpr int kMaxThreads = 4096;
-
 /// Threads that parallel_for uses, the caller included: HEARTH_THREADS, else the cores of the
-/// process. Throws std::invalid_argument if HEARTH_THREADS is no number from 1 to kMaxThreads.
+/// process. Throws std::invalid_argument if HEARTH_THREADS is no number from 1 to as many.
 int threads();
 /// Changes it, for --threads; at least 1, and not from inside a parallel_for. Loops that run
 /// meanwhile end on their callers' threads.
