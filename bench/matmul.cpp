@@ -147,7 +147,7 @@ void decode(Dtype dtype, Model model, int64_t m, int rounds, bool huge) {
   fmt::print(
       "decode  {:5} m {} threads {}: {:6.1f} GB/s, plain read {:6.1f} GB/s, ratio {:.3f}, "
       "{:.0f} us a token (median of {})\n",
-      to_string(dtype), m, threads(), median(ours), median(read), median(ratio),
+      short_name(dtype), m, threads(), median(ours), median(read), median(ratio),
       gb / median(ours) * 1e6, rounds);
 }
 
@@ -184,7 +184,7 @@ void prefill(Dtype dtype, int64_t m, Layer l, int rounds) {
   fmt::print(
       "prefill {:5} {} x {} x {:5} threads {}: {:6.1f} GFLOP/s, sgemm {:6.1f}, ratio {:.3f} "
       "(median of {})\n",
-      to_string(dtype), m, l.n, l.k, threads(), median(rate), median(theirs), median(ratio),
+      short_name(dtype), m, l.n, l.k, threads(), median(rate), median(theirs), median(ratio),
       rounds);
 }
 

@@ -25,9 +25,8 @@ np.seterr(all="ignore")
 rng = np.random.default_rng(7)
 UNSIGNED, SIGNED = ["uint8", "uint16", "uint32", "uint64"], ["int8", "int16", "int32", "int64"]
 FLOATS = ["float16", "bfloat16", "float32", "float64"]
-DTYPES = ["bool_"] + UNSIGNED + SIGNED + FLOATS + ["complex64"]
-NP = {d: np.dtype(d.rstrip("_") if d == "bool_" else "float32" if d == "bfloat16" else d)
-      for d in DTYPES}
+DTYPES = ["bool"] + UNSIGNED + SIGNED + FLOATS + ["complex64"]
+NP = {d: np.dtype("float32" if d == "bfloat16" else d) for d in DTYPES}
 
 
 def to_bfloat16(v):
@@ -47,7 +46,7 @@ def cast(v, d):
     v = np.asarray(v)
     if d == "bfloat16":
         return to_bfloat16(v.real if np.iscomplexobj(v) else v)
-    if np.iscomplexobj(v) and d not in ("complex64", "bool_"):
+    if np.iscomplexobj(v) and d not in ("complex64", "bool"):
         v = v.real
     return v.astype(NP[d])
 
@@ -196,7 +195,7 @@ COMPLEX_BINARY = {"add": np.add, "subtract": np.subtract, "multiply": np.multipl
 def operands(d):
     """x, a, b, c of a dtype, as NumPy arrays (bfloat16 as float32)."""
     flags = rng.integers(0, 2, 200).astype(bool)
-    if d == "bool_":
+    if d == "bool":
         return np.array([0, 1], bool), np.array([0, 0, 1, 1], bool), np.array([0, 1, 0, 1], bool), flags[:4]
     if d in UNSIGNED + SIGNED:
         t = np.iinfo(NP[d])
@@ -245,7 +244,7 @@ def lines(d):
     x, a, b, c = operands(d)
     for name, v in (("x", x), ("a", a), ("b", b)):
         yield name, bits(v, d)
-    yield "c", bits(c, "bool_")
+    yield "c", bits(c, "bool")
 
     results = []
     QUOTIENT[0] = np.float64 if d == "float64" else np.float32
@@ -260,7 +259,7 @@ def lines(d):
             results.append((name, "complex64" if np.iscomplexobj(out) else "float32", out))
         for name, f in COMPLEX_BINARY.items():
             results.append((name, d, f(a.astype(np.complex128), b.astype(np.complex128))))
-    elif d == "bool_":
+    elif d == "bool":
         for name in ("abs", "sign", "floor", "ceil", "trunc", "round", "square", "real", "conjugate", "relu"):
             results.append((name, d, x))
         results.append(("imag", d, np.zeros_like(x)))
@@ -275,16 +274,16 @@ def lines(d):
             results.append((name, d, f(x)))
         for name, f in INT_BINARY.items():
             results.append((name, d, f(a, b)))
-    if d == "bool_" or d in UNSIGNED + SIGNED:  # become float32
+    if d == "bool" or d in UNSIGNED + SIGNED:  # become float32
         for name in ("exp", "sqrt", "log1p", "tanh", "reciprocal", "erf"):
             results.append((name, "float32", cast(float_value(FLOAT_UNARY[name], (cast(x, "float32"),)), "float32")))
         for name in ("divide", "arctan2"):
             args = cast(a, "float32"), cast(b, "float32")
             results.append((name, "float32", cast(float_value(FLOAT_BINARY[name], args), "float32")))
     for name, f in PREDICATES.items():
-        results.append((name, "bool_", f(x)))
+        results.append((name, "bool", f(x)))
     for name, f in COMPARE.items():
-        results.append((name, "bool_", f(a, b)))
+        results.append((name, "bool", f(a, b)))
     results.append(("where", d, np.where(c, a, b)))
     for name, out, v in results:
         yield name + " " + out, bits(v, out)
@@ -297,7 +296,7 @@ def casts(x, d, to):
     """Element by element; "-" where the value does not fit the integer."""
     out = []
     for v in x:
-        if to in UNSIGNED + SIGNED and d != "bool_" and d not in UNSIGNED + SIGNED:
+        if to in UNSIGNED + SIGNED and d != "bool" and d not in UNSIGNED + SIGNED:
             t, r = np.iinfo(NP[to]), v.real
             if not np.isfinite(r) or not t.min <= int(r) <= t.max:
                 out.append("-")

@@ -116,7 +116,7 @@ void run(const Options& o) {
   if (o.json) {
     nlohmann::json json = {
         {"model", o.folder().string()},
-        {"dtype", to_string(facts.dtype)},
+        {"dtype", short_name(facts.dtype)},
         {"device", to_string(default_device())},
         {"threads", cpu::threads()},
         {"random_weights", o.random_weights},
@@ -146,7 +146,7 @@ void run(const Options& o) {
   }
   std::string text =
       fmt::format("{}  {}  {}  {} threads  {:.2f} GB of weights, {:.2f} GB peak\n",
-                  o.folder().string(), to_string(facts.dtype), to_string(default_device()),
+                  o.folder().string(), short_name(facts.dtype), to_string(default_device()),
                   cpu::threads(), double(facts.weights_bytes) / 1e9, double(peak) / 1e9);
   if (!prefill.samples.empty())
     text += fmt::format("prefill {:5} tokens: {:9.2f} +- {:.2f} tokens/s, median {:.2f}\n",

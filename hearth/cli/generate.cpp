@@ -63,7 +63,7 @@ std::string as_json(const Options& o, llm::LanguageModel& model, const llm::Gene
   const Limit limit = limit_of(o, model, read);
   const nlohmann::json json = {
       {"model", o.folder().string()},
-      {"dtype", to_string(model.facts.dtype)},
+      {"dtype", short_name(model.facts.dtype)},
       {"device", to_string(default_device())},
       {"ids", out.ids},
       {"text", out.text},

@@ -54,7 +54,7 @@ bool only_shape(const std::filesystem::path& folder) {
 std::string dtype_of(const JsonObject& config) {
   const std::string said = config.text("dtype", config.text("torch_dtype", "float32"));
   try {
-    return std::string(to_string(llm::parse_dtype(said)));
+    return std::string(short_name(llm::parse_dtype(said)));
   } catch (const std::invalid_argument&) {
     return said;
   }

@@ -27,7 +27,7 @@ void run(const Options& o) {
   ensure(!there, to.string(), ": is there already; name a folder that is not, or is empty");
   const auto facts = write_random_checkpoint(find_model(o.config), to, o.dtype, o.seed);
   print_out(fmt::format("{}: {}, {:.2f} GB of random {} weights\n", to.string(), facts.type,
-                        double(facts.weights_bytes) / 1e9, to_string(facts.dtype)));
+                        double(facts.weights_bytes) / 1e9, short_name(facts.dtype)));
 }
 
 }  // namespace
@@ -48,7 +48,7 @@ llm::LanguageModel::Facts write_random_checkpoint(const fs::path& from, const fs
                    {{"format", "pt"}});
   auto json = read_json(from / "config.json");
   json.erase("torch_dtype");
-  json["dtype"] = json["torch_dtype"] = kDtypeInfo[size_t(model->facts.dtype)].name;
+  json["dtype"] = json["torch_dtype"] = to_string(model->facts.dtype);
   std::ofstream config(to / "config.json");
   config << json.dump(2) << "\n";
   ensure(config.good(), (to / "config.json").string(), ": could not be written");

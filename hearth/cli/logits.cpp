@@ -26,7 +26,7 @@ void run(const Options& o) {
   const std::string file = o.out.ends_with(".npy") ? o.out : o.out + ".npy";
   save(file, all);
   llm::check_finite(*model, all, ids, concat("logits (in ", file, ")"));
-  print_out(concat(file, ": f32 ", all.shape(), "\n"));
+  print_out(concat(file, ": ", all.dtype(), " ", all.shape(), "\n"));
 }
 
 }  // namespace

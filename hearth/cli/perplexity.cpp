@@ -47,7 +47,7 @@ void run(const Options& o) {
                              {"mean_nll_nats", p.mean_nll},
                              {"tokens", p.tokens},
                              {"window_tokens", window},
-                             {"dtype", to_string(model->facts.dtype)},
+                             {"dtype", short_name(model->facts.dtype)},
                              {"model", o.folder().string()}}
                   .dump(2) +
               "\n");

@@ -95,19 +95,22 @@ concept Element = size_t(dtype_of<T>)
 < size_t(kDtypes);
 
 struct DtypeInfo {
-  std::string_view name;        // "float32", as in NumPy
-  std::string_view short_name;  // "f32"
+  std::string_view name;        // "float32", "bool": as in MLX and NumPy
+  std::string_view short_name;  // "f32": as in names of model files and in options
   Kind kind;
   size_t size;  // bytes
 };
 inline constexpr DtypeInfo kDtypeInfo[] = {
-#define X(name, type, kind, text) {#name, text, Kind::kind, sizeof(type)},
+// The constant is bool_ only because bool is C++'s.
+#define X(name, type, kind, text) \
+  {Dtype::name == Dtype::bool_ ? "bool" : #name, text, Kind::kind, sizeof(type)},
     HEARTH_DTYPES(X)
 #undef X
 };
 
-constexpr std::string_view to_string(Dtype d) { return kDtypeInfo[size_t(d)].short_name; }
-std::ostream& operator<<(std::ostream& out, Dtype d);  // "f32"
+constexpr std::string_view to_string(Dtype d) { return kDtypeInfo[size_t(d)].name; }
+constexpr std::string_view short_name(Dtype d) { return kDtypeInfo[size_t(d)].short_name; }
+std::ostream& operator<<(std::ostream& out, Dtype d);  // "float32"
 constexpr size_t size_of(Dtype d) { return kDtypeInfo[size_t(d)].size; }
 constexpr Kind kind_of(Dtype d) { return kDtypeInfo[size_t(d)].kind; }
 constexpr bool is_floating(Dtype d) { return kind_of(d) == Kind::f; }
@@ -165,8 +168,8 @@ using Integers = Types<uint8_t, uint16_t, uint32_t, uint64_t, int8_t, int16_t, i
 using AllTypes = Types<bool, uint8_t, uint16_t, uint32_t, uint64_t, int8_t, int16_t, int32_t,
                        int64_t, float16_t, float, double, bfloat16_t, complex64_t>;
 
-/// Calls f.template operator()<T>() for the T of the list that matches d; throws "who: dtype i32 is
-/// not one of f32, bf16" when none does.
+/// Calls f.template operator()<T>() for the T of the list that matches d; throws "who: dtype int32
+/// is not one of float32, bfloat16" when none does.
 template <class... Ts, class F>
 void visit(Types<Ts...>, Dtype d, std::string_view who, F&& f) {
   if (((d == dtype_of<Ts> && (f.template operator()<Ts>(), true)) || ...)) return;

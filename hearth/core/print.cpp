@@ -37,9 +37,6 @@ std::string element(const void* p, Dtype d) {
   return number(z.real()) + (imaginary[0] == '-' ? "" : "+") + imaginary + "j";
 }
 
-// As MLX and NumPy write it: the constant is bool_ only because bool is C++'s.
-std::string_view name_of(Dtype d) { return d == bool_ ? "bool" : kDtypeInfo[size_t(d)].name; }
-
 void write(std::string& to, const Node& n, const std::byte* p, size_t axis, bool shorten) {
   if (axis == n.shape.size()) {
     to += element(p, n.dtype);
@@ -74,7 +71,7 @@ std::string to_string(const array& a) {
     text += concat("[], shape=", a.shape());
   else
     write(text, n, n.data(), 0, a.size() > kWhole);
-  return text + ", dtype=" + std::string(name_of(a.dtype())) + ")";
+  return concat(text, ", dtype=", a.dtype(), ")");
 }
 
 std::ostream& operator<<(std::ostream& out, const array& a) { return out << to_string(a); }

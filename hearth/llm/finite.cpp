@@ -60,7 +60,7 @@ void fail_not_finite(LanguageModel& model, std::span<const int> ids, std::string
       !name.empty() ? concat("its weight ", name, " holds such values; fetch the model again")
       : dtype == float32
           ? std::string("its weights are finite, so the model itself overflows float32")
-          : concat("its weights are finite, so ", dtype, " overflows; try --dtype ",
+          : concat("its weights are finite, so ", short_name(dtype), " overflows; try --dtype ",
                    dtype == float16 ? "bf16 or f32" : "f32")));
 }
 

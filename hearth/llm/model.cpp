@@ -44,7 +44,7 @@ KvCache LanguageModel::make_cache(int batch) const {
 
 Dtype parse_dtype(std::string_view text) {
   for (Dtype d : {float16, bfloat16, float32})
-    if (text == kDtypeInfo[size_t(d)].name || text == to_string(d)) return d;
+    if (text == to_string(d) || text == short_name(d)) return d;
   check(false, "dtype '", text, "' is not one of f16, bf16, f32");
   return float32;
 }

@@ -181,7 +181,7 @@ Recognized look_at(const fs::path& path, Recognized& found) {
     ++found.tensors;
     found.parameters += elements_of(info);
     found.bytes += info.bytes;
-    dtypes.insert(std::string(to_string(info.dtype)));
+    dtypes.insert(std::string(short_name(info.dtype)));
   }
   found.dtypes.assign(dtypes.begin(), dtypes.end());
   found.usable = true;

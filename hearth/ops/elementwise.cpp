@@ -214,7 +214,8 @@ array clip(const array& x, const std::optional<array>& a_min, const std::optiona
 array nan_to_num(const array& x, float nan, const std::optional<float> posinf,
                  const std::optional<float> neginf, StreamOrDevice s) {
   if (!is_inexact(x.dtype())) return x;
-  check(x.dtype() != complex64, "nan_to_num: dtype c64 is not one of f16, bf16, f32, f64");
+  check(x.dtype() != complex64,
+        "nan_to_num: dtype complex64 is not one of float16, bfloat16, float32, float64");
   StreamScope scope(s);
   const double most = x.dtype() == float64    ? std::numeric_limits<double>::max()
                       : x.dtype() == float16  ? 65504.0

@@ -107,7 +107,7 @@ Specs CachedAttention::infer(std::span<const array> in) const {
         ", capacity, ", D, ")");
   check_floating(op, q);
   check_same_dtype(op, in, 5);
-  check(offsets.dtype() == int32, op, ": wanted i32 offsets, got ", offsets.dtype());
+  check(offsets.dtype() == int32, op, ": wanted int32 offsets, got ", offsets.dtype());
   check_vector(op, "offsets", offsets, B);
   check(rotation.dims >= 0, op, ": rope_dims is negative: ", rotation.dims);
   check_rotation(op, rotation, D);

@@ -175,7 +175,7 @@ Specs SearchSorted::infer(std::span<const array> in) const {
 Specs RandomBits::infer(std::span<const array> in) const {
   const array& keys = in[0];
   check(keys.dtype() == uint32 && keys.ndim() >= 1 && keys.shape().back() == 2,
-        "random::bits: a key is u32 (2), got ", keys.dtype(), " ", keys.shape());
+        "random::bits: a key is uint32 (2), got ", keys.dtype(), " ", keys.shape());
   check(width == 1 || width == 2 || width == 4, "random::bits: width ", width,
         ", wanted 1, 2 or 4 bytes");
   Shape out(keys.shape().begin(), keys.shape().end() - 1);

@@ -38,7 +38,7 @@ std::optional<double> known(const array& bound) {
 
 void check_float(Dtype dtype, std::string_view who) {
   check(dtype == float32 || dtype == float16 || dtype == bfloat16, "random::", who, ": dtype ",
-        dtype, " is not one of f32, f16, bf16");
+        dtype, " is not one of float32, float16, bfloat16");
 }
 
 }  // namespace
@@ -71,7 +71,7 @@ std::pair<array, array> split(const array& key, StreamOrDevice s) {
   return {take(both, 0, 0, s), take(both, 1, 0, s)};
 }
 array split(const array& key, int num, StreamOrDevice s) {
-  check(key.shape() == Shape{2}, "random::split: a key is u32 (2), got ", key.dtype(), " ",
+  check(key.shape() == Shape{2}, "random::split: a key is uint32 (2), got ", key.dtype(), " ",
         key.shape());
   return bits({num, 2}, 4, key, s);
 }

@@ -34,7 +34,7 @@ array multivariate_normal(const array& mean, const array& cov, const Shape& shap
                           const Key& key, StreamOrDevice s) {
   StreamScope scope(s);
   const char* op = "random::multivariate_normal";
-  check(dtype == float32, op, ": only f32 is drawn, got ", dtype);
+  check(dtype == float32, op, ": only float32 is drawn, got ", dtype);
   check(mean.ndim() >= 1 && cov.ndim() >= 2 && cov.shape(-1) == cov.shape(-2) &&
             cov.shape(-1) == mean.shape(-1),
         op, ": wanted a mean (..., n) and a covariance (..., n, n), got ", mean.shape(), " and ",

@@ -251,7 +251,8 @@ TEST(cli_logits, writes_what_transformers_computes) {
     const Finished f =
         run_hearth({"logits", "--model", kPhi, "--ids", ids, "--dtype", dtype, "--out", out});
     ASSERT_EQ(f.exit_code, 0) << f.err;
-    EXPECT_EQ(f.out + f.err, concat(out, ": f32 ", Shape{int(prompt["ids"].size()), 256}, "\n"));
+    EXPECT_EQ(f.out + f.err,
+              concat(out, ": float32 ", Shape{int(prompt["ids"].size()), 256}, "\n"));
     const array logits = load(out);
     EXPECT_EQ(logits.shape(), (Shape{int(prompt["ids"].size()), 256}));
     EXPECT_EQ(logits.dtype(), float32);
@@ -268,7 +269,7 @@ TEST(cli_logits, names_the_file_that_it_wrote) {
   const TempFolder folder;
   const std::string out = (folder / "x").string();
   const Finished f = run_hearth({"logits", "--model", kPhi, "--ids", "1,2", "--out", out});
-  EXPECT_EQ(f.out, out + ".npy: f32 (2, 256)\n") << f.err;
+  EXPECT_EQ(f.out, out + ".npy: float32 (2, 256)\n") << f.err;
   EXPECT_EQ(load(out + ".npy").shape(), (Shape{2, 256}));
 }
 

@@ -42,7 +42,7 @@ TEST(Array, PromotesAsMlx) {
     for (int b = a; b < kDtypes; ++b) {
       std::string want;
       row >> want;
-      EXPECT_EQ(to_string(promote_types(Dtype(a), Dtype(b))), want) << Dtype(a) << " " << Dtype(b);
+      EXPECT_EQ(short_name(promote_types(Dtype(a), Dtype(b))), want) << Dtype(a) << " " << Dtype(b);
       EXPECT_EQ(promote_types(Dtype(a), Dtype(b)), promote_types(Dtype(b), Dtype(a)));
     }
   }
@@ -99,7 +99,23 @@ TEST(Array, ShapeDtypeAndDeviceGoIntoAStream) {
   const array x = zeros({2, 3}, float16);
   std::ostringstream out;
   out << x.shape() << ' ' << x.dtype() << ' ' << Shape{} << ' ' << Device(Device::cpu);
-  EXPECT_EQ(out.str(), "(2, 3) f16 () cpu");
+  EXPECT_EQ(out.str(), "(2, 3) float16 () cpu");
+}
+
+TEST(Array, DtypesHaveNumPysNamesAndShortOnes) {
+  std::string names, shorts;
+  for (int d = 0; d < kDtypes; ++d) {
+    std::ostringstream out;
+    out << Dtype(d);
+    EXPECT_EQ(out.str(), to_string(Dtype(d)));
+    EXPECT_EQ(to_string(zeros({0}, Dtype(d))), "array([], shape=(0), dtype=" + out.str() + ")");
+    names.append(to_string(Dtype(d))).append(" ");
+    shorts.append(short_name(Dtype(d))).append(" ");
+  }
+  EXPECT_EQ(names,
+            "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 "
+            "float16 float32 float64 bfloat16 complex64 ");
+  EXPECT_EQ(shorts, "bool u8 u16 u32 u64 i8 i16 i32 i64 f16 f32 f64 bf16 c64 ");
 }
 
 TEST(Array, PrintsLikeNumPy) {

@@ -110,7 +110,7 @@ TEST_F(Eval, DecomposesWhatHasNoKernel) {
     apply(std::make_shared<Unknown>(), {array({4.0f})}).eval();
     FAIL();
   } catch (const std::runtime_error& e) {
-    EXPECT_STREQ(e.what(), "unknown: no kernel on cpu for f32 (1)");
+    EXPECT_STREQ(e.what(), "unknown: no kernel on cpu for float32 (1)");
   }
 }
 

@@ -468,9 +468,9 @@ TEST(NN, OptimizersNameStrangersAndClipNorms) {
 TEST(Losses, ErrorsNameTheLoss) {
   const array x = zeros({2, 3});
   const std::pair<const char*, std::function<void()>> wrong[] = {
-      {"cross_entropy: targets are f32 (2), wanted indices of classes: integers of shape (2)",
+      {"cross_entropy: targets are float32 (2), wanted indices of classes: integers of shape (2)",
        [&] { cross_entropy(x, zeros({2})); }},
-      {"cross_entropy: targets are i32 (3), wanted indices of classes: integers of shape (2)",
+      {"cross_entropy: targets are int32 (3), wanted indices of classes: integers of shape (2)",
        [&] { cross_entropy(x, zeros({3}, int32)); }},
       {"cross_entropy: logits are (2, 3), targets (2, 4): wanted probabilities of the same shape",
        [&] {
@@ -479,7 +479,7 @@ TEST(Losses, ErrorsNameTheLoss) {
       {"cross_entropy: logits are (2, 3), targets (): wanted", [&] { cross_entropy(x, array(1)); }},
       {"cross_entropy: there is no axis 2 in (2, 3)",
        [&] { cross_entropy(x, zeros({2}, int32), {}, 2); }},
-      {"nll_loss: targets are f32 (2), wanted indices of classes",
+      {"nll_loss: targets are float32 (2), wanted indices of classes",
        [&] { nll_loss(x, zeros({2})); }},
       {"nll_loss: targets are bool (2)", [&] { nll_loss(x, zeros({2}, bool_)); }},
   };

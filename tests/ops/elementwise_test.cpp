@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "hearth/backend/pool.h"
 #include "hearth/core/eval.h"
 #include "hearth/ops/ops.h"
+#include "tests/temp_folder.h"
 
 namespace hearth {
 namespace {
@@ -127,8 +129,28 @@ TEST(Elementwise, RefusesDtypesThatHaveNoMeaning) {
   } catch (const std::invalid_argument& e) {
     EXPECT_STREQ(
         e.what(),
-        "ceil: dtype c64 is not one of bool, unsigned, signed, float; astype gives another");
+        "ceil: dtype complex64 is not one of bool, unsigned, signed, float; astype gives another");
   }
+}
+
+TEST(Elementwise, ErrorsNameDtypesAsPrintingDoes) {
+  const array x = ones({2, 2}), half = ones({2, 2}, float16);
+  const std::pair<std::function<void()>, const char*> cases[] = {
+      {[&] { x.data<int>(); }, "data: the array is float32, asked for int32"},
+      {[&] { nan_to_num(astype(x, complex64)); },
+       "nan_to_num: dtype complex64 is not one of float16, bfloat16, float32, float64"},
+      {[&] { take(x, half); }, "take: indices are float16, wanted integers"},
+      {[&] { matmul(astype(x, bool_), astype(x, bool_)); },
+       "matmul: wanted a floating or complex dtype, got bool and bool; cast with astype"},
+      {[&] { random::split(x); }, "random::split: a key is uint32 (2), got float32 (2, 2)"},
+      {[&] { random::bits({3}, 4, x); }, "random::bits: a key is uint32 (2), got float32 (2, 2)"},
+      {[&] { random::normal({2}, int32); },
+       "random::normal: dtype int32 is not one of float32, float16, bfloat16"},
+      {[&] { random::multivariate_normal(x, x, Shape{}, float16); },
+       "random::multivariate_normal: only float32 is drawn, got float16"},
+  };
+  for (const auto& [run, sentence] : cases)
+    EXPECT_EQ(testing::error_of<std::invalid_argument>(run), sentence);
 }
 
 TEST(Elementwise, FloatsBecomeIntegersWithoutSurprise) {

@@ -55,8 +55,8 @@ TEST(MapProgram, ParametersTellProgramsApart) {
   const Map a = program({float32}, {Map::Constant(1.0f)}, {{ElementOp::add, float32, {0, 1}}});
   const Map b = program({float32}, {Map::Constant(2.0f)}, {{ElementOp::add, float32, {0, 1}}});
   EXPECT_EQ(a.parameters(),
-            "inputs=[f32], constants=[{dtype=f32, value=0x000000003f800000}], "
-            "steps=[{op=add, dtype=f32, from=[0, 1, 0]}], results=[2]");
+            "inputs=[float32], constants=[{dtype=float32, value=0x000000003f800000}], "
+            "steps=[{op=add, dtype=float32, from=[0, 1, 0]}], results=[2]");
   EXPECT_FALSE(a.same_as(b));
 }
 

@@ -29,7 +29,7 @@ using testing::row_major_bytes;
 
 Dtype dtype_named(const std::string& name) {
   for (int d = 0; d < kDtypes; ++d)
-    if (to_string(Dtype(d)) == name) return Dtype(d);
+    if (short_name(Dtype(d)) == name) return Dtype(d);
   throw std::invalid_argument(name);
 }
 

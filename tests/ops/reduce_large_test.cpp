@@ -158,7 +158,7 @@ TEST(Reduce, SaysWhatIsWrong) {
             "partition: kth 4 is out of range for 4 elements");
   EXPECT_EQ(error_of([&] { topk(ones({4}), 5); }), "topk: k 5 is out of range for 4 elements");
   EXPECT_EQ(error_of([&] { logcumsumexp(ones({4}, complex64)); }),
-            "logcumsumexp: c64 has no order of size; wanted a float");
+            "logcumsumexp: complex64 has no order of size; wanted a float");
 }
 
 /// Random bits as floats of the ordinary kind, some equal.

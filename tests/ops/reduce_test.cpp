@@ -20,7 +20,7 @@ namespace {
 
 Dtype dtype_named(const std::string& name) {
   for (int d = 0; d < kDtypes; ++d)
-    if (to_string(Dtype(d)) == name) return Dtype(d);
+    if (short_name(Dtype(d)) == name) return Dtype(d);
   throw std::runtime_error("no dtype " + name);
 }
 

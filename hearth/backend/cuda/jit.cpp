@@ -75,7 +75,14 @@ HEARTH_FN lane_of<S> constant(u64 bits) {
 )";
 
 /// An element type in the text: math.cuh has them under these names.
-std::string element(Dtype d) { return concat("element_", kDtypeInfo[size_t(d)].name); }
+std::string_view element(Dtype d) {
+  constexpr std::string_view names[] = {
+#define X(name, type, kind, text) "element_" #name,
+      HEARTH_DTYPES(X)
+#undef X
+  };
+  return names[size_t(d)];
+}
 
 /// The text of each operation's value.
 constexpr std::string_view kValue[] = {
@@ -140,7 +147,7 @@ std::string source(const Map& op, const Plan& plan) {
     text += concat("      const auto r", k, " = to_lane(x", k, "[g].v[k]);\n");
   for (size_t i = 0; i < op.steps.size(); ++i) {
     const Map::Step& s = op.steps[i];
-    const std::string to = element(s.dtype);
+    const std::string_view to = element(s.dtype);
     text += concat("      const lane_of<", to, "> r", op.first_step() + int(i), " = ");
     if (s.op == ElementOp::astype) {
       text += concat("astype<", to, ">(r", int(s.from[0]), ");\n");

@@ -119,7 +119,7 @@ struct HearthEngine::State {
     model_ = llm::load_model(folder, options_);
     size_t parameters = 0;
     for (const auto& [name, p] : model_->parameters()) parameters += p->size();
-    return {{"dtype", to_string(model_->facts.dtype)},
+    return {{"dtype", short_name(model_->facts.dtype)},
             {"weights_bytes", model_->facts.weights_bytes},
             {"parameters", parameters},
             {"threads", cpu::threads()},
@@ -210,7 +210,7 @@ struct HearthEngine::State {
     add("read_bandwidth", "GB/s",
         median_of(backend(device.type)->read_gb_per_s({&small, 1}), "its backend measures none"));
     for (const Dtype dtype : {float32, float16, bfloat16})
-      add(concat("flops_", to_string(dtype)), "GFLOP/s", median_of(product_gflop_s(dtype), ""));
+      add(concat("flops_", short_name(dtype)), "GFLOP/s", median_of(product_gflop_s(dtype), ""));
     const auto measured = [&](const char* name, const char* unit, const auto& samples) {
       add(name, unit,
           samples.value ? json{{"value", samples.value->median}}
