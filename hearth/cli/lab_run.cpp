@@ -80,11 +80,10 @@ std::vector<lab::Job> operations(const Options& o) {
   std::vector<lab::Job> jobs;
   for (const std::string& shape : words(o.shapes.empty() ? std::string(op.usual) : o.shapes, ','))
     for (const std::string& dtype : words(o.dtypes, ',')) {
-      llm::parse_dtype(dtype);  // one that there is?
       lab::Job job;
       job.kind = lab::JobKind::op;
       job.op = o.op;
-      job.dtype = dtype;
+      job.dtype = short_name(llm::parse_dtype(dtype));
       for (const std::string& size : words(shape, 'x'))
         job.shape.push_back(positive("--shape", size));
       if (ptrdiff_t(job.shape.size()) != sizes)

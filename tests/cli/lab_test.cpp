@@ -169,10 +169,12 @@ TEST(Lab, PrefillBatchAndOperations) {
   EXPECT_EQ(one.result().engines[0].repetitions[0].ids[0], rows[0]);
 
   const Ran op({"--engines", "hearth:cpu", "--job", "op", "--op", "softmax", "--shape", "8x64,4x16",
-                "--op-dtype", "f32,f16"});
+                "--op-dtype", "f32,float16"});
   ASSERT_EQ(op.exit_code, 0) << op.err;
-  EXPECT_EQ(op.result().jobs.size(), 4);
   const auto measured = op.result();
+  ASSERT_EQ(measured.jobs.size(), 4);
+  EXPECT_EQ(measured.jobs[0].dtype, "f32");
+  EXPECT_EQ(measured.jobs[1].dtype, "f16");  // by one name, however it was asked for
   for (const auto& rep : measured.engines[0].repetitions)
     if (rep.own.contains("checksum")) {
       EXPECT_NEAR(rep.own.at("checksum"), rep.job < 2 ? 1 / 64. : 1 / 16., 1e-4);

@@ -29,8 +29,8 @@ class OnnxRuntime(protocol.Engine):
 
     def load(self, model):
         # Its CPU kernels are f32 ones; the checkpoint's dtype is for GPUs.
-        wanted = "f32" if self.device == "cpu" else protocol.dtype_of(protocol.read_config(model), None)
-        dtype = self.options_given.get("dtype", wanted)
+        asked = self.options_given.get("dtype") or ("f32" if self.device == "cpu" else None)
+        dtype = protocol.dtype_of(protocol.read_config(model), asked)
         if dtype not in ("f32", "f16"):
             raise Refusal(f"dtype {dtype} is not one of f16, f32")
         self.folder = tempfile.TemporaryDirectory()

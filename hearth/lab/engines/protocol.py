@@ -82,9 +82,9 @@ def operands(name, shape):
 
 
 def dtype_of(config, asked):
-    """The option, else the checkpoint's dtype: f16, bf16 or f32."""
+    """The option, else the checkpoint's dtype, by its short name: f16, bf16 or f32."""
     names = {"float16": "f16", "bfloat16": "bf16", "float32": "f32"}
-    dtype = asked or names.get(config.get("dtype") or config.get("torch_dtype"), "f32")
+    dtype = names.get(asked, asked) or names.get(config.get("dtype") or config.get("torch_dtype"), "f32")
     if dtype not in names.values():
         raise Refusal(f"dtype {dtype} is not one of f16, bf16, f32")
     return dtype
