@@ -121,9 +121,11 @@ TEST(Copy, SeenAsAnotherDtype) {
                   testing::row_major_bytes(flip(part, 1)));
       }
   // Rows that begin at every byte, read as larger elements; and back.
-  const array odd = as_strided(flatten(x), {5, 8}, {3, 1}, 1);
-  for (Dtype to : {uint16, uint32, uint64})
-    EXPECT_EQ(testing::row_major_bytes(view(odd, to)), testing::row_major_bytes(odd)) << to;
+  for (size_t offset : {0u, 1u}) {
+    const array odd = as_strided(flatten(x), {5, 8}, {3, 1}, offset);
+    for (Dtype to : {uint16, uint32, uint64})
+      EXPECT_EQ(testing::row_major_bytes(view(odd, to)), testing::row_major_bytes(odd)) << to;
+  }
   const array wide = view(slice(view(x, uint32), {1, 1}, {4, 3}), uint8);
   EXPECT_EQ(testing::row_major_bytes(wide), testing::row_major_bytes(slice(x, {1, 4}, {4, 12})));
   const array one = view(slice(x, {0, 3}, {4, 4}), int8);  // of the same size: any layout stays

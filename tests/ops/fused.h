@@ -40,8 +40,16 @@ inline array numbers(Shape shape, Dtype dtype, uint32_t seed = 1) {
   return array(values.begin(), shape, dtype);
 }
 
+// x as the middle of an array that is larger along every axis.
+inline array part_of_larger(const array& x) {
+  Shape stop = x.shape();
+  for (int& size : stop) ++size;
+  const std::vector<std::pair<int, int>> margins(size_t(x.ndim()), {1, 1});
+  return slice(pad(x, margins, array(7, x.dtype())), Shape(size_t(x.ndim()), 1), stop);
+}
+
 // One array in several layouts: row-major; transposed in memory; every second element of a larger
-// one; backwards.
+// one; backwards; the middle of a larger one.
 inline std::vector<array> layouts(const array& x) {
   std::vector<array> out{x};
   std::vector<int> order;
@@ -54,6 +62,7 @@ inline std::vector<array> layouts(const array& x) {
     doubled.back() *= 2;
     steps.back() = 2;
     out.push_back(slice(contiguous(reshape(wide, doubled)), start, doubled, steps));
+    out.push_back(part_of_larger(x));
   }
   return out;
 }

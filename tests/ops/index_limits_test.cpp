@@ -98,6 +98,19 @@ TEST(IndexLimits, BlocksOfEverySizeAreGatheredAndScattered) {
   }
 }
 
+TEST(IndexLimits, BlocksThatOverlapAddUp) {
+  const ThreadsScope threads;
+  const int rows = 200, height = 100, count = 2000;
+  const array places = hashed({count}, rows - height + 1);
+  const array updates = hashed({count, height, 3}, 50);
+  const Ints at = places.to_vector<int>(), news = updates.to_vector<int>();
+  Ints want(size_t(rows) * 3, 0);
+  for (int i = 0; i < count; ++i)
+    for (int j = 0; j < height * 3; ++j)
+      want[size_t(at[size_t(i)] * 3 + j)] += news[size_t(i * height * 3 + j)];
+  EXPECT_EQ(scatter_add(zeros({rows, 3}, int32), places, updates, 0).to_vector<int>(), want);
+}
+
 TEST(IndexLimits, SlicesAreUpdatedInEveryMode) {
   const ThreadsScope threads;
   for (Shape shape : {Shape{7, 9}, Shape{60, 700}, Shape{2, 3, 20001}}) {

@@ -56,6 +56,11 @@ TEST(Reduce, RoundsHalvesOnce) {
   std::vector<float> values(8193);
   values[0] = values[1] = 1024, values[4096] = 1, values[8192] = 0x1p-14f;
   EXPECT_EQ(sum(array(values.begin(), {8193}, float16)).item<float>(), 2050);
+  // 2051 - 2^-14, below the middle of 2050 and 2052: and so is its negative.
+  values[4096] = 3, values[8192] = -0x1p-14f;
+  const array below(values.begin(), {8193}, float16);
+  EXPECT_EQ(sum(below).item<float>(), 2050);
+  EXPECT_EQ(sum(negative(below)).item<float>(), -2050);
 }
 
 TEST(Reduce, AnySizeAndLayoutOfManyElements) {

@@ -279,6 +279,17 @@ TEST(SortLimits, RowsAndColumnsAroundTheDigits) {
   }
 }
 
+TEST(SortLimits, OneThatDiffersFromAllOthersFindsItsPlace) {
+  for (int n : {511, 512, 600})
+    for (int other : {-70000, -1, 4, 6, 3000, 70000, 1 << 30})
+      for (int at : {0, 1, n - 1}) {
+        const array x = where(equal(arange(n), array(at)), array(other), array(5));
+        const auto sorted = sort(x).to_vector<int>();
+        EXPECT_EQ(sorted[other < 5 ? 0 : size_t(n - 1)], other) << n;
+        EXPECT_EQ(sorted[other < 5 ? size_t(n - 1) : 0], 5) << n;
+      }
+}
+
 TEST(SortLimits, ZerosAndNaN) {
   for (int n : {4, 600}) {  // compared, and digit by digit
     const array rest = full({n - 4}, array(5.0f));
