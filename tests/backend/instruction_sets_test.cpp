@@ -23,11 +23,12 @@ class InstructionSet : public testing::TestWithParam<Isa> {
 };
 
 TEST(InstructionSets, EachHasKernelsOfItsOwn) {
-  std::set<std::tuple<const void*, int, size_t>> kernels;
+  std::set<std::tuple<const void*, const void*, size_t>> kernels;
   for (Isa level : isa_levels()) {
     set_isa(level);
     EXPECT_EQ(isa(), level);
-    kernels.emplace(&map_loops(), kernels::blocked_kernels(float32).nr,
+    kernels.emplace(&map_loops(),
+                    reinterpret_cast<const void*>(kernels::blocked_kernels(float32).tile),
                     kernels::blocked_kernels(bfloat16).packed);
   }
   set_isa(isa_levels().back());

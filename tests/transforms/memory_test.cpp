@@ -11,9 +11,11 @@ namespace {
 constexpr int kSize = 1 << 16;         // elements
 constexpr size_t kBytes = 4u * kSize;  // of an array
 
-// Host memory in use once the results of f are there and nothing else is held, beyond before.
+// Host memory in use once the results of f are there and nothing else is held, beyond before. The
+// first run may fill what is kept for later, such as programs of gradients.
 template <class F>
 int64_t kept_by(const F& f) {
+  eval(f());
   const auto before = int64_t(get_active_memory());
   const auto results = f();
   eval(results);
