@@ -5,6 +5,7 @@
 #include "hearth/core/allocate.h"
 #include "hearth/ops/ops.h"
 #include "tests/backend/null_backend.h"
+#include "tests/memory_before.h"
 
 namespace hearth {
 namespace {
@@ -123,7 +124,7 @@ TEST_F(TwoDevices, PlaceMovesWhatIsOursAndCopiesWhatIsForeign) {
   const array foreign(mine.data(), {2}, float32, [](void*) {});
   const Arrays both{ours, foreign};
   eval(both);
-  const size_t host = get_active_memory();
+  const size_t host = memory_before();
   place(both, kSecond);
   EXPECT_EQ(get_active_memory(), host - 64);  // given up here
   EXPECT_EQ(storage(ours).owner->device(), kSecond);

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "hearth/ops/ops.h"
+#include "tests/memory_before.h"
 
 namespace hearth {
 namespace {
@@ -187,7 +188,7 @@ TEST(Array, ReadsViewsElementByElement) {
 }
 
 TEST(Memory, CountersFollowArrays) {
-  const size_t before = get_active_memory();
+  const size_t before = memory_before();
   {
     array x = add(zeros({1 << 20}), array(1.0f));
     x.eval();

@@ -10,6 +10,7 @@
 #include "hearth/core/backend.h"
 #include "hearth/ops/ops.h"
 #include "hearth/ops/primitives.h"
+#include "tests/memory_before.h"
 
 namespace hearth {
 namespace {
@@ -123,9 +124,8 @@ TEST_F(Eval, MillionNodes) {
 }
 
 TEST_F(Eval, DonatesDeadInputsAndNoOthers) {
-  clear_cache();
   reset_peak_memory();
-  const size_t before = get_active_memory();
+  const size_t before = memory_before();
   array x(std::vector<float>(1 << 20, 1.0f).begin(), {1 << 20});
   array y = x;
   for (int i = 0; i < 10; ++i) y = plus(y, 1);
@@ -247,7 +247,7 @@ TEST_F(Eval, OfSeveralOutputsOnlyThoseThatLiveHoldMemory) {
   constexpr int n = 1 << 20;
   const array x = copy(ones({n}));
   x.eval();
-  const size_t before = get_active_memory();
+  const size_t before = memory_before();
   for (size_t keep : {0u, 1u}) {
     auto out = apply_all(std::make_shared<Both>(), {x, x});
     const array kept = out[keep];
@@ -294,7 +294,7 @@ TEST_F(Eval, DonatesNoMemoryThatSomebodyElseReads) {
   EXPECT_EQ(view.to_vector<float>()[5], 10);
   EXPECT_EQ(z.to_vector<float>()[5], 11);
   // A part would keep the whole.
-  const size_t before = get_active_memory();
+  const size_t before = memory_before();
   const array last = slice(fresh(), {n - 1, 0}, {n, n}) + 1.0f;
   last.eval();
   EXPECT_EQ(get_active_memory() - before, 4u * n);

@@ -9,6 +9,7 @@
 #include "hearth/io/safetensors_header.h"
 #include "hearth/ops/ops.h"
 #include "tests/io/golden_values.h"
+#include "tests/memory_before.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
 
@@ -106,7 +107,7 @@ TEST(Safetensors, LeavesTensorsWhereTheFileIsMappedAtAnyAlignment) {
       R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})";
   while (header.size() % 2 == 0) header += ' ';
   const auto file = folder.write("odd.safetensors", with_header(header, data)).string();
-  const size_t active = get_active_memory();
+  const size_t active = memory_before();
   const array b = load_safetensors(file).first.at("b");
   EXPECT_EQ(b.to_vector<float>(), (std::vector<float>{1.5f, -2.0f}));
   EXPECT_NE(reinterpret_cast<uintptr_t>(b.data<float>()) % alignof(float), 0u);

@@ -9,6 +9,7 @@
 #include "hearth/llm/perplexity.h"
 #include "hearth/llm/stop_texts.h"
 #include "hearth/ops/ops.h"
+#include "tests/memory_before.h"
 #include "tests/shared.h"
 
 namespace hearth::llm {
@@ -136,7 +137,7 @@ TEST(Generate, ManyTimesWithoutGrowthOfMemory) {
   const Device device = default_device();
   const auto active = [&] {
     synchronize();
-    return std::pair(get_active_memory(), backend(device.type)->memory(device.index).active);
+    return std::pair(memory_before(), backend(device.type)->memory(device.index).active);
   };
   GenerateOptions options;
   options.max_tokens = 4;

@@ -9,6 +9,7 @@
 
 #include "hearth/ops/elementwise.h"
 #include "hearth/ops/index.h"
+#include "tests/memory_before.h"
 #include "tests/ops/layouts.h"
 #include "tests/shared.h"
 
@@ -101,7 +102,7 @@ TEST(Create, LinspaceEndsWhereItShould) {
 
 TEST(Create, ConstantsCostNoMemory) {
   const array ones_ = ones({1 << 20, 1 << 10}, float16);
-  const size_t before = get_active_memory();
+  const size_t before = memory_before();
   ones_.eval();
   EXPECT_LE(get_active_memory(), before + 4096);
   EXPECT_EQ(float(ones_.data<float16_t>()[0]), 1);

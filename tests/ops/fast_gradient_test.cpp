@@ -6,6 +6,7 @@
 #include "hearth/ops/ops.h"
 #include "hearth/ops/primitives_fast.h"
 #include "hearth/transforms/grad.h"
+#include "tests/memory_before.h"
 
 namespace hearth {
 namespace {
@@ -88,7 +89,7 @@ TEST(FastGradients, NoWeightIsWidened) {
   const auto both = value_and_grad(
       ScalarFunction([&](const Arrays& in) { return sum(fast::linear(x, in[0])); }), 0);
   reset_peak_memory();
-  const size_t before = get_active_memory();
+  const size_t before = memory_before();
   const auto [y, g] = both({w});
   eval(y, g[0]);
   EXPECT_EQ(g[0].dtype(), float16);

@@ -5,6 +5,7 @@
 #include "hearth/core/eval.h"
 #include "hearth/ops/ops.h"
 #include "hearth/transforms/grad.h"
+#include "tests/memory_before.h"
 #include "tests/ops/layouts.h"
 
 namespace hearth {
@@ -64,7 +65,7 @@ TEST(MapProgram, ReusesTheStorageOfDeadOperands) {
   array x = arange(1 << 16) * 1.0f;
   x.eval();
   reset_peak_memory();
-  const size_t before = get_active_memory();
+  const size_t before = memory_before();
   x = sqrt(exp(x * 1e-5f) + 1.0f);
   x.eval();
   EXPECT_LE(get_peak_memory() - before, size_t{2} << 18);
@@ -145,7 +146,7 @@ TEST(MapResults, AreWrittenOverDeadOperands) {
   const array velocity = state[1] * 0.9f + g, moved = velocity * -0.1f + state[0];
   eval(velocity, moved);
   reset_peak_memory();
-  const size_t before = get_active_memory();
+  const size_t before = memory_before();
   state = apply_all(op, {std::move(state[0]), std::move(state[1]), g});
   eval(state);
   EXPECT_LT(get_peak_memory() - before, size_t{1} << 12);

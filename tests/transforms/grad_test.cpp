@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "hearth/ops/ops.h"
+#include "tests/memory_before.h"
 
 namespace hearth {
 namespace {
@@ -105,7 +106,7 @@ TEST(Grad, EachOutputHasItsCotangent) {
 TEST(Grad, KeepsNoMemoryOfWhatItTraced) {
   const array x = contiguous(ones({1 << 18}));
   x.eval();
-  const size_t before = get_active_memory();
+  const size_t before = memory_before();
   {
     const UnaryFunction f = [](const array& a) { return sum(tanh(exp(sin(a)) * a)); };
     const auto [value, slope] = value_and_grad(f)(x);

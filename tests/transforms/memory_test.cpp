@@ -4,6 +4,7 @@
 #include "hearth/core/eval.h"
 #include "hearth/ops/ops.h"
 #include "hearth/transforms/grad.h"
+#include "tests/memory_before.h"
 
 namespace hearth {
 namespace {
@@ -16,7 +17,7 @@ constexpr size_t kBytes = 4u * kSize;  // of an array
 template <class F>
 int64_t kept_by(const F& f) {
   eval(f());
-  const auto before = int64_t(get_active_memory());
+  const auto before = int64_t(memory_before());
   const auto results = f();
   eval(results);
   return int64_t(get_active_memory()) - before;
@@ -72,7 +73,7 @@ TEST(TransformMemory, WhatAFunctionDropsOnItsWayIsFreedOnItsWay) {
   const array x = ones({kSize});
   x.eval();
   reset_peak_memory();
-  const size_t before = get_active_memory();
+  const size_t before = memory_before();
   const auto loss = [](const array& in) {
     for (int i = 0; i < 50; ++i) sum(exp(sin(in * float(i)))).eval();
     return sum(in);
@@ -84,7 +85,7 @@ TEST(TransformMemory, WhatAFunctionDropsOnItsWayIsFreedOnItsWay) {
 TEST(TransformMemory, AnErrorInsideLeavesNothingBehind) {
   const array x = ones({kSize});
   x.eval();
-  const auto before = get_active_memory();
+  const auto before = memory_before();
   const auto fails = [](const array& in) -> array {
     sum(exp(in)).eval();
     throw std::runtime_error("inside");
