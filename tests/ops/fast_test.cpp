@@ -130,8 +130,9 @@ TEST(Fast, NormsAndSumsOfProductsAreWhatTheyAreInDouble) {
               rms ? fast::rms_norm(x, scale, 1e-5f) : fast::layer_norm(x, scale, shift, 1e-5f);
           const Arrays got = fast::linears(x, two, norm);
           const array plain = matmul(wide(h), swapaxes(wide(w), 0, 1));
-          // A half of the norm may be rounded the other way: units of what it is multiplied with.
-          const Tolerance normed{dtype == float32 ? 2.0 : 3.0, root / 4, wide_off};
+          // Normed numbers reach the root of 3. A half of the norm may be rounded the other way:
+          // units of what it is multiplied with.
+          const Tolerance normed{dtype == float32 ? 2.0 : 3.0, root / 4, 2 * wide_off};
           expect_close(got[0], rounded(gelu_approx(plain + wide(b))), normed, what);
           expect_close(got[1], rounded(plain), normed, what);
         }
