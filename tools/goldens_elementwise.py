@@ -81,6 +81,10 @@ def np_erf(x):
     return np.nan if np.isnan(x) else float(mp.erf(mp.mpf(float(x)))) if x else x
 
 
+def mp_erfc(x):
+    return mp.erfc(min(max(x, -100), 100))  # 2 or 0 beyond, where mpmath overflows
+
+
 def np_erfinv(x):
     if not abs(x) <= 1:
         return np.nan
@@ -96,7 +100,7 @@ def mp_sigmoid(x):
 
 
 def gelu(x):
-    return x / 2 * mp.erfc(-x / mp.sqrt(2))
+    return x / 2 * mp_erfc(-x / mp.sqrt(2))
 
 
 def gelu_approx(x):
@@ -104,7 +108,9 @@ def gelu_approx(x):
 
 
 def np_gelu(x):
-    return x if x == np.inf else 0.5 * x * (1 + np_erf(x / np.sqrt(2))) if np.isfinite(x) else np.nan
+    if not np.isfinite(x) or x == 0:
+        return np.nan if x == -np.inf else x
+    return float(gelu(mp.mpf(float(x))))
 
 
 def np_gelu_approx(x):

@@ -43,10 +43,12 @@ array silu_gradient(const array& of) {
   const array x = within(of, 800), s = sigmoid(x);  // e^-800 is 0
   return s + x * s * sigmoid(-x);
 }
-array gelu_gradient(const array& of) {  // Phi(x) + x phi(x)
+// Phi(x) + x phi(x). Below -1 Phi is gelu(x) / x: 1 + erf would cancel there.
+array gelu_gradient(const array& of) {
   const array x = within(of, 40), half = like(0.5, x);
-  return half * (1 + erf(x * like(std::sqrt(0.5), x))) +
-         x * exp(-half * x * x) * like(std::sqrt(0.5 / kPi), x);
+  const array low = minimum(x, like(-1, x));
+  const array share = where(x < -1, gelu(low) / low, half * (1 + erf(x * like(std::sqrt(0.5), x))));
+  return share + x * exp(-half * x * x) * like(std::sqrt(0.5 / kPi), x);
 }
 array gelu_approx_gradient(const array& of) {  // of x sigmoid(2 k (x + c x^3))
   const double k = 2 * std::sqrt(2 / kPi), c = 0.044715;

@@ -50,6 +50,8 @@ TEST(Math, ErrorsAreAsStated) {
       2.5, sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }, all);
   EXPECT_WITHIN(2, tanh, F(std::tanh), all);
   EXPECT_WITHIN(1.5, erf, F(std::erf), all);
+  EXPECT_WITHIN(
+      6.5, gelu, [](double x) { return 0.5 * x * std::erfc(-x * std::sqrt(0.5)); }, all);
   EXPECT_WITHIN(1.5, sin, F(std::sin), math::kPeriodic);
   EXPECT_WITHIN(1.5, cos, F(std::cos), math::kPeriodic);
   EXPECT_WITHIN(3, tan, F(std::tan), math::kPeriodic);

@@ -46,7 +46,6 @@ double argument(double x) { return 2 * std::sqrt(2 / kPi) * (x + 0.044715 * x * 
 double cosine_root(double x) { return std::sqrt(1 - x) * std::sqrt(1 + x); }
 double plus_part(double x) { return std::max(x, 0.0); }
 double log1p_exp(double x) { return plus_part(x) + std::log1p(std::exp(-std::abs(x))); }
-double size_of_argument(double x) { return std::min(1 + std::abs(x), 16.0); }
 
 // clang-format off
 const std::map<std::string, Formula>& unary_formulas() {
@@ -99,9 +98,8 @@ const std::map<std::string, Formula>& unary_formulas() {
     {"silu", {[](double x) { return x * logistic(x); },
               [](double x) { return logistic(x) + x * logistic_slope(x); }}},
     {"softplus", {log1p_exp, logistic}},
-    // 1 + erf(x) cancels where x is negative: the error is a fraction of x.
     {"gelu", {[](double x) { return x * normal_share(x); },
-              [](double x) { return normal_share(x) + x * normal_density(x); }, {}, size_of_argument}},
+              [](double x) { return normal_share(x) + x * normal_density(x); }}},
     {"gelu_approx", {[](double x) { return x * logistic(argument(x)); },
                      [](double x) {
                        const double u = argument(x), s = logistic_slope(u);

@@ -25,7 +25,7 @@ __device__ inline float activated(float x, fast::Activation a) {
     case fast::Activation::silu: return x / (1.0f + __expf(-x));
     case fast::Activation::gelu_approx:
       return 0.5f * x * (1.0f + tanhf(0.7978845608f * (x + 0.044715f * x * x * x)));
-    case fast::Activation::gelu: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    case fast::Activation::gelu: return 0.5f * x * erfcf(x * -0.70710678f);
   }
   return x;
 }
