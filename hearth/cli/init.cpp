@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "hearth/cli/commands.h"
+#include "hearth/cli/interrupt.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/io/hub.h"
 #include "hearth/io/safetensors.h"
@@ -25,6 +26,7 @@ void run(const Options& o) {
   const fs::path to = o.out;
   const bool there = fs::exists(to) && !(fs::is_directory(to) && fs::is_empty(to));
   ensure(!there, to.string(), ": is there already; name a folder that is not, or is empty");
+  const CatchInterrupt ctrl_c;
   const auto facts = write_random_checkpoint(find_model(o.config), to, o.dtype, o.seed);
   print_out(fmt::format("{}: {}, {:.2f} GB of random {} weights\n", to.string(), facts.type,
                         double(facts.weights_bytes) / 1e9, short_name(facts.dtype)));
@@ -42,21 +44,29 @@ llm::LanguageModel::Facts write_random_checkpoint(const fs::path& from, const fs
   }
   load.random_weights = true;
   load.seed = seed;
-  const auto model = llm::load_model(from, load);
-  fs::create_directories(to);
-  save_safetensors((to / "model.safetensors").string(), nn::tensors(model->parameters()),
-                   {{"format", "pt"}});
-  auto json = read_json(from / "config.json");
-  json.erase("torch_dtype");
-  json["dtype"] = json["torch_dtype"] = to_string(model->facts.dtype);
-  std::ofstream config(to / "config.json");
-  config << json.dump(2) << "\n";
-  ensure(config.good(), (to / "config.json").string(), ": could not be written");
-  for (const char* name :
-       {"generation_config.json", "tokenizer.json", "tokenizer_config.json",
-        "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json"})
-    if (fs::exists(from / name)) fs::copy_file(from / name, to / name);
-  return model->facts;
+  llm::LanguageModel::Facts facts;
+  const auto write = [&] {
+    const auto model = llm::load_model(from, load);
+    facts = model->facts;
+    fs::create_directories(to);
+    save_safetensors((to / "model.safetensors").string(), nn::tensors(model->parameters()),
+                     {{"format", "pt"}});
+    auto json = read_json(from / "config.json");
+    json.erase("torch_dtype");
+    json["dtype"] = json["torch_dtype"] = to_string(facts.dtype);
+    std::ofstream config(to / "config.json");
+    config << json.dump(2) << "\n";
+    ensure(config.good(), (to / "config.json").string(), ": could not be written");
+    for (const char* name :
+         {"generation_config.json", "tokenizer.json", "tokenizer_config.json",
+          "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json"})
+      if (fs::exists(from / name)) fs::copy_file(from / name, to / name);
+  };
+  do_or_undo(write, [&] {
+    std::error_code none;
+    fs::remove_all(to, none);
+  });
+  return facts;
 }
 
 void add_init(CLI::App& app) {

@@ -3,9 +3,13 @@
 #include <signal.h>
 #include <time.h>
 
+#include <chrono>
 #include <cstdint>
+#include <cstdlib>
+#include <future>
 
 #include "hearth/cli/failure.h"
+#include "hearth/cli/output.h"
 
 namespace hearth::cli {
 
@@ -51,8 +55,21 @@ CatchInterrupt::~CatchInterrupt() {
 }
 const std::atomic<bool>& CatchInterrupt::flag() { return interrupted; }
 
+int CatchInterrupt::exit_code(int otherwise) { return interrupted ? 128 + by : otherwise; }
+
 void CatchInterrupt::fail_if_interrupted() {
-  if (interrupted) throw Failure(128 + by, "interrupted");
+  if (interrupted) throw Failure(exit_code(1), "interrupted");
+}
+
+void do_or_undo(const std::function<void()>& work, const std::function<void()>& undo) {
+  auto done = std::async(std::launch::async, work);
+  while (done.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready)
+    if (interrupted) {
+      undo();
+      complain("interrupted");
+      std::_Exit(CatchInterrupt::exit_code(1));  // the work goes on until then
+    }
+  done.get();
 }
 
 }  // namespace hearth::cli

@@ -1,6 +1,7 @@
 // Ctrl-C, obeyed between two steps so that what was measured is not lost.
 #pragma once
 #include <atomic>
+#include <functional>
 
 namespace hearth::cli {
 
@@ -12,8 +13,14 @@ class CatchInterrupt {
   ~CatchInterrupt();
   CatchInterrupt(const CatchInterrupt&) = delete;
   static const std::atomic<bool>& flag();
-  /// After the results were shown: throws Failure with 130 (143 for SIGTERM) if it was interrupted.
+  /// 130 (143 for SIGTERM) if it was interrupted, else `otherwise`.
+  static int exit_code(int otherwise);
+  /// After the results were shown: throws Failure with that code if it was interrupted.
   static void fail_if_interrupted();
 };
+
+/// Does what knows nothing of Ctrl-C. With a CatchInterrupt alive Ctrl-C ends the program at once,
+/// and `undo` is called first. `work` runs on a thread of its own.
+void do_or_undo(const std::function<void()>& work, const std::function<void()>& undo);
 
 }  // namespace hearth::cli

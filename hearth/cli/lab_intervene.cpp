@@ -55,10 +55,10 @@ void intervene(const Options& o) {
   lab::write_result(result, o.file);
 
   const lab::Job& job = result.jobs[size_t(at)];
+  const CatchInterrupt ctrl_c;  // as long as the model's folder, which goes with us
   const JobModel model(job, result.engine(engine)->dtype);
   options.model = model.folder();
   {
-    CatchInterrupt ctrl_c;
     ProgressLine line;
     for (size_t i = first; i < result.interventions.size(); ++i) {
       lab::try_out(result.interventions[i], result, options, CatchInterrupt::flag(),

@@ -208,26 +208,20 @@ void run(const Options& o) {
   refuse_to_replace(out, o);
   OutputFile{out};  // an hour of samples must not end in a folder that cannot be written to
   const bool op = before ? before->jobs[0].kind == lab::JobKind::op : o.job == "op";
-  std::optional<JobModel> model;
-  if (!op) {
-    const fs::path folder = before            ? fs::path(before->jobs[0].model)
-                            : o.model.empty() ? shipped_model()
-                                              : find_model(o.model);
-    if (!before) options.jobs = generations(o, folder);
-    options.model = model.emplace(options.jobs[0], o.dtype).folder();
-  } else if (!before) {
-    options.jobs = operations(o);
-  }
   if (!before) {
+    options.jobs = op ? operations(o)
+                      : generations(o, o.model.empty() ? shipped_model() : find_model(o.model));
     if (o.engines.empty())
       options.engines = available_engines(op ? "op" : "generate");
     else
       options.engines = lab::parse_engines(o.engines);
     for (const auto& spec : options.engines) command_of(spec, options.places);  // known?
   }
+  const CatchInterrupt ctrl_c;  // as long as the model's folder, which goes with us
+  std::optional<JobModel> model;
+  if (!op) options.model = model.emplace(options.jobs[0], o.dtype).folder();
   lab::Result result;
   {
-    CatchInterrupt ctrl_c;
     ProgressLine line;
     result = lab::run(options, CatchInterrupt::flag(), std::ref(line), std::move(before));
   }

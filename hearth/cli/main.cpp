@@ -10,6 +10,7 @@
 #include "hearth/cli/commands.h"
 #include "hearth/cli/failure.h"
 #include "hearth/cli/help.h"
+#include "hearth/cli/interrupt.h"
 #include "hearth/cli/output.h"
 
 namespace hearth::cli {
@@ -96,7 +97,7 @@ int run(int argc, char** argv) {
   } catch (const std::filesystem::filesystem_error& error) {
     return fail(1, fmt::format("{}: {}", error.path1().string(), error.code().message()));
   } catch (const std::exception& error) {
-    return fail(1, error.what());
+    return fail(CatchInterrupt::exit_code(1), error.what());  // what Ctrl-C ended
   }
   return 0;
 }

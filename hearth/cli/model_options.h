@@ -33,7 +33,7 @@ std::string named_model(const std::string& model);
 std::filesystem::path shipped_model();
 
 /// Fills the folder `to` with a checkpoint of random weights in the shape of the one in `from`, and
-/// the files beside it.
+/// the files beside it. Of one that Ctrl-C ended nothing is left, the folder neither.
 llm::LanguageModel::Facts write_random_checkpoint(const std::filesystem::path& from,
                                                   const std::filesystem::path& to,
                                                   const std::string& dtype, uint64_t seed);

@@ -24,7 +24,8 @@ bool catches(pid_t process, int number) {
 
 /// hearth, interrupted a while after it began to catch the signal.
 Finished interrupted(Words args, double seconds = 1, int number = SIGINT,
-                     const std::string& input = "") {
+                     const std::string& input = "",
+                     const std::vector<std::string>& environment = {}) {
   const TempFolder folder;
   const std::string id = folder / "id";
   const Words bash = {"bash", "-c", "echo $$ >\"$0\"; exec \"$@\"", id, hearth_binary()};
@@ -41,10 +42,19 @@ Finished interrupted(Words args, double seconds = 1, int number = SIGINT,
       std::this_thread::sleep_for(10ms);
     if (!ended) kill(process, number);
   });
-  const Finished f = run(args, input);
+  const Finished f = run(args, input, environment);
   ended = true;
   user.join();
   return f;
+}
+
+/// tiny-phi's config with 600 MB of weights, which take a while to make.
+ModelFolder large_model() {
+  auto config = nlohmann::json::parse(content_of(source_path("models/tiny-phi/config.json")));
+  config["vocab_size"] = 150000;
+  config["hidden_size"] = 1024, config["num_attention_heads"] = 16;
+  config["num_key_value_heads"] = 16;
+  return ModelFolder({{"config.json", config.dump()}});
 }
 
 /// tiny-phi with a context that is not full before a minute is over.
@@ -96,6 +106,37 @@ TEST(cli_interrupt, perplexity_tells_that_of_the_text_so_far) {
   EXPECT_EQ(f.exit_code, 130);
   EXPECT_THAT(f.out, MatchesRegex("perplexity [0-9.]+ \\+- [0-9.]+ \\([0-9]+ tokens in windows of "
                                   "512\\)\n"));
+}
+
+TEST(cli_interrupt, nothing_is_left_of_random_weights) {
+  const ModelFolder model = large_model();
+  const TempFolder folder;
+  const Words init = {"init", "--config", model.path().string(), "--random-weights", "-o"};
+  for (const char* name : {"new", "empty"}) {
+    if (std::string(name) == "empty") std::filesystem::create_directory(folder.path() / name);
+    Words words = init;
+    words.push_back(folder / name);
+    const Finished f = interrupted(words, 0.1);
+    EXPECT_EQ(f.exit_code, 130) << f.err;
+    EXPECT_EQ(f.err, "hearth: interrupted\n");
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / name));
+  }
+  const Finished f = interrupted({"lab", "run", "--engines", "hearth", "-m", model.path().string(),
+                                  "--random-weights", "--no-limits", "-o", folder / "r.json"},
+                                 0.1, SIGTERM, "", {"TMPDIR=" + folder.path().string()});
+  EXPECT_EQ(f.exit_code, 143) << f.err;
+  EXPECT_EQ(f.err, "hearth: interrupted\n");
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+// Before there is anything to keep, too.
+TEST(cli_interrupt, lab_run_ends_with_130_wherever_it_is) {
+  const TempFolder folder;
+  const Finished f = interrupted({"lab", "run", "--engines", "hearth", "--pairs", "1000",
+                                  "--seconds", "600", "-o", folder / "r.json"},
+                                 0);
+  EXPECT_EQ(f.exit_code, 130) << f.err;
+  EXPECT_THAT(f.err, HasSubstr("interrupted"));
 }
 
 TEST(cli_interrupt, telemetry_tells_the_samples_so_far) {

@@ -366,7 +366,7 @@ TEST(Lab, CtrlCKeepsWhatWasMeasured) {
                   fake("fault=interrupt,after=8,note=" + note).text + "," + fake().text, "--pairs",
                   "20", "--seconds", "0", "--warmup", "0", "--no-limits", "--tokens", "6",
                   "--telemetry", "off", "-o", file});
-  EXPECT_EQ(stopped.exit_code, 1);
+  EXPECT_EQ(stopped.exit_code, 130);
   EXPECT_THAT(stopped.err, HasSubstr("interrupted; `hearth lab run --resume " + file));
   const size_t before = lab::read_result(file).engines[0].repetitions.size();
   EXPECT_GT(before, 4);
