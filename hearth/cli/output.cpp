@@ -74,6 +74,9 @@ void complain(std::string_view what) noexcept {
 }
 
 std::string read_standard_input() {
+  pollfd first{STDIN_FILENO, POLLIN, 0};
+  if (!isatty(STDIN_FILENO) && poll(&first, 1, 1000) == 0)
+    complain("waiting for the text on standard input; --prompt TEXT or </dev/null end that");
   std::string text;
   char piece[1 << 16];
   for (;;) {

@@ -12,6 +12,8 @@ namespace {
 using nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
+using ::testing::Not;
+using ::testing::StartsWith;
 
 json generate(Words options, const std::string& input = "") {
   options.insert(options.begin(), "generate");
@@ -151,6 +153,16 @@ TEST(cli_generate, takes_its_prompt_from_every_source) {
   EXPECT_EQ(ids({"--ids", words, "--max-tokens", "6"}), wanted);
   // Nothing at all begins with the model's first token.
   EXPECT_EQ(ids({"--prompt", "", "--max-tokens", "6"}), ids({"--ids", "0", "--max-tokens", "6"}));
+}
+
+TEST(cli_generate, says_so_when_it_waits_for_a_silent_pipe) {
+  const auto behind = [](const std::string& sender) {
+    return run({"bash", "-c", "(" + sender + ") | " + hearth_binary() + " generate -n 2"});
+  };
+  const Finished late = behind("sleep 1.3; echo Once");
+  EXPECT_EQ(late.exit_code, 0);
+  EXPECT_THAT(late.err, StartsWith("hearth: waiting for the text on standard input"));
+  EXPECT_THAT(behind("echo Once").err, Not(HasSubstr("waiting")));
 }
 
 TEST(cli_generate, stops_where_it_is_told) {
