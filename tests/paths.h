@@ -11,7 +11,7 @@ namespace hearth::testing {
 std::filesystem::path source_dir();
 /// The program hearth: $HEARTH_BINARY, else the one that this build made.
 std::string hearth_binary();
-/// A library made for the tests: "nvml", "ioreport".
+/// A library made for the tests: "nvml", "ioreport", "plugin".
 std::string fake_library(const std::string& name);
 /// The folder of a made-up libcuda.so.1; empty where CUDA is not built.
 std::string fake_cuda_folder();
