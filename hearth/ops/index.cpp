@@ -24,6 +24,7 @@ bool half(Dtype d) { return wide_of(d) != d; }
 // a with updates at indices. Sums and products of halves are made in f32 and rounded once.
 array scattered(const array& a, const Arrays& indices, const array& updates,
                 const std::vector<int>& axes, Update mode, std::string_view who) {
+  for (const array& i : indices) detail::check_indices(i, who);
   if (half(a.dtype()) && (mode == Update::add || mode == Update::prod))
     return astype(scattered(astype(a, float32), indices, updates, axes, mode, who), a.dtype());
   SmallVector<array, 3> in{a, astype(updates, a.dtype())};
@@ -46,6 +47,7 @@ std::pair<array, array> aligned(const array& a, const array& indices, int axis,
 
 array put(const array& a, const array& indices, const array& values, int axis, Update mode,
           std::string_view who) {
+  detail::check_indices(indices, who);
   if (half(a.dtype()) && mode == Update::add)
     return astype(put(astype(a, float32), indices, values, axis, mode, who), a.dtype());
   const int at = normalize_axis(axis, a.ndim(), who);
@@ -63,6 +65,7 @@ array put(const array& a, const array& indices, const array& values, int axis, U
 array take(const array& a, const array& indices, int axis, StreamOrDevice s) {
   StreamScope scope(s);
   const int at = normalize_axis(axis, a.ndim(), "take");
+  detail::check_indices(indices, "take");
   check(a.shape(at) > 0 || indices.size() == 0, "take: indices into axis ", axis, " of shape ",
         a.shape(), ", which is empty");
   Shape sizes = a.shape();

@@ -11,17 +11,13 @@ namespace hearth {
 
 namespace {
 
-void check_indices(const array& a, std::string_view who) {
-  check(is_integer(a.dtype()), who, ": indices are ", a.dtype(), ", wanted integers");
-}
-
 // Checks the indices (of one shape, which it returns) and the axes.
 Shape index_shape(std::span<const array> indices, std::span<const int> axes, std::string_view who) {
   check(indices.size() == axes.size(), who, ": ", indices.size(), " index arrays for ", axes.size(),
         " axes");
   Shape shape;
   for (const array& i : indices) {
-    check_indices(i, who);
+    detail::check_indices(i, who);
     shape = i.shape();
     check(shape == indices[0].shape(), who, ": index shapes ", indices[0].shape(), " and ", shape,
           " differ");
@@ -108,7 +104,7 @@ std::optional<Cotangents> Scatter::vjp(const Arrays& in, const Arrays& out, cons
 }
 
 static void check_along(const array& a, const array& indices, int axis, std::string_view who) {
-  check_indices(indices, who);
+  detail::check_indices(indices, who);
   Shape shape = indices.shape();
   check(shape.size() == a.shape().size(), who, ": indices of shape ", shape, " for shape ",
         a.shape());

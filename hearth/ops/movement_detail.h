@@ -15,6 +15,11 @@ inline ShapeElem flat_size(const array& a, std::string_view who) {
   return axis_size(int64_t(element_count(a.shape())), who);
 }
 
+/// Throws if they are no integers; `who` is what the user called.
+inline void check_indices(const array& indices, std::string_view who) {
+  check(is_integer(indices.dtype()), who, ": indices are ", indices.dtype(), ", wanted integers");
+}
+
 /// The elements of the box.
 array take_box(const array& a, const Box& box);
 /// `a` with the box updated; update has the box's shape and a's dtype.

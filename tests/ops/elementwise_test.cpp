@@ -139,7 +139,7 @@ TEST(Elementwise, ErrorsNameDtypesAsPrintingDoes) {
       {[&] { x.data<int>(); }, "data: the array is float32, asked for int32"},
       {[&] { nan_to_num(astype(x, complex64)); },
        "nan_to_num: dtype complex64 is not one of float16, bfloat16, float32, float64"},
-      {[&] { take(x, half); }, "gather: indices are float16, wanted integers"},
+      {[&] { take(x, half); }, "take: indices are float16, wanted integers"},
       {[&] { matmul(astype(x, bool_), astype(x, bool_)); },
        "matmul: wanted a floating or complex dtype, got bool and bool; cast with astype"},
       {[&] { random::split(x); }, "random::split: a key is uint32 (2), got float32 (2, 2)"},

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <limits>
 
 #include "hearth/backend/pool.h"
@@ -12,6 +13,7 @@
 #include "hearth/ops/movement.h"
 #include "hearth/ops/random.h"
 #include "tests/ops/layouts.h"
+#include "tests/temp_folder.h"
 
 namespace hearth {
 namespace {
@@ -90,6 +92,35 @@ TEST(Index, ArgumentsAreCheckedWhenBuilt) {
   EXPECT_THROW(as_strided(a, {2, 2}, {-1, 1}, 0), std::invalid_argument);
   EXPECT_THROW(as_strided(a, {3}, {INT64_MAX / 2}, 0), std::invalid_argument);
   EXPECT_THROW(as_strided(a, {1}, {1}, SIZE_MAX), std::invalid_argument);
+}
+
+// Also where one is made of the other.
+TEST(Index, FloatsAsIndicesAreRefusedByTheNameThatWasCalled) {
+  const array a = astype(reshape(arange(15), {5, 3}), float16), at = array({0.5f}),
+              row = ones({1, 1, 3});
+  const array along = zeros({1, 3});
+  const std::pair<const char*, std::function<void()>> calls[] = {
+      {"take", [&] { take(a, at, 0); }},
+      {"take", [&] { take(a, at); }},
+      {"take",
+       [&] {
+         take(zeros({0, 3}), at, 0);
+       }},
+      {"gather",
+       [&] {
+         gather(a, at, 0, {1, 3});
+       }},
+      {"scatter", [&] { scatter(a, at, row, 0); }},
+      {"scatter_add", [&] { scatter_add(a, at, row, 0); }},
+      {"scatter_prod", [&] { scatter_prod(a, at, row, 0); }},
+      {"scatter_max", [&] { scatter_max(a, at, row, 0); }},
+      {"take_along_axis", [&] { take_along_axis(a, along, 0); }},
+      {"put_along_axis", [&] { put_along_axis(a, along, row, 0); }},
+      {"scatter_add_axis", [&] { scatter_add_axis(a, along, row, 0); }},
+  };
+  for (const auto& [name, call] : calls)
+    EXPECT_EQ(testing::error_of<std::invalid_argument>(call),
+              std::string(name) + ": indices are float32, wanted integers");
 }
 
 TEST(Index, ScatterAddHasTheSameBitsForAnyNumberOfThreads) {
