@@ -115,10 +115,10 @@ std::string shown(const json& value) {
 }
 
 std::optional<int> natural_of(const json& value, uint64_t least) {
-  // json keeps whole numbers below 0 as signed, all others as unsigned
-  if (!value.is_number_unsigned()) return {};
-  const auto n = value.get<uint64_t>();
-  if (n < least || n > uint64_t(std::numeric_limits<int>::max())) return {};
+  if (!value.is_number()) return {};
+  const double n = value.get<double>();  // exact below 2^53; 2048.0 is the integer for Python too
+  if (!(n >= double(least) && n <= std::numeric_limits<int>::max()) || n != std::floor(n))
+    return {};
   return int(n);
 }
 

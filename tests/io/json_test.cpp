@@ -81,6 +81,19 @@ TEST(JsonObject, ReadsTypedFields) {
   EXPECT_EQ(config.raw().at("eos").size(), 2u);
 }
 
+TEST(JsonObject, TakesIntegersThatAreWrittenAsFloats) {
+  const auto config = JsonObject::parse(
+      R"({"a": 2048.0, "b": -0.0, "c": [2.0, 3e2], "d": 2147483647.0, "e": 2147483648.0,
+          "f": 2147483646.5, "g": 1e300, "h": -1.0})",
+      "config.json");
+  EXPECT_EQ(config.positive("a"), 2048);
+  EXPECT_EQ(config.natural("b"), 0);
+  EXPECT_THAT(config.naturals("c"), ElementsAre(2, 300));
+  EXPECT_EQ(config.positive("d"), 2147483647);
+  for (const char* key : {"e", "f", "g", "h"})
+    EXPECT_THROW(config.natural(key), std::runtime_error) << key;
+}
+
 TEST(JsonObject, FallsBackOnlyWhenAbsentOrNull) {
   const auto config = JsonObject::parse(R"({"nothing": null, "wrong": "text"})", "config.json");
   EXPECT_EQ(config.positive("nothing", 7), 7);
