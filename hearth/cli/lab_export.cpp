@@ -1,6 +1,7 @@
 // hearth lab export and import: results for other programs, and theirs for the lab.
 #include <fmt/format.h>
 
+#include "hearth/base/listed.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/io/output_file.h"
@@ -39,17 +40,18 @@ void write(const ExportOptions& o) {
     if (o.out.empty()) throw CLI::ValidationError("-o: a sqlite file needs a name");
     return lab::write_sqlite(tables, o.out);
   }
-  std::string text, all;
+  std::string text;
+  std::vector<std::string> names;
   for (const lab::Table& table : tables) {
-    all += (all.empty() ? "" : ", ") + table.name;
+    names.push_back(table.name);
     if (o.format == "jsonl" && (o.table.empty() || o.table == table.name))
       text += lab::to_jsonl(table);
     if (o.format == "csv" && table.name == (o.table.empty() ? "repetitions" : o.table))
       text = lab::to_csv(table);
   }
   if (text.empty() && !o.table.empty())
-    throw CLI::ValidationError(
-        fmt::format("--table: there is no '{}', or it is empty; there are {}", o.table, all));
+    throw CLI::ValidationError(fmt::format(
+        "--table: there is no '{}', or it is empty; there are {}", o.table, listed(names)));
   put(text, o.out);
 }
 

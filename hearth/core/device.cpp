@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "hearth/base/error.h"
+#include "hearth/base/listed.h"
 #include "hearth/base/system.h"
 #include "hearth/core/available.h"
 #include "hearth/core/backend.h"
@@ -29,11 +30,10 @@ std::map<std::pair<Device::DeviceType, int>, Streams> streams;
 
 // "cpu, cuda, cuda:1"
 std::string devices_there() {
-  std::string all;
+  std::vector<Device> all;
   for (Backend* b : backends())
-    for (int i = 0; i < b->device_count(); ++i)
-      all += (all.empty() ? "" : ", ") + to_string(Device(b->type(), i));
-  return all;
+    for (int i = 0; i < b->device_count(); ++i) all.push_back(Device(b->type(), i));
+  return listed(all);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 
+#include "hearth/base/listed.h"
 #include "hearth/base/system.h"
 #include "hearth/core/allocate.h"
 #include "hearth/core/available.h"
@@ -168,9 +169,9 @@ class Scheduler {
     return n.op->decompose(Arrays(n.inputs.begin(), n.inputs.end()));
   }
   static std::string describe(const Primitive& op, std::span<const array> in) {
-    std::string text;
-    for (const array& x : in) text += concat(text.empty() ? "" : ", ", x.dtype(), " ", x.shape());
-    const std::string parameters = op.parameters();
+    std::vector<std::string> inputs;
+    for (const array& x : in) inputs.push_back(concat(x.dtype(), " ", x.shape()));
+    const std::string text = listed(inputs), parameters = op.parameters();
     return parameters.empty() ? text : concat(text, "; ", parameters);
   }
   static void alias(Node& n, const array& to) {
