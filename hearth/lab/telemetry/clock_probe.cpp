@@ -66,4 +66,20 @@ std::unique_ptr<Telemetry> gpu_clock_probe_telemetry(Backend* gpu, const std::st
 
 std::unique_ptr<Telemetry> clock_probe_telemetry() { return std::make_unique<ClockProbe>(); }
 
+namespace {
+const TelemetrySource clock_probe{System::linux_os, 40,
+                                  [](const Path&, pid_t) { return clock_probe_telemetry(); }};
+}  // namespace
+
+namespace {
+const TelemetrySource gpu_clock_probe{
+    System::linux_os, 90, [](const Path&, pid_t) {
+      // A program on the GPU and the engine's kernels wait for each other: only where nobody else
+      // has the clock.
+      static const bool told = nvml_clock_mhz(0).value.has_value();
+      return told ? gpu_clock_probe_telemetry(nullptr, "not asked: NVML has the clock")
+                  : gpu_clock_probe_telemetry(backend(Device::cuda), backend_absence(Device::cuda));
+    }};
+}  // namespace
+
 }  // namespace hearth::lab

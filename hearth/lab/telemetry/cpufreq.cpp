@@ -60,4 +60,9 @@ std::unique_ptr<Telemetry> cpufreq_telemetry(const Path& root) {
   return std::make_unique<Cpufreq>(root);
 }
 
+namespace {
+const TelemetrySource source{System::linux_os, 30,
+                             [](const Path& root, pid_t) { return cpufreq_telemetry(root); }};
+}  // namespace
+
 }  // namespace hearth::lab

@@ -1,30 +1,35 @@
+#include <algorithm>
+
 #include "hearth/lab/telemetry/sources.h"
 
 namespace hearth::lab {
 
+namespace {
+
+// Filled before main(); a function, so that it is there before whoever registers.
+std::vector<TelemetrySource>& registered() {
+  static std::vector<TelemetrySource> all;
+  return all;
+}
+
+}  // namespace
+
+TelemetrySource::TelemetrySource(System system, int place, Make make)
+    : system(system), place(place), make(make) {
+  auto& all = registered();
+  all.insert(std::ranges::upper_bound(all, place, {}, &TelemetrySource::place), *this);
+}
+
 TelemetryList find_telemetry(const Path& root, pid_t process) {
-  TelemetryList found;
-  const auto add = [&](std::unique_ptr<Telemetry> source) { found.push_back(std::move(source)); };
 #if defined(__APPLE__)
-  (void)root, (void)process;
-  add(ioreport_telemetry());  // the first: it is sampled when we ask, and powermetrics when it
-                              // likes
-  add(powermetrics_telemetry());
+  constexpr System here = System::mac_os;
 #else
-  add(proc_telemetry(root));
-  if (process != 0) add(process_telemetry(process, root));
-  add(cpufreq_telemetry(root));
-  add(clock_probe_telemetry());
-  if (process != 0) add(perf_telemetry(process, root));
-  add(rapl_telemetry(root));
-  add(hwmon_telemetry(root));
-  add(nvml_telemetry());
-  // A program on the GPU and the engine's kernels wait for each other: only where nobody else has
-  // the clock.
-  static const bool told = nvml_clock_mhz(0).value.has_value();
-  add(told ? gpu_clock_probe_telemetry(nullptr, "not asked: NVML has the clock")
-           : gpu_clock_probe_telemetry(backend(Device::cuda), backend_absence(Device::cuda)));
+  constexpr System here = System::linux_os;
 #endif
+  TelemetryList found;
+  for (const TelemetrySource& source : registered())
+    if (source.system == here)
+      if (auto made = source.make(root, process)) found.push_back(std::move(made));
   return found;
 }
 

@@ -62,4 +62,9 @@ std::unique_ptr<Telemetry> hwmon_telemetry(const Path& root) {
   return std::make_unique<Hwmon>(root);
 }
 
+namespace {
+const TelemetrySource source{System::linux_os, 70,
+                             [](const Path& root, pid_t) { return hwmon_telemetry(root); }};
+}  // namespace
+
 }  // namespace hearth::lab

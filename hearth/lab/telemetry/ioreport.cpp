@@ -329,4 +329,11 @@ std::unique_ptr<Telemetry> ioreport_telemetry(const IoReportLibraries& libraries
   return std::make_unique<IoReportTelemetry>(libraries);
 }
 
+namespace {
+const TelemetrySource source{
+    System::mac_os, 10, [](const Path&, pid_t) {
+      return ioreport_telemetry();  // before powermetrics: it is sampled when we ask
+    }};
+}  // namespace
+
 }  // namespace hearth::lab

@@ -226,4 +226,9 @@ Reading<double> nvml_free_bytes(int gpu, const std::string& library) {
   return Nvml(library).free_bytes(gpu);
 }
 
+namespace {
+const TelemetrySource source{System::linux_os, 80,
+                             [](const Path&, pid_t) { return nvml_telemetry(); }};
+}  // namespace
+
 }  // namespace hearth::lab

@@ -143,6 +143,13 @@ std::unique_ptr<Telemetry> perf_telemetry(pid_t process, const Path& root, PerfC
   return std::make_unique<Perf>(process, root, std::move(calls));
 }
 
+namespace {
+const TelemetrySource source{System::linux_os, 50,
+                             [](const Path& root, pid_t process) -> std::unique_ptr<Telemetry> {
+                               return process ? perf_telemetry(process, root) : nullptr;
+                             }};
+}  // namespace
+
 }  // namespace hearth::lab
 
 #endif

@@ -229,4 +229,9 @@ std::unique_ptr<Telemetry> powermetrics_telemetry(const std::string& program, do
   return std::make_unique<Live>(program, period_s);
 }
 
+namespace {
+const TelemetrySource source{System::mac_os, 20,
+                             [](const Path&, pid_t) { return powermetrics_telemetry(); }};
+}  // namespace
+
 }  // namespace hearth::lab

@@ -112,4 +112,9 @@ class Proc : public FileTelemetry {
 
 std::unique_ptr<Telemetry> proc_telemetry(const Path& root) { return std::make_unique<Proc>(root); }
 
+namespace {
+const TelemetrySource source{System::linux_os, 10,
+                             [](const Path& root, pid_t) { return proc_telemetry(root); }};
+}  // namespace
+
 }  // namespace hearth::lab

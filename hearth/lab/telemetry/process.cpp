@@ -54,4 +54,11 @@ std::unique_ptr<Telemetry> process_telemetry(pid_t process, const Path& root) {
   return std::make_unique<Process>(process, root);
 }
 
+namespace {
+const TelemetrySource source{System::linux_os, 20,
+                             [](const Path& root, pid_t process) -> std::unique_ptr<Telemetry> {
+                               return process ? process_telemetry(process, root) : nullptr;
+                             }};
+}  // namespace
+
 }  // namespace hearth::lab

@@ -94,4 +94,9 @@ class Rapl : public FileTelemetry {
 
 std::unique_ptr<Telemetry> rapl_telemetry(const Path& root) { return std::make_unique<Rapl>(root); }
 
+namespace {
+const TelemetrySource source{System::linux_os, 60,
+                             [](const Path& root, pid_t) { return rapl_telemetry(root); }};
+}  // namespace
+
 }  // namespace hearth::lab

@@ -1,5 +1,5 @@
-// The sources of telemetry, one file each; find_telemetry() has them all. docs/lab.md has what
-// each field means and where it lies.
+// The sources of telemetry, one file each, which registers itself: find_telemetry() has them all.
+// docs/lab.md has what each field means and where it lies. What stands here is for the tests.
 #pragma once
 #include <functional>
 #include <string>
@@ -13,6 +13,21 @@ struct perf_event_attr;
 namespace hearth::lab {
 
 using Path = std::filesystem::path;
+
+/// Registers a source, from its own file:
+///     const TelemetrySource source{System::linux_os, 70, [](const Path& root, pid_t) {
+///       return hwmon_telemetry(root);
+///     }};
+/// Sources come in the order of their `place`: of two with the same quantity the lab uses the
+/// first. `make` gives null for one that there is only with a process, or without.
+enum class System { linux_os, mac_os };
+struct TelemetrySource {
+  using Make = std::unique_ptr<Telemetry> (*)(const Path& root, pid_t process);
+  System system;
+  int place;
+  Make make;
+  TelemetrySource(System system, int place, Make make);
+};
 
 /// What sources that read files share.
 class FileTelemetry : public Telemetry {
