@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Tries what `make package` made where nothing else is: the Debian package on a bare Debian 12, the
 # archive on a bare Debian 12 and 13, in a folder with a space in its name.
-#   tools/try_package.sh [FOLDER_OF_PACKAGES]
-# Needs root, debootstrap and Debian's archive; without them it says so and exits with 77. Systems are
+#   tools/try_package.sh [--here] [FOLDER_OF_PACKAGES]
+# With --here both are unpacked and tried on this system alone, which takes seconds (.ci/run). Else it
+# needs root, debootstrap and Debian's archive; without them it says so and exits with 77. Systems are
 # made in a temporary folder; $HEARTH_BASES names a folder that keeps the bare ones for the next time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+here=
+[ "${1:-}" != --here ] || { here=yes && shift; }
 packages=${1:-build/package}
 
 skip() {
@@ -16,9 +19,11 @@ fail() {
   echo "try_package: $*" >&2
   exit 1
 }
-[ "$(id -u)" = 0 ] || skip "a chroot needs root"
-command -v debootstrap >/dev/null || skip "there is no debootstrap; apt-get install debootstrap"
-unshare --mount --pid --fork true 2>/dev/null || skip "this system lets nobody mount (unshare)"
+if [ -z "$here" ]; then
+  [ "$(id -u)" = 0 ] || skip "a chroot needs root"
+  command -v debootstrap >/dev/null || skip "there is no debootstrap; apt-get install debootstrap"
+  unshare --mount --pid --fork true 2>/dev/null || skip "this system lets nobody mount (unshare)"
+fi
 deb=$(find "$packages" -name 'hearth_*.deb') archive=$(find "$packages" -name 'hearth-*.tar.gz')
 [ "$deb" ] && [ "$archive" ] || fail "no packages in $packages; make package"
 
@@ -76,17 +81,40 @@ compiles() { # PREFIX, MODELS: the outside project, with all components
   ! ldd "/tmp/with hearth/line" | grep -E "sqlite|plist|not found"
 }
 carried() { # FOLDER: its programs and libraries load nothing from elsewhere but the C library
-  find "$1/bin" "$1/lib" -type f \( -name "*.so*" -o -path "*/bin/*" \) >/tmp/objects
+  objects=$(mktemp)
+  find "$1/bin" "$1/lib" -type f \( -name "*.so*" -o -path "*/bin/*" \) >"$objects"
   while read -r object; do
     loaded=$(ldd "$object") || fail "ldd $object"
     ! printf "%s\n" "$loaded" | grep "not found" || fail "$object is not complete"
     ! printf "%s\n" "$loaded" | sed -n "s/.* => \(.*\) (0x.*/\1/p" | grep -vF "$1/" |
       grep -vE "/(libc|libm|libmvec|libdl|libpthread|librt|libresolv|libutil|ld-linux[^/]*)\.so" ||
       fail "$object loads what the archive does not carry"
-  done </tmp/objects
-  [ "$(wc -l </tmp/objects)" -gt 4 ] || fail "$1: wanted a program and libraries"
+  done <"$objects"
+  [ "$(wc -l <"$objects")" -gt 4 ] || fail "$1: wanted a program and libraries"
 }
 '
+
+if [ "$here" ]; then
+  eval "$functions"
+  mkdir -p "$work/an odd folder" "$work/deb"
+  tar -xzf "$archive" -C "$work/an odd folder" --strip-components=1
+  carried "$work/an odd folder"
+  runs "$work/an odd folder/bin/hearth"
+  echo "the archive on this system: good"
+  dpkg-deb -x "$deb" "$work/deb"
+  for file in bin/hearth share/man/man1/hearth.1.gz share/bash-completion/completions/hearth \
+    share/zsh/vendor-completions/_hearth share/fish/vendor_completions.d/hearth.fish \
+    share/hearth/models/tiny-phi/config.json include/hearth/ops/ops.h share/doc/hearth/copyright; do
+    [ -s "$work/deb/usr/$file" ] || fail "the Debian package lacks /usr/$file"
+  done
+  depends=$(dpkg-deb -f "$deb" Depends)
+  for library in libc6 libfmt libsqlite3-0 libpcre2-8-0; do
+    case ", $depends" in *", $library"*) ;; *) fail "the Debian package does not depend on $library: $depends" ;; esac
+  done
+  LD_LIBRARY_PATH=$work/deb/usr/lib runs "$work/deb/usr/bin/hearth"
+  echo "the Debian package, unpacked on this system: good"
+  exit
+fi
 
 bare deb bookworm
 cp "$deb" "$work/deb/hearth.deb"
