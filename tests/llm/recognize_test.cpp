@@ -86,12 +86,23 @@ TEST_F(Folder, OfQuantizedWeightsSaysHow) {
       {{{"quant_method", "compressed-tensors"}}, "quantized (compressed-tensors)"},
       {{{"load_in_8bit", true}}, "8 bits"},
       {{{"quant_method", "of tomorrow"}}, "quantized (of tomorrow)"},
+      {{{"quant_method", "fbgemm_fp8"}}, "(FP8)"},
+      {{{"quant_method", "mxfp4"}}, "(MXFP4)"},
+      {{{"quant_method", "nvfp4"}}, "(NVFP4)"},
+      {{{"quant_method", "hqq"}, {"weight_bits", 3}}, "(HQQ, 3 bits)"},
+      {{{"quant_method", "exl2"}, {"bits", 4.5}}, "(EXL2, 4.5 bits)"},
+      {{{"quant_method", "awq"}, {"w_bit", 4}}, "(AWQ, 4 bits)"},
+      {{{"group_size", 128}}, "(a method that quantization_config does not name)"},
+      {{{"quant_method", "bitsandbytes"}, {"load_in_4bit", false}, {"load_in_8bit", true}},
+       "(bitsandbytes, 8 bits)"},
   };
   for (const auto& [settings, said] : cases)
     EXPECT_THAT(refused_with("quantization_config", settings),
                 AllOf(HasSubstr(said), HasSubstr("cannot read yet; it reads plain weights")));
   EXPECT_THAT(refused_with("quantization", {{"group_size", 64}, {"bits", 4}}),
               HasSubstr("quantized (MLX, 4 bits)"));
+  EXPECT_THAT(refused_with("compression_config", {{"quant_method", "sparseml"}}),
+              HasSubstr("quantized (sparseml)"));
   EXPECT_THAT(refused_with("text_config", {{"quantization_config", {{"quant_method", "awq"}}}}),
               HasSubstr("AWQ"));
 }
@@ -107,10 +118,21 @@ TEST_F(Folder, WithSettingsThatQuantizeNothingIsPlain) {
 }
 
 TEST_F(Folder, OfWeightsWhoseNamesShowThatTheyArePacked) {
-  tensors_.emplace("model.layers.0.mlp.fc1.qweight", array(1));
-  save();
-  EXPECT_THAT(refused(),
-              HasSubstr("quantized (GPTQ or AWQ, as \"model.layers.0.mlp.fc1.qweight\""));
+  const std::pair<const char*, const char*> packed[] = {{".qweight", "GPTQ or AWQ"},
+                                                        {".weight.absmax", "bitsandbytes, 4 bits"},
+                                                        {".SCB", "bitsandbytes, 8 bits"},
+                                                        {".weight_packed", "compressed-tensors"},
+                                                        {".weight_scale_inv", "FP8"},
+                                                        {".weight_scale", "FP8"},
+                                                        {"_blocks", "MXFP4"},
+                                                        {".scales", "MLX"}};
+  for (const auto& [end, by] : packed) {
+    const std::string name = std::string("model.layers.0.mlp.fc1") + end;
+    tensors_.emplace(name, array(1));
+    save();
+    EXPECT_THAT(refused(), HasSubstr(concat("quantized (", by, ", as \"", name, "\"")));
+    tensors_.erase(name);
+  }
 }
 
 TEST_F(Folder, OfAnotherFamilyNamesThoseThatThereAre) {

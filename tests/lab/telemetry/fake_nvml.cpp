@@ -6,7 +6,9 @@
 namespace {
 
 std::string mode = "ok";
-unsigned long long millijoules = 1000;
+unsigned long long millijoules = 1000, limits = 0x4 | 0x10 | 0x40;
+char devices[2];
+int second(void* device) { return device == &devices[1]; }
 int ask() { return mode == "permission" ? 4 : mode == "not supported" ? 3 : 0; }
 template <class T, class U>
 int answer(T* to, U value) {
@@ -18,6 +20,7 @@ int answer(T* to, U value) {
 
 extern "C" {
 void fake_nvml(const char* what) { mode = what; }
+void fake_nvml_limits(unsigned long long bits) { limits = bits; }
 int nvmlInit_v2() { return mode == "no driver" ? 9 : 0; }
 int nvmlShutdown() { return 0; }
 const char* nvmlErrorString(int code) {
@@ -28,7 +31,6 @@ int nvmlDeviceGetCount_v2(unsigned* n) {
   return 0;
 }
 int nvmlDeviceGetHandleByIndex_v2(unsigned i, void** device) {
-  static char devices[2];
   *device = &devices[i];
   return 0;
 }
@@ -36,11 +38,11 @@ int nvmlDeviceGetUtilizationRates(void*, unsigned* gpu_then_memory) {
   if (ask() == 0) gpu_then_memory[0] = 32, gpu_then_memory[1] = 11;
   return ask();
 }
-int nvmlDeviceGetClockInfo(void*, int which, unsigned* mhz) {
-  return answer(mhz, which == 1 ? 1980 : 2619);
+int nvmlDeviceGetClockInfo(void* device, int which, unsigned* mhz) {
+  return answer(mhz, (which == 1 ? 1755 : 2500) + second(device));
 }
-int nvmlDeviceGetMaxClockInfo(void*, int which, unsigned* mhz) {
-  return answer(mhz, which == 1 ? 1980 : 2619);
+int nvmlDeviceGetMaxClockInfo(void* device, int which, unsigned* mhz) {
+  return answer(mhz, (which == 1 ? 1980 : 2619) + second(device));
 }
 int nvmlDeviceGetMemoryBusWidth(void*, unsigned* bits) { return answer(bits, 5120); }
 int nvmlDeviceGetPowerUsage(void*, unsigned* milliwatts) { return answer(milliwatts, 123456); }
@@ -48,13 +50,14 @@ int nvmlDeviceGetTotalEnergyConsumption(void*, unsigned long long* mj) {
   return answer(mj, millijoules += 50'000);
 }
 int nvmlDeviceGetTemperature(void*, int, unsigned* degrees) { return answer(degrees, 41); }
-int nvmlDeviceGetMemoryInfo(void*, unsigned long long* total_free_used) {
+int nvmlDeviceGetMemoryInfo(void* device, unsigned long long* total_free_used) {
   if (ask() == 0)
-    total_free_used[0] = 80'000, total_free_used[1] = 50'000, total_free_used[2] = 30'000;
+    total_free_used[0] = 80'000, total_free_used[1] = 50'000 + second(device),
+    total_free_used[2] = 30'000;
   return ask();
 }
 // The name of drivers before 535.
 int nvmlDeviceGetCurrentClocksThrottleReasons(void*, unsigned long long* bits) {
-  return answer(bits, 0x4 | 0x10 | 0x40);
+  return answer(bits, limits);
 }
 }

@@ -54,10 +54,11 @@ void write_machine(const TempFolder& root, bool later) {
                                 "cpu1 0 0 0 200 0 0 0 0 0 0\nintr 5\n"
                               : "cpu  100 0 50 250 0 0 0 0 10 1\ncpu0 50 0 0 100 0 0 0 0 0 0\n"
                                 "cpu1 0 0 0 100 0 0 0 0 0 0\nintr 5\n");
-  for (const char* what : {"cpu", "memory", "io"})
+  for (const auto& [what, total] :
+       {std::pair("cpu", "1500000"), {"memory", "1400000"}, {"io", "1200000"}})
     root.write(std::string("proc/pressure/") + what,
                std::string("some avg10=0.00 avg60=0.00 avg300=0.00 total=") +
-                   (later ? "1500000" : "1000000") + "\nfull avg10=0.00 total=0\n");
+                   (later ? total : "1000000") + "\nfull avg10=0.00 total=0\n");
   const std::string ticks = std::to_string((later ? 3 : 0) * sysconf(_SC_CLK_TCK));
   root.write("proc/42/stat", "42 (a name) with ) in it) S 1 1 1 0 -1 0 0 0 0 0 " + ticks + " " +
                                  ticks + " 0 0 20 0 1 0 100 0 0");
@@ -103,7 +104,8 @@ TEST(TelemetryFiles, ProcTellsSharesOfTheTimeBetweenSamples) {
   EXPECT_DOUBLE_EQ(r["cpu_active_fraction.0"], 1);
   EXPECT_DOUBLE_EQ(r["cpu_active_fraction.1"], 0);
   EXPECT_DOUBLE_EQ(r["pressure_cpu_fraction"], 0.25);
-  EXPECT_DOUBLE_EQ(r["pressure_io_fraction"], 0.25);
+  EXPECT_DOUBLE_EQ(r["pressure_memory_fraction"], 0.2);
+  EXPECT_DOUBLE_EQ(r["pressure_io_fraction"], 0.1);
 }
 
 TEST(TelemetryFiles, ProcTellsCoresAndMemoryOfAProcess) {
@@ -124,6 +126,45 @@ TEST(TelemetryFiles, CpufreqTellsTheClocksAndTheirMean) {
   EXPECT_DOUBLE_EQ(r["cpu_clock_mhz.0"], 3000);
   EXPECT_DOUBLE_EQ(r["cpu_clock_mhz.1"], 1000);
   EXPECT_EQ(r.by_name.size(), 3u);
+}
+
+TEST(TelemetryFiles, AClockThatIsNoneIsNotInTheMean) {
+  TempFolder root;
+  write_machine(root, false);
+  const auto source = cpufreq_telemetry(root.path());
+  for (const char* none : {"0", "-1000", "x"}) {
+    root.write(kCpufreq0, none);
+    EXPECT_DOUBLE_EQ(read(*source, 1)["cpu_clock_mhz"], 1000) << none;
+    EXPECT_NE(read(*source, 1).why("cpu_clock_mhz.0"), "") << none;
+  }
+  root.write("sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq", "0");
+  root.write(kCpufreq0, "0");
+  EXPECT_THAT(read(*source, 2).why("cpu_clock_mhz"), HasSubstr("cpu0/cpufreq/scaling_cur_freq is"));
+}
+
+TEST(TelemetryFiles, EveryZoneOfRaplHasItsField) {
+  TempFolder root;
+  write_machine(root, false);
+  const auto write = [&](bool later) {
+    for (const auto& [zone, name, joules] : {std::tuple("0:1", "core", 3),
+                                             {"0:2", "uncore", 50},
+                                             {"1:0", "core", 4},
+                                             {"2", "psys", 9}}) {
+      root.write(concat("sys/class/powercap/intel-rapl:", zone, "/name"), name);
+      root.write(concat("sys/class/powercap/intel-rapl:", zone, "/energy_uj"),
+                 concat(later ? joules * 1000000 : 0));
+    }
+  };
+  write(false);
+  const auto source = rapl_telemetry(root.path());
+  read(*source, 10);
+  write_machine(root, true);
+  write(true);
+  const Readings r = read(*source, 12);
+  EXPECT_DOUBLE_EQ(r["cpu_core_power_w"], 3.5);  // of both packages
+  EXPECT_DOUBLE_EQ(r["system_power_w"], 4.5);
+  EXPECT_DOUBLE_EQ(r["cpu_power_w"], 40);
+  EXPECT_DOUBLE_EQ(r["memory_power_w"], 1);
 }
 
 TEST(TelemetryFiles, RaplTellsPowerOfAllPackages) {

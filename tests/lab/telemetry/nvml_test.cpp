@@ -21,6 +21,9 @@ class Fake {
     reinterpret_cast<void (*)(const char*)>(dlsym(handle_, "fake_nvml"))(what);
   }
   ~Fake() { dlclose(handle_); }
+  void limit(unsigned long long bits) {
+    reinterpret_cast<void (*)(unsigned long long)>(dlsym(handle_, "fake_nvml_limits"))(bits);
+  }
   Fake(const Fake&) = delete;
 
  private:
@@ -34,9 +37,9 @@ TEST(Nvml, TellsOfEveryGpu) {
   const Readings r = read(*source, 1.5);
   EXPECT_DOUBLE_EQ(r["gpu_active_fraction"], 0.32);
   EXPECT_DOUBLE_EQ(r["gpu_memory_active_fraction"], 0.11);
-  EXPECT_DOUBLE_EQ(r["gpu_clock_mhz"], 1980);
+  EXPECT_DOUBLE_EQ(r["gpu_clock_mhz"], 1755);
   EXPECT_DOUBLE_EQ(r["gpu_clock_max_mhz"], 1980);
-  EXPECT_DOUBLE_EQ(r["gpu_memory_clock_mhz"], 2619);
+  EXPECT_DOUBLE_EQ(r["gpu_memory_clock_mhz"], 2500);
   EXPECT_DOUBLE_EQ(r["gpu_power_w"], 123.456);
   EXPECT_NEAR(r["gpu_counted_power_w"], 200, 1e-9);  // both GPUs count: 100 J in 0.5 s
   EXPECT_DOUBLE_EQ(r["gpu_temperature_c"], 41);
@@ -46,12 +49,33 @@ TEST(Nvml, TellsOfEveryGpu) {
   EXPECT_DOUBLE_EQ(r["gpu_limit_sync_boost"], 1);
   EXPECT_DOUBLE_EQ(r["gpu_limit_idle"], 0);
   EXPECT_DOUBLE_EQ(r["gpu_limit_display"], 0);
-  EXPECT_DOUBLE_EQ(r["gpu_clock_mhz.1"], 1980);
+  EXPECT_DOUBLE_EQ(r["gpu_clock_mhz.1"], 1756);
+  EXPECT_DOUBLE_EQ(r["gpu_clock_max_mhz.1"], 1981);
+}
+
+TEST(Nvml, TellsEachReasonOfALowClockByItsBit) {
+  Fake fake("ok");
+  const auto source = nvml_telemetry(kFake);
+  const char* names[] = {"idle",          "settings",      "power_cap",   "hardware", "sync_boost",
+                         "software_heat", "hardware_heat", "power_brake", "display"};
+  for (size_t bit = 0; bit < std::size(names); ++bit) {
+    fake.limit(1ull << bit);
+    const Readings r = read(*source, double(bit));
+    for (size_t i = 0; i < std::size(names); ++i)
+      EXPECT_EQ(r[std::string("gpu_limit_") + names[i]], i == bit) << names[i] << " by bit " << bit;
+  }
+}
+
+TEST(Nvml, TellsFreeMemory) {
+  Fake fake("ok");
+  EXPECT_EQ(nvml_free_bytes(0, kFake).value, 50'000);
+  EXPECT_EQ(nvml_free_bytes(1, kFake).value, 50'001);
+  EXPECT_THAT(nvml_free_bytes(-1, kFake).reason, HasSubstr("no GPU -1"));
 }
 
 TEST(Nvml, TellsWhatTheMemorysClockAndWidthGive) {
   Fake fake("ok");
-  EXPECT_NEAR(*nvml_nominal_gb_s(1, kFake).value, 2 * 2.619 * 5120 / 8, 1e-9);
+  EXPECT_NEAR(*nvml_nominal_gb_s(1, kFake).value, 2 * 2.620 * 5120 / 8, 1e-9);
   EXPECT_THAT(nvml_nominal_gb_s(2, kFake).reason, HasSubstr("no GPU 2"));
   Fake refuses("not supported");
   EXPECT_THAT(nvml_nominal_gb_s(0, kFake).reason, HasSubstr("Not Supported"));
@@ -60,7 +84,7 @@ TEST(Nvml, TellsWhatTheMemorysClockAndWidthGive) {
 
 TEST(Nvml, TellsTheClockAlone) {
   Fake fake("ok");
-  EXPECT_EQ(nvml_clock_mhz(1, kFake).value, 1980);
+  EXPECT_EQ(nvml_clock_mhz(1, kFake).value, 1756);
   EXPECT_THAT(nvml_clock_mhz(2, kFake).reason, HasSubstr("no GPU 2"));
   Fake refuses("not supported");
   EXPECT_THAT(nvml_clock_mhz(0, kFake).reason, HasSubstr("Not Supported"));

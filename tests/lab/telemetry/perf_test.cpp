@@ -21,7 +21,7 @@ struct Kernel {
   int refuse = 0;  // the error of every open
   bool only_time = false;
   double seconds = 0;
-  uint64_t share = 1;  // each counter had 1 of so many parts of the time
+  uint64_t share = 1;  // each counter had 1 of so many parts of the time; 0: it had none
   std::map<int, uint64_t> kind;
 
   PerfCalls calls() {
@@ -36,8 +36,9 @@ struct Kernel {
             .read =
                 [this](int file, void* to, size_t bytes) {
                   const double per_second[] = {3.0e9, 6.0e9, 1e9};  // cycles, instructions, ns
-                  const uint64_t got[3] = {uint64_t(per_second[kind[file]] * seconds) / share,
-                                           1000 * share, 1000};
+                  const uint64_t count = uint64_t(per_second[kind[file]] * seconds);
+                  const uint64_t got[3] = {share ? count / share : 0, share ? 1000 * share : 1000,
+                                           share ? 1000u : 0};
                   std::memcpy(to, got, std::min(bytes, sizeof got));
                   return long(sizeof got);
                 }};
@@ -68,6 +69,20 @@ TEST_F(Perf, TellsTheBusyClockAndInstructionsPerCycle) {
   }
 }
 
+TEST_F(Perf, CountersThatNeverRanOrWentBackAreNoClock) {
+  kernel.share = 0;
+  const auto source = perf_telemetry(42, root.path(), kernel.calls());
+  read(*source, 1);
+  kernel.seconds = 0.5;
+  EXPECT_THAT(read(*source, 2).why("process_clock_mhz"), HasSubstr("did not run"));
+  kernel.share = 1;
+  EXPECT_DOUBLE_EQ(read(*source, 3)["process_clock_mhz"], 3000);
+  kernel.seconds = 0.25;  // as when a thread ends
+  EXPECT_THAT(read(*source, 4).why("process_clock_mhz"), HasSubstr("did not run"));
+  kernel.seconds = 0.75;
+  EXPECT_DOUBLE_EQ(read(*source, 5)["process_instructions_per_cycle"], 2);
+}
+
 TEST_F(Perf, SaysWhyItIsRefused) {
   kernel.refuse = EACCES;
   EXPECT_THAT(read(*perf_telemetry(42, root.path(), kernel.calls()), 1).why("process_clock_mhz"),
@@ -90,18 +105,23 @@ TEST_F(Perf, AVirtualMachineHasTimeAndNoCycles) {
 }
 
 TEST_F(Perf, MoreThreadsThanFilesMayBeOpenAreNotCounted) {
-  rlimit before{};
-  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  rlimit few = before;
-  few.rlim_cur = 200;
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
   for (int thread = 100; thread < 140; ++thread)
     root.write("proc/42/task/" + std::to_string(thread) + "/stat", "");
-  const auto source = perf_telemetry(42, root.path(), kernel.calls());
-  setrlimit(RLIMIT_NOFILE, &before);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const auto limited = [&](rlim_t most) {
+    rlimit few = before;
+    few.rlim_cur = most;
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    auto source = perf_telemetry(42, root.path(), kernel.calls());
+    setrlimit(RLIMIT_NOFILE, &before);
+    return source;
+  };
+  EXPECT_THAT(read(*limited(251), 1).why("process_clock_mhz"),
+              HasSubstr("42 threads take more than half of the 251 files"));
   EXPECT_TRUE(kernel.kind.empty());
-  EXPECT_THAT(read(*source, 1).why("process_clock_mhz"),
-              HasSubstr("42 threads take more than half of the 200 files"));
+  limited(252);  // 126 are half
+  EXPECT_EQ(kernel.kind.size(), 126u);
 }
 
 }  // namespace

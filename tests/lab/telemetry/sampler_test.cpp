@@ -151,6 +151,17 @@ TEST(TelemetrySamples, SourcesThatAreMoreThanATenthApartAreNamed) {
               ElementsAre("gpu_power_w: ioreport says 12, powermetrics says 10 W"));
   t.channels[3].source = "ioreport";  // two GPUs of one source, say
   EXPECT_TRUE(discrepancies(t).empty());
+  t.channels[3].source = "powermetrics";
+  for (const auto& [a, b, said] : {std::tuple(10.0, 9.0, 0), {10.0, 8.9, 1}, {9.0, 10.0, 0}}) {
+    t.channels[0].values = {a, a + 4}, t.channels[3].values = {b, b + 4};
+    t.channels[0].values[0] = a - 4, t.channels[3].values[0] = b - 4;  // the means count
+    EXPECT_EQ(discrepancies(t).size(), size_t(said)) << a << " " << b;
+  }
+  t.channels[0].unit = t.channels[3].unit = "fraction";
+  for (const auto& [b, said] : {std::pair(0.12, 0), {0.121, 1}}) {
+    t.channels[0].values = {0.1, 0.1}, t.channels[3].values = {b, b};
+    EXPECT_EQ(discrepancies(t).size(), size_t(said)) << b;
+  }
   t = mac();
   t.channels[0].values[1] = 0.02;
   t.channels[3].values[1] = 0.05;  // far apart, and nothing
