@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "hearth/base/error.h"
 #include "tests/temp_folder.h"
 
 namespace hearth::lab {
@@ -71,6 +72,41 @@ TEST(machine, reads_an_x86_machine) {
   EXPECT_EQ(cache.kind, "data");
   EXPECT_EQ(cache.bytes, 48 * 1024);
   EXPECT_EQ(cache.instances, 1);
+}
+
+// Four threads on two cores, which have caches of their own and one together.
+TEST(machine, counts_cores_and_caches_once_each) {
+  testing::TempFolder root;
+  for (int cpu = 0; cpu < 4; ++cpu) {
+    const std::string at = concat("sys/devices/system/cpu/cpu", cpu),
+                      pair = cpu < 2 ? "0-1\n" : "2-3\n";
+    root.write(at + "/topology/thread_siblings_list", pair);
+    const auto cache = [&](int index, const char* level, const char* kind, const char* size,
+                           const std::string& shared) {
+      const std::string folder = concat(at, "/cache/index", index);
+      root.write(folder + "/level", level);
+      root.write(folder + "/type", kind);
+      root.write(folder + "/size", size);
+      root.write(folder + "/shared_cpu_list", shared);
+    };
+    cache(0, "1", "Data", "32K", pair);
+    cache(1, "1", "Instruction", "64K", pair);
+    cache(2, "3", "Unified", "8M", "0-3\n");
+    cache(3, "2", "Unified", "1234", pair);
+  }
+  root.write("sys/devices/system/cpu/cpufreq/x", "");  // no processor
+  const Facts facts = read_facts(root.path());
+  EXPECT_EQ(facts.cores.value, 2);
+  const auto caches = facts.caches.value.value();
+  ASSERT_EQ(caches.size(), 4u);
+  const std::tuple<int, const char*, int64_t, int> wanted[] = {{1, "data", 32 << 10, 2},
+                                                               {1, "instruction", 64 << 10, 2},
+                                                               {2, "unified", 1234, 2},
+                                                               {3, "unified", 8 << 20, 1}};
+  for (size_t i = 0; i < 4; ++i)
+    EXPECT_EQ(std::tuple(caches[i].level, caches[i].kind, caches[i].bytes, caches[i].instances),
+              wanted[i]);
+  EXPECT_EQ(cache_bytes(facts).value, 8 << 20);
 }
 
 TEST(Machine, TheLargestCachesCountTogether) {
@@ -162,6 +198,8 @@ TEST(machine, takes_garbage_for_missing) {
   expect_missing(facts.gpus, "lists no GPU");
   expect_missing(facts.power_source, "neither");
 
+  root.write("proc/meminfo", "MemTotal: 5 MB\n");
+  expect_missing(read_facts(root.path()).memory_total_bytes, "not a number of kB");
   root.write("proc/meminfo", "MemTotal: 99999999999999999999 kB\n");
   expect_missing(read_facts(root.path()).memory_total_bytes, "not a number of kB");
 }
