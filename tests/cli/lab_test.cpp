@@ -1,6 +1,7 @@
 // hearth lab as a user runs it: hearth itself, engines of tests, and the peers that are here.
 #include "hearth/lab/judge/compare.h"
 
+#include <chrono>
 #include <fstream>
 
 #include "hearth/lab/result/result_json.h"
@@ -297,6 +298,21 @@ TEST(Lab, SelftestOfTheStatisticsPasses) {
   const auto ran = run_hearth({"lab", "selftest", "--real", "0"});
   EXPECT_EQ(ran.exit_code, 0) << ran.out;
   EXPECT_THAT(ran.out, ::testing::Not(HasSubstr("BAD")));
+  EXPECT_THAT(ran.out, HasSubstr("wanted 2 to 7 %\n"));
+  EXPECT_THAT(ran.out, HasSubstr("wanted 93 to 97 %\n"));
+  EXPECT_THAT(ran.out, HasSubstr("wanted at least 85 %\n"));
+}
+
+TEST(Lab, AnExecutionMayTakeNoLongerThanItsTimeout) {
+  HEARTH_PYTHON_OR_SKIP();
+  const auto run = [](const char* timeout) {
+    return Ran({"--engines", fake("fault=hang").text, "--pairs", "1", "--timeout", timeout});
+  };
+  const auto start = std::chrono::steady_clock::now();
+  const Ran ran = run("0.5");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_THAT(ran.out, HasSubstr("0.5 s"));
 }
 
 TEST(Lab, ExportsAndImports) {

@@ -73,6 +73,20 @@ TEST(LabUsage, AnOperationHasAShapeOfItsOwn) {
   EXPECT_THAT(f.out, HasSubstr("softmax 512 x 2560 f32"));
 }
 
+// Without --engines those are taken that are here; where that is hearth alone, it is said.
+TEST(LabUsage, HearthAloneIsSaid) {
+  TempFolder folder;
+  Words run = {"lab", "run",         "--no-limits", "--pairs",        "1",   "--seconds",
+               "0",   "--warmup",    "0",           "--telemetry",    "off", "--tokens",
+               "2",   "--overwrite", "-o",          folder / "r.json"};
+  const Finished alone = run_hearth(run, "", {"HEARTH_PYTHON=/bin/false"});
+  EXPECT_EQ(alone.exit_code, 0) << alone.err;
+  EXPECT_THAT(alone.out, HasSubstr("Only hearth is here; `hearth lab engines` lists"));
+  run.insert(run.end(), {"--engines", "hearth"});
+  const Finished named = run_hearth(run, "", {"HEARTH_PYTHON=/bin/false"});
+  EXPECT_THAT(named.out, ::testing::Not(HasSubstr("Only hearth is here")));
+}
+
 TEST(LabUsage, ANumberOfThreadsThatIsNone) {
   TempFolder folder;
   for (const char* threads : {"x", "2x", "0", "-1", "4097", "99999999999"}) {

@@ -205,6 +205,19 @@ TEST(SafetensorsHeader, WritesTheReferencesBytes) {
   EXPECT_EQ(data % 8, 0u);
 }
 
+// Whatever its length, blanks fill the header up, so that the data begins at a multiple of 8.
+TEST(SafetensorsHeader, IsFilledUpToAMultipleOfEight) {
+  for (size_t n = 1; n <= 9; ++n) {
+    std::vector<TensorInfo> tensors{{std::string(n, 'x'), float32, {1}, 0, 4}};
+    const std::string header = make_safetensors_header(tensors, {});
+    EXPECT_EQ(header.size() % 8, 0u) << n;
+    EXPECT_LT(header.size() - header.rfind('}'), 9u) << n;
+    const auto back = parse(header + std::string(4, 'd'));
+    EXPECT_EQ(back.tensors.at(0).name, tensors[0].name);
+    EXPECT_EQ(back.tensors[0].offset, header.size());
+  }
+}
+
 TEST(SafetensorsHeader, RefusesTheMetadatasNameForATensor) {
   std::vector<TensorInfo> tensors{{"__metadata__", uint8, {}, 0, 0}};
   EXPECT_THAT(error_of<std::invalid_argument>([&] { make_safetensors_header(tensors, {}); }),

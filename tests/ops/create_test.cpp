@@ -77,6 +77,18 @@ TEST(Create, ArangeCountsAsNumPyDoes) {
   EXPECT_EQ(arange(0, 200'000).to_vector<int>()[199'999], 199'999);
 }
 
+TEST(Create, MatricesOfNothingAreEmpty) {
+  EXPECT_EQ(eye(0).shape(), (Shape{0, 0}));
+  EXPECT_EQ(eye(0, 3, 1).shape(), (Shape{0, 3}));
+  EXPECT_EQ(tri(2, 0, 0, float32).shape(), (Shape{2, 0}));
+  EXPECT_THROW(eye(2, -1), std::invalid_argument);
+  EXPECT_THROW(tri(-1, 2, 0, float32), std::invalid_argument);
+  EXPECT_EQ(hanning(0).size(), 0u);
+  EXPECT_EQ(bartlett(1).item<float>(), 1);
+  EXPECT_EQ(linspace(2, 3, 0).size(), 0u);
+  EXPECT_EQ(linspace(2, 3, 1).item<float>(), 2);
+}
+
 TEST(Create, ArangeSaysWhatIsWrong) {
   EXPECT_THROW(arange(0.0, 1.0, 0.0), std::invalid_argument);
   EXPECT_THROW(arange(0.0, INFINITY, 1.0), std::invalid_argument);

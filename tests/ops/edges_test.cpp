@@ -25,6 +25,19 @@ array slope(const UnaryFunction& f, const array& x) {
   return slopes([&](const Arrays& in) { return f(in[0]); }, {x})[0];
 }
 
+// Of complex numbers the largest real part is taken out, as of floats the largest number.
+TEST(Edges, ComplexExponentialsOfLargeNumbersDoNotOverflow) {
+  const array x({complex64_t(1000, 1), complex64_t(0, 2), complex64_t(999, 0)}, {3});
+  const std::complex<double> a = std::polar(1.0, 1.0), c = std::exp(-1.0), whole = a + c;
+  const array shares = softmax(x, 0);
+  const auto got = shares.to_vector<complex64_t>();
+  EXPECT_NEAR(std::abs(std::complex<double>(got[0]) - a / whole), 0, 1e-6);
+  EXPECT_NEAR(std::abs(std::complex<double>(got[1])), 0, 1e-30);
+  EXPECT_NEAR(std::abs(std::complex<double>(got[2]) - c / whole), 0, 1e-6);
+  const auto sum = std::complex<double>(logsumexp(x, 0).item<complex64_t>());
+  EXPECT_NEAR(std::abs(sum - (1000.0 + std::log(whole))), 0, 1e-3);
+}
+
 TEST(Edges, NaNStaysInEveryReduction) {
   for (Dtype d : {float16, bfloat16, float32, float64})
     for (int at = 0; at < 3; ++at) {

@@ -133,6 +133,26 @@ TEST(Elementwise, RefusesDtypesThatHaveNoMeaning) {
   }
 }
 
+// The tolerance is |b| times rtol plus atol, counted in doubles where these are compared.
+TEST(Elementwise, IsCloseAtItsEdges) {
+  const auto close = [](double x, double y, double rtol, double atol) {
+    return isclose(array(x, float64), array(y, float64), rtol, atol).item<bool>();
+  };
+  EXPECT_TRUE(close(1.5, 1, 0.25, 0.25));
+  EXPECT_FALSE(close(1.5, 1, 0.25, 0.2499999999999));
+  EXPECT_FALSE(close(1, 1.5, 0.25, 0.1249999999999));
+  EXPECT_TRUE(close(1, 1.5, 0.25, 0.125));
+  EXPECT_TRUE(close(1 + 1.0e-5, 1, 1.00001e-5, 0));
+  EXPECT_FALSE(close(1 + 1.0000001e-5, 1, 1e-5, 0));
+  EXPECT_TRUE(close(INFINITY, INFINITY, 0, 0));
+  EXPECT_FALSE(close(INFINITY, -INFINITY, 1, 1));
+  EXPECT_FALSE(close(INFINITY, 1, 1, INFINITY));
+  EXPECT_FALSE(close(NAN, NAN, 1, 1));
+  EXPECT_TRUE(isclose(array(NAN), array(NAN), 0, 0, true).item<bool>());
+  EXPECT_FALSE(isclose(array(NAN), array(1.0f), 1, 1, true).item<bool>());
+  EXPECT_TRUE(isclose(array(3, uint8), array(5, uint8), 0, 2).item<bool>());
+}
+
 TEST(Elementwise, ErrorsNameDtypesAsPrintingDoes) {
   const array x = ones({2, 2}), half = ones({2, 2}, float16);
   const std::pair<std::function<void()>, const char*> cases[] = {

@@ -92,6 +92,11 @@ TEST(Index, ArgumentsAreCheckedWhenBuilt) {
   EXPECT_THROW(as_strided(a, {2, 2}, {-1, 1}, 0), std::invalid_argument);
   EXPECT_THROW(as_strided(a, {3}, {INT64_MAX / 2}, 0), std::invalid_argument);
   EXPECT_THROW(as_strided(a, {1}, {1}, SIZE_MAX), std::invalid_argument);
+  EXPECT_EQ(as_strided(a, {2, 0}, {1, -9}, 99).to_vector<int>(), std::vector<int>());
+  EXPECT_EQ(as_strided(a, {2}, {14}, 0).to_vector<int>(), (std::vector<int>{0, 14}));
+  EXPECT_THROW(as_strided(a, {2}, {15}, 0), std::invalid_argument);
+  EXPECT_EQ(as_strided(a, {2}, {-14}, 14).to_vector<int>(), (std::vector<int>{14, 0}));
+  EXPECT_THROW(as_strided(a, {2}, {-14}, 13), std::invalid_argument);
 }
 
 // Also where one is made of the other.

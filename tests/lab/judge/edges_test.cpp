@@ -33,6 +33,8 @@ TEST(Edges, OfBeingNearALimit) {
   EXPECT_EQ(phase_at("read_bandwidth", 0.6 * kBelow).regime, Regime::kernels);
   EXPECT_EQ(phase_at("flops_f16", 0.6 * kAbove).regime, Regime::compute);
   EXPECT_EQ(phase_at("flops_f16", 0.6 * kBelow).regime, Regime::kernels);
+  EXPECT_EQ(phase_at("flops_f16", 0.9).because, "it computes 90 % of what the device can");
+  EXPECT_EQ(phase_at("read_bandwidth", 0.9).because, "it reads 90 % of what memory gives");
   // More than memory gives by a tenth comes from the caches.
   EXPECT_EQ(phase_at("read_bandwidth", 1.1 * kBelow).regime, Regime::bandwidth);
   EXPECT_EQ(phase_at("read_bandwidth", 1.1 * kAbove).regime, Regime::kernels);

@@ -42,6 +42,17 @@ TEST(Times, AreOfTheRepetitionsThatTellThem) {
   EXPECT_NEAR(*t.between_99_s.value, 0.9475, 1e-12);
 }
 
+TEST(Times, ATokenAtTheStartHasNoRateOfThePrompt) {
+  Result r = timed();
+  r.engines[0].repetitions[1].token_s = {0, 0.25, 0.5, 0.75, 1.0};
+  const Times one = times_of(r, r.engines[0], 0);
+  EXPECT_EQ(one.prefill_per_s.value, 16 / 0.25);  // of the other repetition
+  EXPECT_EQ(one.first_token_s.value, 0.125);
+  r.engines[0].repetitions[2].token_s = {0, 0, 0};
+  EXPECT_FALSE(times_of(r, r.engines[0], 0).prefill_per_s.value);
+  EXPECT_EQ(times_of(r, r.engines[0], 0).decode_per_s.value, 2 * 4);
+}
+
 TEST(Times, WarmUpsAndOtherJobsDoNotCount) {
   Result r = timed();
   r.jobs.push_back(r.jobs[0]);
