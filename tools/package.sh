@@ -63,7 +63,7 @@ Architecture: $architecture
 Maintainer: $maintainer
 Installed-Size: $(du -sk --apparent-size "$root/usr" | cut -f1)
 Depends: ${depends#shlibs:Depends=}
-Recommends: nlohmann-json3-dev, python3
+Recommends: ca-certificates, nlohmann-json3-dev, python3
 Suggests: g++, cmake
 Section: science
 Priority: optional

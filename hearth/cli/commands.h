@@ -15,6 +15,7 @@ void add_tokenize(CLI::App& app);
 void add_logits(CLI::App& app);
 void add_perplexity(CLI::App& app);
 void add_init(CLI::App& app);
+void add_pull(CLI::App& app);
 void add_lab(CLI::App& app);
 
 void add_help(CLI::App& app);

@@ -47,17 +47,26 @@ std::string expand(const std::string& path) {
   return out;
 }
 
-/// What the Hub accepts as a name: one or two parts of letters, digits, - _ and . (no "..").
-bool named_as_on_hub(std::string_view name) {
-  const auto slash = name.find('/');
-  const auto part = [](std::string_view text) {
-    return !text.empty() && text.front() != '.' && text.find("..") == text.npos &&
-           std::all_of(text.begin(), text.end(), [](unsigned char c) {
-             return (c < 128 && std::isalnum(c)) || c == '-' || c == '_' || c == '.';
-           });
-  };
-  if (slash == name.npos) return part(name);
-  return part(name.substr(0, slash)) && part(name.substr(slash + 1));
+/// HF_HOME, else XDG_CACHE_HOME/huggingface, else ~/.cache/huggingface.
+fs::path hub_home() {
+  if (const auto home = variable("HF_HOME")) return expand(*home);
+  return fs::path(expand(variable("XDG_CACHE_HOME").value_or("~/.cache"))) / "huggingface";
+}
+
+/// Whether all parts between slashes are words of letters, digits, - _ . and what `more` has, and
+/// none begins with a dot or has two.
+bool all_parts_named(std::string_view text, std::string_view more) {
+  for (;;) {
+    const auto slash = text.find('/');
+    const std::string_view part = text.substr(0, slash);
+    const bool named = std::all_of(part.begin(), part.end(), [&](unsigned char c) {
+      return (c < 128 && std::isalnum(c)) || c == '-' || c == '_' || c == '.' ||
+             more.find(char(c)) != more.npos;
+    });
+    if (!named || part.empty() || part.front() == '.' || part.find("..") != part.npos) return false;
+    if (slash == text.npos) return true;
+    text.remove_prefix(slash + 1);
+  }
 }
 
 /// The snapshot that the revision points to; without that file, the newest one.
@@ -66,7 +75,7 @@ std::optional<fs::path> find_snapshot(const fs::path& model, const std::string& 
   const fs::path snapshots = model / "snapshots";
   std::string commit;
   if (std::ifstream ref(model / "refs" / revision); ref >> commit) {
-    if (named_as_on_hub(commit) && fs::exists(snapshots / commit / "config.json"))
+    if (is_hub_name(commit) && fs::exists(snapshots / commit / "config.json"))
       return snapshots / commit;
   }
   if (fs::exists(snapshots / revision / "config.json")) return snapshots / revision;  // a commit
@@ -86,8 +95,70 @@ std::optional<fs::path> find_snapshot(const fs::path& model, const std::string& 
 fs::path hub_cache() {
   for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"})
     if (const auto cache = variable(name)) return expand(*cache);
-  if (const auto home = variable("HF_HOME")) return fs::path(expand(*home)) / "hub";
-  return fs::path(expand(variable("XDG_CACHE_HOME").value_or("~/.cache"))) / "huggingface" / "hub";
+  return hub_home() / "hub";
+}
+
+bool is_hub_name(std::string_view name) {
+  return name.size() <= 200 && std::count(name.begin(), name.end(), '/') <= 1 &&
+         all_parts_named(name, "");
+}
+
+bool is_hub_revision(std::string_view revision) {
+  return revision.size() <= 200 && all_parts_named(revision, "+=#@");
+}
+
+HubName parse_hub_name(std::string_view name) {
+  const auto at = name.find('@');
+  HubName parsed{std::string(name.substr(0, at)),
+                 std::string(at == name.npos ? "main" : name.substr(at + 1)), at == name.npos};
+  ensure(is_hub_name(parsed.id) && is_hub_revision(parsed.revision), in_quotes(name),
+         ": no such folder, and not a name as on the Hub (such as microsoft/phi-2)");
+  return parsed;
+}
+
+std::string hub_entry(std::string_view id) {
+  std::string entry = concat("models--", id);
+  if (auto slash = entry.find('/'); slash != entry.npos) entry.replace(slash, 1, "--");
+  return entry;
+}
+
+std::string hub_name_of_entry(std::string_view entry) {
+  constexpr std::string_view kModels = "models--";
+  if (!entry.starts_with(kModels)) return "";
+  entry.remove_prefix(kModels.size());
+  const auto at = entry.find("--");
+  const std::string id = at == entry.npos ? std::string(entry)
+                                          : concat(entry.substr(0, at), "/", entry.substr(at + 2));
+  return is_hub_name(id) ? id : "";
+}
+
+std::string hub_endpoint() {
+  std::string endpoint = variable("HF_ENDPOINT").value_or("https://huggingface.co");
+  while (endpoint.ends_with('/')) endpoint.pop_back();
+  return endpoint;
+}
+
+std::string hub_token() {
+  std::string token, from = "HF_TOKEN";
+  if (const auto set = variable("HF_TOKEN")) {
+    token = *set;
+  } else if (const auto older = variable("HUGGING_FACE_HUB_TOKEN")) {
+    token = *older, from = "HUGGING_FACE_HUB_TOKEN";
+  } else {
+    const auto named = variable("HF_TOKEN_PATH");
+    const fs::path file = named ? fs::path(expand(*named)) : hub_home() / "token";
+    from = file.string();
+    std::ifstream in(file, std::ios::binary);
+    char piece[4096];
+    in.read(piece, sizeof piece);
+    token.assign(piece, size_t(std::max<std::streamsize>(in.gcount(), 0)));
+  }
+  constexpr std::string_view kSpace = " \t\r\n";
+  token.erase(0, std::min(token.find_first_not_of(kSpace), token.size()));
+  token.erase(token.find_last_not_of(kSpace) + 1);
+  ensure(std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c <= '~'; }), from,
+         ": wanted a token, letters and digits without spaces");
+  return token;
 }
 
 fs::path find_model(std::string_view name) {
@@ -103,21 +174,13 @@ fs::path find_model(std::string_view name) {
            "a file, wanted the folder of a model (with config.json and its weights)",
            kind && !kind->next.empty() ? concat(". ", kind->next) : "");
   }
-  const auto at = name.find('@');
-  const std::string_view id = name.substr(0, at);
-  const std::string revision(at == name.npos ? "main" : name.substr(at + 1));
-  ensure(named_as_on_hub(id) && named_as_on_hub(revision), in_quotes(name),
-         ": no such folder, and not a name as on the Hub (such as microsoft/phi-2)");
-
-  std::string entry = concat("models--", id);
-  if (auto slash = entry.find('/'); slash != entry.npos) entry.replace(slash, 1, "--");
-  const fs::path model = hub_cache() / entry;
-  if (auto snapshot = find_snapshot(model, revision, at == name.npos)) return *snapshot;
+  const auto [id, revision, any_revision] = parse_hub_name(name);
+  const fs::path model = hub_cache() / hub_entry(id);
+  if (auto snapshot = find_snapshot(model, revision, any_revision)) return *snapshot;
   // What it is must be known before its gigabytes are fetched.
   const std::string how =
-      concat("; fetch what it is, a small file, then ask whether hearth can run it: hf download ",
-             id, " config.json", at == name.npos ? "" : concat(" --revision ", revision),
-             " && hearth info ", name);
+      concat("; fetch what it is, a small file, then ask whether hearth can run it: hearth pull ",
+             name, " --include config.json && hearth info ", name, "; then hearth pull ", name);
   ensure(!fs::is_directory(model / "snapshots"), name, ": ", model.string(),
          " has no whole snapshot of ", revision, " (with config.json)", how);
   ensure(false, name, ": no such folder, and not in the Hugging Face cache (looked for ",

@@ -16,4 +16,27 @@ std::filesystem::path find_model(std::string_view name);
 /// HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub.
 std::filesystem::path hub_cache();
 
+/// What the Hub accepts as a model's name: "model" or "owner/model".
+bool is_hub_name(std::string_view name);
+/// A branch, a tag, a commit, or a path of Git's such as refs/pr/1. Names no folder above its own.
+bool is_hub_revision(std::string_view revision);
+
+/// "owner/model@revision" as its parts; "main" where none is named.
+struct HubName {
+  std::string id, revision;
+  bool any_revision;  // none was named
+};
+HubName parse_hub_name(std::string_view name);
+
+/// The folder of a model within hub_cache(): "models--owner--model".
+std::string hub_entry(std::string_view id);
+/// The model that such a folder is for; "" for another folder.
+std::string hub_name_of_entry(std::string_view entry);
+
+/// Where the Hub is: HF_ENDPOINT, else https://huggingface.co; without a slash at its end.
+std::string hub_endpoint();
+/// HF_TOKEN, else the file that `hf auth login` writes (HF_TOKEN_PATH, HF_HOME/token); "" without
+/// one. Throws std::runtime_error where it holds what no header may.
+std::string hub_token();
+
 }  // namespace hearth

@@ -7,6 +7,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/base/listed.h"
+#include "hearth/io/hub.h"
 #include "hearth/io/json.h"
 
 namespace hearth {
@@ -250,12 +251,9 @@ std::string folder_without_config(const fs::path& folder) {
 std::string how_to_fetch(const fs::path& folder) {
   // .../models--OWNER--MODEL/snapshots/COMMIT
   const fs::path snapshots = folder.parent_path();
-  std::string entry = snapshots.parent_path().filename().string();
-  if (snapshots.filename() != "snapshots" || !entry.starts_with("models--")) return "";
-  entry.erase(0, 8);
-  if (const auto at = entry.find("--"); at != entry.npos)
-    entry = concat(entry.substr(0, at), "/", entry.substr(at + 2));
-  return concat("; fetch them: hf download ", entry);
+  const std::string id = hub_name_of_entry(snapshots.parent_path().filename().string());
+  if (snapshots.filename() != "snapshots" || id.empty()) return "";
+  return concat("; fetch them: hearth pull ", id, "@", folder.filename().string());
 }
 
 }  // namespace hearth

@@ -36,7 +36,7 @@ std::string folder_without_config(const std::filesystem::path& folder);
 /// file ...". Empty where it holds nothing of the kind.
 std::string weights_of_another_kind(const std::filesystem::path& folder);
 
-/// "; fetch them: hf download OWNER/MODEL" for a folder in the Hub's cache, else empty.
+/// "; fetch them: hearth pull OWNER/MODEL@COMMIT" for a folder in the Hub's cache, else empty.
 std::string how_to_fetch(const std::filesystem::path& folder);
 
 }  // namespace hearth

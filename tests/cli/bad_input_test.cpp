@@ -199,9 +199,9 @@ TEST(cli_bad_input, what_is_not_a_model) {
               HasSubstr("a file, wanted the folder of a model"));
   EXPECT_THAT(complaint({"generate", "--model", "./no/such/folder"}),
               HasSubstr("no such folder, and not a name as on the Hub"));
-  EXPECT_THAT(
-      complaint({"generate", "--model", "no-one/no-model"}),
-      AllOf(HasSubstr("not in the Hugging Face cache"), HasSubstr("hf download no-one/no-model")));
+  EXPECT_THAT(complaint({"generate", "--model", "no-one/no-model"}),
+              AllOf(HasSubstr("not in the Hugging Face cache"),
+                    HasSubstr("hearth pull no-one/no-model --include config.json")));
 }
 
 TEST(cli_bad_input, a_model_type_that_is_not_known) {

@@ -59,8 +59,9 @@ TEST_F(Hub, FollowsTheRevisionToItsSnapshot) {
   EXPECT_EQ(find_model("microsoft/phi-2"), snapshots / "abc");
   EXPECT_EQ(find_model("microsoft/phi-2@v1"), snapshots / "def");
   EXPECT_EQ(find_model("microsoft/phi-2@def"), snapshots / "def");
-  EXPECT_THAT(error_of([] { find_model("microsoft/phi-2@v9"); }),
-              AllOf(HasSubstr("no whole snapshot of v9"), HasSubstr("--revision v9")));
+  EXPECT_THAT(
+      error_of([] { find_model("microsoft/phi-2@v9"); }),
+      AllOf(HasSubstr("no whole snapshot of v9"), HasSubstr("hearth pull microsoft/phi-2@v9")));
 }
 
 TEST_F(Hub, FallsBackToTheNewestWholeSnapshot) {
@@ -80,7 +81,7 @@ TEST_F(Hub, SaysWhereItLookedAndHowToGetIt) {
   EXPECT_THAT(error_of([] { find_model("microsoft/phi-2"); }),
               AllOf(HasSubstr("microsoft/phi-2: no such folder"),
                     HasSubstr((folder_ / "models--microsoft--phi-2").string()),
-                    HasSubstr("hf download microsoft/phi-2")));
+                    HasSubstr("hearth pull microsoft/phi-2")));
   std::filesystem::create_directories(folder_ / "models--a--b/snapshots/c");
   EXPECT_THAT(error_of([] { find_model("a/b"); }), HasSubstr("no whole snapshot of main"));
 }
@@ -115,7 +116,8 @@ TEST_F(Hub, ExpandsVariablesInTheCachesName) {
 TEST_F(Hub, NeverAdvisesToFetchWhatMightBeRefused) {
   for (const char* name : {"meta-llama/Llama-3.2-1B", "microsoft/phi-2@v9"})
     EXPECT_THAT(error_of([&] { find_model(name); }),
-                AllOf(HasSubstr(" config.json"), HasSubstr("&& hearth info ")))
+                AllOf(HasSubstr(" --include config.json && hearth info "),
+                      HasSubstr(std::string("; then hearth pull ") + name)))
         << name;
 }
 
@@ -123,6 +125,20 @@ TEST_F(Hub, SaysWhatAFileIs) {
   const auto file = folder_.write("m.gguf", "GGUF\3");
   EXPECT_THAT(error_of([&] { find_model(file.string()); }),
               AllOf(HasSubstr("m.gguf is a GGUF file"), HasSubstr("a file, wanted the folder")));
+}
+
+TEST_F(Hub, KnowsWhatEveryToolCallsAModel) {
+  for (const char* id : {"gpt2", "microsoft/phi-2", "a.b/c_d-e"})
+    EXPECT_EQ(hub_name_of_entry(hub_entry(id)), id);
+  EXPECT_EQ(hub_entry("microsoft/phi-2"), "models--microsoft--phi-2");
+  for (const char* entry : {"datasets--a--b", "models--", "models--..--b", "version.txt"})
+    EXPECT_EQ(hub_name_of_entry(entry), "") << entry;
+  const HubName name = parse_hub_name("owner/model@refs/pr/1");
+  EXPECT_EQ(name.id, "owner/model");
+  EXPECT_EQ(name.revision, "refs/pr/1");
+  folder_.write("models--owner--model/refs/refs/pr/1", "abc");
+  folder_.write("models--owner--model/snapshots/abc/config.json", "{}");
+  EXPECT_EQ(find_model("owner/model@refs/pr/1").filename(), "abc");
 }
 
 TEST_F(Hub, FindsTheCacheAsHuggingFaceDoes) {

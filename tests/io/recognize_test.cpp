@@ -161,7 +161,7 @@ TEST_F(RecognizeFolder, SaysHowToFetchWhatTheHubsCacheLacks) {
   folder_.write("models--microsoft--phi-2/snapshots/abc/config.json", "{}");
   const auto snapshot = folder_ / "models--microsoft--phi-2/snapshots/abc";
   EXPECT_THAT(error_of([&] { load_checkpoint(snapshot); }),
-              HasSubstr("; fetch them: hf download microsoft/phi-2"));
+              HasSubstr("; fetch them: hearth pull microsoft/phi-2@abc"));
   EXPECT_EQ(how_to_fetch(folder_.path()), "");
 }
 

@@ -1,7 +1,5 @@
 #include "hearth/lab/result/weights_hash.h"
 
-#include <nettle/sha2.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -9,6 +7,7 @@
 #include <system_error>
 
 #include "hearth/base/error.h"
+#include "hearth/io/file_hash.h"
 
 namespace hearth::lab {
 namespace {
@@ -23,25 +22,16 @@ Reading<std::string> sha256(const fs::path& path, const std::function<void(size_
   std::ifstream file(path, std::ios::binary);
   if (!file.good())
     return Hash::missing(concat(path.string(), ": cannot be read: ", std::strerror(errno)));
-  sha256_ctx hash;
-  sha256_init(&hash);
+  FileHash hash = FileHash::sha256();
   std::vector<char> piece(kPiece);
   while (file.good()) {
     file.read(piece.data(), std::streamsize(piece.size()));
     const auto n = size_t(file.gcount());
-    sha256_update(&hash, n, reinterpret_cast<const uint8_t*>(piece.data()));
+    hash.add({piece.data(), n});
     read(n);
   }
   if (!file.eof()) return Hash::missing(concat(path.string(), ": cannot be read to its end"));
-  uint8_t digest[SHA256_DIGEST_SIZE];
-  sha256_digest(&hash, sizeof digest, digest);
-  std::string hex;
-  for (const uint8_t byte : digest) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    hex += kDigits[byte >> 4];
-    hex += kDigits[byte & 15];
-  }
-  return hex;
+  return hash.digits();
 }
 
 }  // namespace

@@ -1,0 +1,245 @@
+#include "hearth/io/http.h"
+
+#include <curl/curl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <ctime>
+#include <exception>
+#include <new>
+
+#include "hearth/base/system.h"
+
+namespace hearth {
+
+namespace {
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = char(c + 32);
+  return out;
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const auto first = text.find_first_not_of(kSpace);
+  if (first == text.npos) return "";
+  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+}
+
+/// The authorities' certificates. libcurl knows where its own distribution keeps them; the archive
+/// that carries it runs on others.
+const char* certificates() {
+  for (const char* name : {"CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"})
+    if (const char* file = setting(name)) return file;
+  for (const char* file : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+                           "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"})
+    if (::access(file, R_OK) == 0) return file;
+  return nullptr;
+}
+
+bool lasting(CURLcode code) {
+  switch (code) {
+    case CURLE_URL_MALFORMAT:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE: return true;
+    default: return false;
+  }
+}
+
+/// What the callbacks of one request share.
+struct Exchange {
+  CURL* curl;
+  const Http::Take& take;
+  const Http::GoOn& go_on;
+  HttpAnswer answer{};
+  bool headers_ended = false;
+  std::exception_ptr thrown{};
+
+  /// What `f` says; false, and the exception kept, where it throws: none may pass through C.
+  template <class F>
+  bool guarded(F&& f) {
+    try {
+      return f();
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    return false;
+  }
+};
+
+size_t on_header(char* data, size_t, size_t size, void* user) {
+  auto& exchange = *static_cast<Exchange*>(user);
+  const std::string_view line(data, size);
+  const bool good = exchange.guarded([&] {
+    if (line.starts_with("HTTP/")) {  // after 100 Continue another one comes
+      exchange.answer.headers.clear();
+      exchange.headers_ended = false;
+      return true;
+    }
+    exchange.headers_ended = trimmed(line).empty();
+    const auto colon = line.find(':');
+    if (colon == line.npos) return true;
+    exchange.answer.headers[lower(trimmed(line.substr(0, colon)))] =
+        trimmed(line.substr(colon + 1));
+    return true;
+  });
+  return good ? size : 0;
+}
+
+size_t on_body(char* data, size_t, size_t size, void* user) {
+  auto& exchange = *static_cast<Exchange*>(user);
+  long status = 0;
+  curl_easy_getinfo(exchange.curl, CURLINFO_RESPONSE_CODE, &status);
+  exchange.answer.status = int(status);
+  return exchange.guarded([&] { return exchange.take(exchange.answer, {data, size}); }) ? size : 0;
+}
+
+int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  auto& exchange = *static_cast<Exchange*>(user);
+  return exchange.guarded([&] { return exchange.go_on(); }) ? 0 : 1;
+}
+
+/// A parsed address, and its parts as text.
+class Url {
+ public:
+  explicit Url(const std::string& text) : url_(curl_url()) {
+    if (!url_) throw std::bad_alloc();
+    valid_ = set(text);
+  }
+  ~Url() { curl_url_cleanup(url_); }
+  Url(const Url&) = delete;
+  bool set(const std::string& text) {
+    return text.find('\0') == text.npos &&
+           curl_url_set(url_, CURLUPART_URL, text.c_str(), 0) == CURLUE_OK;
+  }
+  bool valid() const {
+    const std::string scheme = part(CURLUPART_SCHEME);
+    return valid_ && (scheme == "http" || scheme == "https");
+  }
+  std::string part(CURLUPart which) const {
+    char* text = nullptr;
+    if (curl_url_get(url_, which, &text, CURLU_DEFAULT_PORT) != CURLUE_OK) return "";
+    std::string out(text);
+    curl_free(text);
+    return out;
+  }
+
+ private:
+  CURLU* url_;
+  bool valid_ = false;
+};
+
+}  // namespace
+
+struct Http::Handle {
+  CURL* curl;
+  int patience_s;
+};
+
+Http::Http(int patience_s) : handle_(new Handle{nullptr, patience_s}) {
+  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
+  if (started == CURLE_OK) handle_->curl = curl_easy_init();
+  if (!handle_->curl) throw std::bad_alloc();
+}
+Http::~Http() { curl_easy_cleanup(handle_->curl); }
+
+HttpAnswer Http::send(const HttpRequest& request, const Take& take, const GoOn& go_on) {
+  CURL* curl = handle_->curl;
+  Exchange exchange{curl, take, go_on};
+  char why[CURL_ERROR_SIZE] = "";
+  curl_slist* headers = nullptr;
+  for (const std::string& header : request.headers) {
+    curl_slist* more = curl_slist_append(headers, header.c_str());
+    if (!more) {
+      curl_slist_free_all(headers);
+      throw std::bad_alloc();
+    }
+    headers = more;
+  }
+  curl_easy_reset(curl);  // the options; connections stay
+  curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_NOBODY, long(request.head));
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+  curl_easy_setopt(curl, CURLOPT_USERAGENT, "hearth");
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 512L << 10);
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, long(handle_->patience_s));
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, long(handle_->patience_s));
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &exchange);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
+  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &exchange);
+  if (const char* file = certificates()) curl_easy_setopt(curl, CURLOPT_CAINFO, file);
+  const CURLcode code = curl_easy_perform(curl);
+  curl_slist_free_all(headers);
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, nullptr);
+  if (exchange.thrown) std::rethrow_exception(exchange.thrown);
+  if (code == CURLE_OUT_OF_MEMORY) throw std::bad_alloc();
+  HttpAnswer answer = std::move(exchange.answer);
+  long status = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  answer.status = int(status);
+  if (code != CURLE_OK) {
+    answer.fault = *why ? why : curl_easy_strerror(code);
+    answer.lasting = lasting(code);
+  } else if (!exchange.headers_ended) {  // which libcurl takes for an answer without a body
+    answer.fault = "the connection ended within the headers";
+  }
+  return answer;
+}
+
+std::string HttpAnswer::header(const std::string& name) const {
+  const auto found = headers.find(name);
+  return found == headers.end() ? "" : found->second;
+}
+
+std::string resolve_url(const std::string& page, const std::string& link) {
+  Url url(page);
+  if (!url.valid() || link.empty() || !url.set(link) || !url.valid()) return "";
+  return url.part(CURLUPART_URL);
+}
+
+std::string origin_of(const std::string& url) {
+  const Url parsed(url);
+  if (!parsed.valid()) return "";
+  return parsed.part(CURLUPART_SCHEME) + "://" + lower(parsed.part(CURLUPART_HOST)) + ":" +
+         parsed.part(CURLUPART_PORT);
+}
+
+std::string url_escape(std::string_view text, std::string_view kept) {
+  constexpr std::string_view kPlain = "-._~", kDigits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (word || kPlain.find(c) != kPlain.npos || kept.find(c) != kept.npos)
+      out += c;
+    else
+      out += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  return out;
+}
+
+std::optional<double> retry_after_s(const HttpAnswer& answer) {
+  const std::string text = answer.header("retry-after");
+  if (text.empty()) return std::nullopt;
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error == std::errc() && end == text.data() + text.size() && seconds >= 0 && seconds < 1e9)
+    return seconds;
+  const std::time_t when = curl_getdate(text.c_str(), nullptr);
+  if (when < 0) return std::nullopt;
+  return std::max(0.0, std::difftime(when, std::time(nullptr)));
+}
+
+}  // namespace hearth
