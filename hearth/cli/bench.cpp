@@ -1,22 +1,33 @@
 // hearth bench: prefill and decode rates, with the limit measured in the same run.
+#include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <ctime>
+#include <tuple>
 
 #include "hearth/backend/pool.h"
+#include "hearth/cli/bench_tests.h"
+#include "hearth/cli/build_facts.h"
 #include "hearth/cli/interrupt.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
 #include "hearth/llm/finite.h"
+#include "hearth/llm/recognize.h"
+#include "hearth/llm/registry.h"
 
 namespace hearth::cli {
 
 namespace {
 
 struct Options : ModelOptions {
-  int prefill = 512, decode = 128, repetitions = 5;
+  std::vector<int> prompts{512}, decodes{128}, depths{0}, batches{512};
+  int repetitions = 5;
   bool json = false;
+  std::string format;  // of a table; empty: text for people
 };
 
 struct Rates {
@@ -48,127 +59,251 @@ std::vector<int> random_ids(int n, int vocab) {
   return ids;
 }
 
-double prefill_rate(llm::LanguageModel& model, const std::vector<int>& prompt) {
+double prefill_rate(llm::LanguageModel& model, const BenchTest& test) {
   auto cache = model.make_cache();
+  const int vocab = model.facts.vocab_size;
+  if (test.depth > 0) llm::prefill(model, cache, random_ids(test.depth, vocab));
+  const auto prompt = random_ids(test.prompt, vocab);
   const auto start = std::chrono::steady_clock::now();
-  const array logits = llm::prefill(model, cache, prompt);
+  const array logits = llm::prefill(model, cache, prompt, test.batch);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   llm::check_finite(model, logits, prompt, "bench");
   return double(prompt.size()) / took.count();
 }
 
 // 0 if it was interrupted.
-double decode_rate(llm::LanguageModel& model, int tokens) {
+double decode_rate(llm::LanguageModel& model, int tokens, int depth) {
   llm::GenerateOptions options;
   options.max_tokens = tokens;
-  const auto out = generate(model, random_ids(1, model.facts.vocab_size), options,
+  const auto out = generate(model, random_ids(std::max(depth, 1), model.facts.vocab_size), options,
                             [](int, std::string_view) { return !CatchInterrupt::flag(); });
   return CatchInterrupt::flag() ? 0 : out.decode_tokens_per_s();
 }
 
 struct Measured {
-  Rates prefill, decode;
-  std::vector<double> limits;              // GB/s: one before and one after each decode
-  std::vector<double> fractions, spreads;  // of the limit; how far those before and after differ
+  BenchTest test;
+  Rates rates;
+  std::vector<double> limits = {};  // GB/s: one before and one after each decode
+  // Of the limit; how far those before and after differ.
+  std::vector<double> fractions = {}, spreads = {};
+
+  /// A repetition counts when the limit before and after it agree within 10 %.
+  std::vector<double> steady() const {
+    std::vector<double> all;
+    for (size_t i = 0; i < fractions.size(); ++i)
+      if (spreads[i] <= 0.10) all.push_back(fractions[i]);
+    return all;
+  }
+  std::optional<double> share() const {
+    const auto all = steady();
+    return all.empty() ? std::nullopt : std::optional(lab::summarize(all).median);
+  }
 };
 
 // Until Ctrl-C: a repetition that it ends does not count.
-Measured measure(const Options& o, llm::LanguageModel& model) {
-  const auto& facts = model.facts;
-  Measured m;
-  const auto prompt = random_ids(o.prefill, facts.vocab_size);
-  if (o.prefill > 0) prefill_rate(model, prompt);  // the first one pays for memory and clocks
-  for (int i = 0; o.prefill > 0 && i < o.repetitions && !CatchInterrupt::flag(); ++i)
-    m.prefill.samples.push_back(prefill_rate(model, prompt));
-  if (o.decode == 0 || CatchInterrupt::flag()) return m;
-  decode_rate(model, std::min(o.decode, 8));
+Measured measure(const BenchTest& test, int repetitions, llm::LanguageModel& model) {
+  Measured m{test, {}};
+  if (test.prompt > 0) {
+    prefill_rate(model, test);  // the first one pays for memory and clocks
+    for (int i = 0; i < repetitions && !CatchInterrupt::flag(); ++i)
+      m.rates.samples.push_back(prefill_rate(model, test));
+    return m;
+  }
+  decode_rate(model, std::min(test.decode, 8), test.depth);
   m.limits.push_back(weights_bandwidth(model).median);
-  for (int i = 0; i < o.repetitions; ++i) {
-    const double rate = decode_rate(model, o.decode);
+  for (int i = 0; i < repetitions; ++i) {
+    const double rate = decode_rate(model, test.decode, test.depth);
     if (CatchInterrupt::flag()) return m;
-    m.decode.samples.push_back(rate);
+    m.rates.samples.push_back(rate);
     m.limits.push_back(weights_bandwidth(model).median);
     const double before = m.limits[m.limits.size() - 2], after = m.limits.back();
-    m.fractions.push_back(rate * double(facts.bytes_per_token) / 1e9 / ((before + after) / 2));
+    m.fractions.push_back(rate * double(model.facts.bytes_per_token) / 1e9 /
+                          ((before + after) / 2));
     m.spreads.push_back(std::abs(before - after) / std::max(before, after));
   }
   return m;
 }
 
-void run(const Options& o) {
-  const auto model = o.load();
-  const auto& facts = model->facts;
-  if (std::max(o.prefill, o.decode) > facts.context_length)
-    throw CLI::ValidationError(
-        fmt::format("-p and -n must fit in the model's context of {}", facts.context_length));
-  CatchInterrupt ctrl_c;
-  const auto [prefill, decode, limits, fractions, spreads] = measure(o, *model);
-  if (prefill.samples.empty() && decode.samples.empty()) CatchInterrupt::fail_if_interrupted();
-  const size_t peak = peak_memory_bytes();
-  const auto cached = fit_in_caches(*model);
-  // A repetition counts when the limit before and after it agree within 10 %.
-  std::vector<double> steady;
-  for (size_t i = 0; i < fractions.size(); ++i)
-    if (spreads[i] <= 0.10) steady.push_back(fractions[i]);
-  const bool any = !decode.samples.empty();
-  const double share = steady.empty() ? 0 : lab::summarize(steady).median;
-  const double gb_per_s = any ? decode.median() * double(facts.bytes_per_token) / 1e9 : 0;
-  if (o.json) {
-    nlohmann::json json = {
-        {"model", o.folder().string()},
-        {"dtype", short_name(facts.dtype)},
-        {"device", to_string(default_device())},
-        {"threads", cpu::threads()},
-        {"random_weights", o.random_weights},
-        {"prefill", nullptr},
-        {"decode", nullptr},
-        {"peak_memory_bytes", peak},
-        {"device_peak_memory_bytes", device_peak_bytes()},
-        {"weights_bytes", facts.weights_bytes},
-        {"bytes_per_token", facts.bytes_per_token},
-        {"weights_fit_in_caches", json_of(cached)},
+double gb_per_s(const Measured& m, const llm::LanguageModel::Facts& facts) {
+  return m.rates.median() * double(facts.bytes_per_token) / 1e9;
+}
+nlohmann::ordered_json or_null(const std::optional<double>& value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
+}
+
+/// A row of a table: llama-bench's names where it has the column, then ours.
+nlohmann::ordered_json row_of(const Measured& m, const Options& o, llm::LanguageModel& model) {
+  const auto& [test, rates] = std::tie(m.test, m.rates);
+  const int tokens = test.prompt + test.decode;
+  size_t parameters = 0;
+  for (auto& [name, p] : model.parameters()) parameters += p->size();
+  // Decoding is timed from the first token to the last.
+  const double timed = test.decode ? tokens - 1 : tokens;
+  Rates ns;
+  for (const double rate : rates.samples) ns.samples.push_back(1e9 * timed / rate);
+  const bool decodes = test.decode > 0;
+  return {
+      {"build", kVersion},
+      {"model_filename", o.folder().string()},
+      {"model_type", model.facts.type},
+      {"model_size", model.facts.weights_bytes},
+      {"model_n_params", parameters},
+      {"dtype", short_name(model.facts.dtype)},
+      {"device", to_string(default_device())},
+      {"random_weights", o.random_weights},
+      {"n_threads", cpu::threads()},
+      {"n_batch", test.batch},
+      {"n_prompt", test.prompt},
+      {"n_gen", test.decode},
+      {"n_depth", test.depth},
+      {"test", fmt::format("{}{}{}", decodes ? "tg" : "pp", tokens,
+                           test.depth ? fmt::format(" @ d{}", test.depth) : "")},
+      {"test_time", fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr)))},
+      {"avg_ns", ns.mean()},
+      {"stddev_ns", ns.stddev()},
+      {"avg_ts", rates.mean()},
+      {"stddev_ts", rates.stddev()},
+      {"median_ts", rates.median()},
+      {"gb_per_s", decodes ? nlohmann::ordered_json(gb_per_s(m, model.facts)) : nullptr},
+      {"bandwidth_fraction", or_null(m.share())},
+      {"peak_memory_bytes", peak_memory_bytes()},
+      {"device_peak_memory_bytes", device_peak_bytes()},
+      {"samples_ns", ns.samples},
+      {"samples_ts", rates.samples},
+      {"read_bandwidth_gb_s", m.limits},
+  };
+}
+
+nlohmann::json report(const std::vector<Measured>& all, const Options& o,
+                      const llm::LanguageModel& model) {
+  const auto& facts = model.facts;
+  nlohmann::json json = {
+      {"model", o.folder().string()},
+      {"dtype", short_name(facts.dtype)},
+      {"device", to_string(default_device())},
+      {"threads", cpu::threads()},
+      {"random_weights", o.random_weights},
+      {"prefill", nullptr},
+      {"decode", nullptr},
+      {"peak_memory_bytes", peak_memory_bytes()},
+      {"device_peak_memory_bytes", device_peak_bytes()},
+      {"weights_bytes", facts.weights_bytes},
+      {"bytes_per_token", facts.bytes_per_token},
+      {"weights_fit_in_caches", json_of(fit_in_caches(model))},
+  };
+  for (const Measured& m : all) {
+    if (m.test.prompt > 0) {
+      json["prefill"] = {
+          {"tokens", m.test.prompt}, {"depth", m.test.depth}, {"tokens_per_s", m.rates.json()}};
+      continue;
+    }
+    const auto share = m.share();
+    json["decode"] = {
+        {"tokens", m.test.decode},
+        {"depth", m.test.depth},
+        {"tokens_per_s", m.rates.json()},
+        {"gb_per_s", gb_per_s(m, facts)},
+        {"bandwidth_fraction", share ? nlohmann::json(*share) : nlohmann::json()},
+        {"limit_disturbed", share ? nlohmann::json(disturbed(*share)) : nlohmann::json()},
+        {"bandwidth_fraction_samples", m.fractions},
+        {"steady_repetitions", m.steady().size()},
+        {"read_bandwidth_gb_s", m.limits},
     };
-    if (!prefill.samples.empty())
-      json["prefill"] = {{"tokens", o.prefill}, {"tokens_per_s", prefill.json()}};
-    if (any)
-      json["decode"] = {
-          {"tokens", o.decode},
-          {"tokens_per_s", decode.json()},
-          {"gb_per_s", gb_per_s},
-          {"bandwidth_fraction", steady.empty() ? nlohmann::json() : nlohmann::json(share)},
-          {"limit_disturbed", steady.empty() ? nlohmann::json() : nlohmann::json(disturbed(share))},
-          {"bandwidth_fraction_samples", fractions},
-          {"steady_repetitions", steady.size()},
-          {"read_bandwidth_gb_s", limits},
-      };
-    print_out(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-    return CatchInterrupt::fail_if_interrupted();
   }
-  std::string text =
-      fmt::format("{}  {}  {}  {} threads  {:.2f} GB of weights, {:.2f} GB peak\n",
-                  o.folder().string(), short_name(facts.dtype), to_string(default_device()),
-                  cpu::threads(), double(facts.weights_bytes) / 1e9, double(peak) / 1e9);
-  if (!prefill.samples.empty())
-    text += fmt::format("prefill {:5} tokens: {:9.2f} +- {:.2f} tokens/s, median {:.2f}\n",
-                        o.prefill, prefill.mean(), prefill.stddev(), prefill.median());
-  if (any) {
-    text +=
-        fmt::format("decode  {:5} tokens: {:9.2f} +- {:.2f} tokens/s, median {:.2f} = {:.1f} GB/s",
-                    o.decode, decode.mean(), decode.stddev(), decode.median(), gb_per_s);
-    if (steady.empty())
-      text +=
-          ", share of the bandwidth unknown: it changed by more than 10 % during every "
-          "repetition\n";
-    else
-      text += fmt::format(
-          ", {:.1f} % of the read bandwidth ({} of {} repetitions steady; {:.1f} to {:.1f} "
-          "GB/s{})\n",
-          100 * share, steady.size(), decode.samples.size(),
-          *std::min_element(limits.begin(), limits.end()),
-          *std::max_element(limits.begin(), limits.end()), notes_on_share(share, cached));
+  return json;
+}
+
+std::string text_of(const Measured& m, const llm::LanguageModel& model) {
+  const auto& [test, rates] = std::tie(m.test, m.rates);
+  const std::string depth = test.depth ? fmt::format(" after {:5}", test.depth) : "";
+  std::string text = fmt::format("{} {:5} tokens{}: {:9.2f} +- {:.2f} tokens/s, median {:.2f}",
+                                 test.prompt ? "prefill" : "decode ", test.prompt + test.decode,
+                                 depth, rates.mean(), rates.stddev(), rates.median());
+  if (test.prompt) return text + "\n";
+  text += fmt::format(" = {:.1f} GB/s", gb_per_s(m, model.facts));
+  const auto share = m.share();
+  if (!share)
+    return text +
+           ", share of the bandwidth unknown: it changed by more than 10 % during every "
+           "repetition\n";
+  return text + fmt::format(
+                    ", {:.1f} % of the read bandwidth ({} of {} repetitions steady; {:.1f} to "
+                    "{:.1f} GB/s{})\n",
+                    100 * *share, m.steady().size(), rates.samples.size(),
+                    *std::min_element(m.limits.begin(), m.limits.end()),
+                    *std::max_element(m.limits.begin(), m.limits.end()),
+                    notes_on_share(*share, fit_in_caches(model)));
+}
+
+void run(const Options& o) {
+  const auto tests = bench_tests(o.prompts, o.decodes, o.depths, o.batches);
+  const int context = llm::make_model(llm::read_config(o.folder()))->facts.context_length;
+  for (const BenchTest& test : tests)
+    if (int64_t(test.depth) + std::max(test.prompt, test.decode) > context)
+      throw CLI::ValidationError(fmt::format("-p and -n{} must fit in the model's context of {}",
+                                             test.depth ? ", after -d," : "", context));
+  const auto model = o.load();
+  CatchInterrupt ctrl_c;
+  TableWriter table(o.format, "hearth_bench",
+                    {{"model_type", "model"},
+                     {"model_n_params", "parameters"},
+                     {"dtype", "dtype"},
+                     {"device", "device"},
+                     {"n_threads", "threads"},
+                     {"n_batch", "batch"},
+                     {"test", "test"},
+                     {"avg_ts", "t/s"},
+                     {"stddev_ts", "+-"}});
+  std::vector<Measured> all;
+  for (const BenchTest& test : tests) {
+    if (CatchInterrupt::flag()) break;
+    Measured m = measure(test, o.repetitions, *model);
+    if (m.rates.samples.empty()) break;
+    if (!o.format.empty()) print_out(table.add(row_of(m, o, *model)));
+    all.push_back(std::move(m));
   }
-  print_out(text);
+  if (all.empty()) CatchInterrupt::fail_if_interrupted();
+  if (!o.format.empty()) {
+    print_out(table.end());
+  } else if (o.json) {
+    print_out(report(all, o, *model).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
+              "\n");
+  } else {
+    std::string text = fmt::format(
+        "{}  {}  {}  {} threads  {:.2f} GB of weights, {:.2f} GB peak\n", o.folder().string(),
+        short_name(model->facts.dtype), to_string(default_device()), cpu::threads(),
+        double(model->facts.weights_bytes) / 1e9, double(peak_memory_bytes()) / 1e9);
+    for (const Measured& m : all) text += text_of(m, *model);
+    print_out(text);
+  }
   CatchInterrupt::fail_if_interrupted();
+}
+
+/// An option that takes parse_counts().
+void add_counts(CLI::App& command, const std::string& names, std::vector<int>& counts, int least,
+                const std::string& help) {
+  constexpr int kMost = 1 << 20;
+  auto given = std::make_shared<bool>(false);
+  const auto parse = [least](const std::string& text) { return parse_counts(text, least, kMost); };
+  command
+      .add_option_function<std::vector<std::string>>(
+          names,
+          [&counts, parse](const std::vector<std::string>& texts) {
+            counts.clear();
+            for (const std::string& text : texts)
+              for (const int n : parse(text)) counts.push_back(n);
+          },
+          help)
+      ->check([parse](const std::string& text) {
+        try {
+          return parse(text), std::string();
+        } catch (const std::invalid_argument& error) {
+          return std::string(error.what());
+        }
+      })
+      ->type_name("N,...")
+      ->default_str(fmt::format("{}", fmt::join(counts, ",")))
+      ->allow_extra_args(false);
 }
 
 }  // namespace
@@ -177,14 +312,28 @@ void add_bench(CLI::App& app) {
   auto* command = app.add_subcommand("bench", "Measure prefill and decode rates of a model");
   auto o = std::make_shared<Options>();
   o->add_to(*command);
-  add_number(*command, "-p,--prefill", o->prefill, {0, 1 << 20}, "Prompt tokens; 0: no prefill");
-  add_number(*command, "-n,--decode", o->decode, {0, 1 << 20}, "Tokens to decode; 0: no decode");
+  add_counts(*command, "-p,--prefill", o->prompts, 0,
+             "Prompt tokens: 512, 128,512, 64-512*2; 0: no prefill");
+  add_counts(*command, "-n,--decode", o->decodes, 0, "Tokens to decode; 0: no decode");
+  add_counts(*command, "-d,--depth", o->depths, 0, "Tokens that came before");
+  add_counts(*command, "-b,--batch", o->batches, 1, "Tokens of a prompt that are computed at once");
   add_number(*command, "-r,--repetitions", o->repetitions, {1, 1000}, "Repetitions of each");
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
+  command->add_option("-o,--output", o->format, "Print a row for each test")
+      ->check(CLI::IsMember(table_formats()))
+      ->type_name("F")
+      ->excludes("--json");
   command->callback([o] {
-    if (o->prefill == 0 && o->decode == 0)
-      throw CLI::ValidationError("nothing to measure: -p 0 and -n 0");
-    if (o->decode == 1) throw CLI::ValidationError("-n: a rate needs at least 2 tokens");
+    const auto tests = bench_tests(o->prompts, o->decodes, o->depths, o->batches);
+    if (tests.empty()) throw CLI::ValidationError("nothing to measure: -p 0 and -n 0");
+    const auto of = [&](int BenchTest::*kind) {
+      return std::count_if(tests.begin(), tests.end(),
+                           [&](const BenchTest& t) { return t.*kind > 0; });
+    };
+    for (const BenchTest& test : tests)
+      if (test.decode == 1) throw CLI::ValidationError("-n: a rate needs at least 2 tokens");
+    if (o->json && (of(&BenchTest::prompt) > 1 || of(&BenchTest::decode) > 1))
+      throw CLI::ValidationError("--json shows one -p and one -n; for several: -o json");
     run(*o);
   });
 }

@@ -1,4 +1,6 @@
 // hearth bench, info, tokenize, logits and init.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -10,6 +12,7 @@ namespace hearth::testing {
 namespace {
 
 using nlohmann::json;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 
@@ -84,6 +87,80 @@ TEST(cli_bench, bad_usage_is_a_sentence_and_exit_2) {
   expect_usage({"bench", "-r", "0"}, "--repetitions");
   expect_usage({"bench", "-p", "513"}, "must fit in the model's context of 512");
   expect_usage({"bench", "--dtype", "f64"}, "dtype 'f64' is not one of f16, bf16, f32");
+}
+
+/// Runs a small bench of these options, and reads its rows.
+std::vector<json> rows(Words more) {
+  Words args{"bench", "-r", "2", "-o", "jsonl"};
+  args.insert(args.end(), more.begin(), more.end());
+  const Finished f = run_hearth(args);
+  EXPECT_EQ(f.exit_code, 0) << f.err;
+  std::vector<json> all;
+  std::istringstream lines(f.out);
+  for (std::string line; std::getline(lines, line);) all.push_back(json::parse(line));
+  return all;
+}
+
+TEST(cli_bench, takes_lists_and_ranges_as_llama_bench_does) {
+  std::vector<std::string> tests;
+  for (const json& row :
+       rows({"-p", "4,8-16*2", "-p", "3", "-n", "0,2-4+2", "-d", "0,5", "-b", "2,512"})) {
+    tests.push_back(
+        fmt::format("{} {}", row["test"].get<std::string>(), row["n_batch"].get<int>()));
+    EXPECT_EQ(row["samples_ts"].size(), 2u);
+    const double tokens =
+        row["n_prompt"].get<int>() ? row["n_prompt"].get<int>() : row["n_gen"].get<int>() - 1;
+    EXPECT_NEAR(row["samples_ts"][1].get<double>() * row["samples_ns"][1].get<double>(),
+                1e9 * tokens, 1e3 * tokens);
+    EXPECT_EQ(row["model_n_params"], 10020096);
+    EXPECT_EQ(row["gb_per_s"].is_null(), row["n_gen"] == 0);
+  }
+  std::vector<std::string> wanted;
+  for (const char* depth : {"", " @ d5"}) {
+    for (const char* batch : {"2", "512"})
+      for (const char* test : {"pp4", "pp8", "pp16", "pp3"})
+        wanted.push_back(fmt::format("{}{} {}", test, depth, batch));
+    for (const char* test : {"tg2", "tg4"}) wanted.push_back(fmt::format("{}{} 2", test, depth));
+  }
+  EXPECT_EQ(tests, wanted);
+}
+
+TEST(cli_bench, writes_tables_that_others_read) {
+  const auto of = [](const char* format) {
+    return run_hearth({"bench", "-p", "2,3", "-n", "0", "-r", "1", "-o", format}).out;
+  };
+  const json all = json::parse(of("json"));
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[1]["n_prompt"], 3);
+  EXPECT_THAT(
+      of("md"),
+      MatchesRegex(
+          "\\| model \\| .* t/s \\| \\+- \\|\n\\| --- .*\n\\| phi .* pp2 .*\n\\| phi .* pp3 .*\n"));
+  const std::string csv = of("csv");
+  std::istringstream lines(csv);
+  std::string head, row;
+  std::getline(lines, head), std::getline(lines, row);
+  EXPECT_EQ(std::count(head.begin(), head.end(), ','), std::count(row.begin(), row.end(), ','));
+  EXPECT_THAT(head,
+              AllOf(HasSubstr("n_prompt,n_gen,n_depth"), ::testing::Not(HasSubstr("samples"))));
+  const TempFolder folder;
+  const Finished sql = run(
+      {"python3", "-c",
+       "import sqlite3,sys; c=sqlite3.connect(':memory:'); c.executescript(sys.stdin.read()); "
+       "print(c.execute('select n_prompt, avg_ts > 0, gb_per_s from hearth_bench').fetchall())"},
+      of("sql"));
+  EXPECT_EQ(sql.out, "[(2, 1, None), (3, 1, None)]\n") << sql.err;
+}
+
+TEST(cli_bench, a_list_that_is_none_is_a_sentence) {
+  for (const char* list : {"", ",", "1,", "x", "1-", "1-2+", "1-2*1", "1-4+0", "2-1", "1.5", "1--2",
+                           "0x10", "1-1000000", "99999999999", "-5", "1-2-3", "1 2"})
+    expect_usage({"bench", "-n", list}, "--decode");
+  expect_usage({"bench", "-b", "0"}, "--batch");
+  expect_usage({"bench", "-p", "1,2", "--json"}, "for several: -o json");
+  expect_usage({"bench", "-o", "xml"}, "--output");
+  expect_usage({"bench", "-p", "4", "-d", "509"},
+               "after -d, must fit in the model's context of 512");
 }
 
 TEST(cli_info, shows_the_machine_or_a_model) {
