@@ -7,10 +7,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/io/json.h"
-#include "hearth/llm/tokenizer/added_tokens.h"
-#include "hearth/llm/tokenizer/bpe.h"
 #include "hearth/llm/tokenizer/parts.h"
-#include "hearth/llm/tokenizer/pre_tokenizer.h"
 #include "hearth/llm/tokenizer/utf8.h"
 
 namespace hearth::llm {
@@ -18,8 +15,9 @@ namespace {
 
 // What one thread needs to encode. It is kept between calls, for the words it remembers.
 struct Memory {
+  Normalizer::Memory normalizer;
   PreTokenizer::Memory pieces;
-  Bpe::Memory bpe;
+  Model::Memory model;
   std::vector<AddedTokens::Part> parts, inner;
 };
 
@@ -28,6 +26,7 @@ struct Memory {
 struct Tokenizer::Impl {
   TokenizerParts parts;
   TokenizerConfig config;
+  std::vector<int> special;  // ids, ascending
   AddedTokens as_given, normalized;
   mutable std::mutex mutex;
   mutable std::vector<std::unique_ptr<Memory>> free;  // as many as calls ran at once
@@ -36,12 +35,27 @@ struct Tokenizer::Impl {
       : parts(std::move(from)),
         config(std::move(facts)),
         as_given(added(false)),
-        normalized(added(true)) {}
+        normalized(added(true)) {
+    for (const AddedToken& token : parts.added)
+      if (token.special) special.push_back(token.id);
+    std::sort(special.begin(), special.end());
+    special.erase(std::unique(special.begin(), special.end()), special.end());
+  }
 
-  std::vector<AddedToken> added(bool normalized_ones) const {
+  // Those that are looked for in the text as given, or in the normalised one.
+  std::vector<AddedToken> added(bool normalized_ones) {
     std::vector<AddedToken> some;
-    std::copy_if(parts.added.begin(), parts.added.end(), std::back_inserter(some),
-                 [&](const AddedToken& token) { return token.normalized == normalized_ones; });
+    Normalizer::Memory memory;
+    Regex::Memory regex;
+    for (const AddedToken& token : parts.added) {
+      if (token.normalized != normalized_ones) continue;
+      some.push_back(token);
+      if (!normalized_ones || !parts.normalize_added) continue;
+      bool at_start = true;
+      some.back().content = parts.normalizer.run(token.content, memory, regex, at_start);
+      // The decoder undoes what the normalizer did.
+      if (some.back().content != token.content) parts.shown.emplace(token.id, some.back().content);
+    }
     return some;
   }
 
@@ -58,39 +72,60 @@ struct Tokenizer::Impl {
     free.push_back(std::move(memory));
   }
 
-  bool special(int id) const {
-    return std::binary_search(parts.special.begin(), parts.special.end(), id);
+  bool is_special(int id) const { return std::binary_search(special.begin(), special.end(), id); }
+
+  // What the decoder sees of a token that there is.
+  const std::string& shown(int id) const {
+    if (parts.shown.empty()) return parts.vocab.text(id);
+    const auto found = parts.shown.find(id);
+    return found == parts.shown.end() ? parts.vocab.text(id) : found->second;
   }
 
-  // Appends the bytes that token `id` stands for; `first` says whether it begins the text.
-  void append(int id, bool skip_special, bool& first, std::string& bytes) const {
-    if (!parts.vocab.has(id) || (skip_special && special(id))) return;
-    if (!first && !parts.byte_level_decoder) bytes += ' ';
-    first = false;
-    if (parts.byte_level_decoder)
-      append_bytes_of(parts.vocab.text(id), bytes);
-    else
-      bytes += parts.vocab.text(id);
+  void encode(std::string_view text, const PlainRanges& plain, Memory& memory,
+              std::vector<int>& ids) const {
+    memory.parts.clear();
+    as_given.split(text, plain, memory.parts);
+    for (const auto& [part, id] : memory.parts)
+      if (id >= 0)
+        ids.push_back(id);
+      else
+        encode_part(text, part, plain, memory, ids);
+    memory.pieces.made.clear();
   }
 
-  void encode(std::string_view text, Memory& memory, std::vector<int>& ids) const {
+  // A part of `text` in which no token as given is left.
+  void encode_part(std::string_view text, std::string_view part, const PlainRanges& plain,
+                   Memory& memory, std::vector<int>& ids) const {
+    const size_t begin = size_t(part.data() - text.data()), end = begin + part.size();
+    const bool guarded = plain.touch(begin, end);
+    bool at_start = begin == 0;
+    const std::string_view made =
+        parts.normalizer.run(part, memory.normalizer, memory.pieces.regex, at_start);
+    memory.inner.clear();
+    PlainRanges all;
+    const size_t edge = plain.next_edge(begin, end);
+    if (guarded && edge == end) all.add(0, made.size());
+    normalized.split(made, all, memory.inner);
+    // Where in the normalised text the pieces meet is not known: if a special token is found in
+    // it, each piece is taken for itself.
+    if (guarded && edge < end &&
+        std::any_of(memory.inner.begin(), memory.inner.end(),
+                    [&](const auto& one) { return one.id >= 0 && is_special(one.id); })) {
+      for (size_t from = begin, to = edge; from < end; from = to, to = plain.next_edge(to, end))
+        encode_part(text, text.substr(from, to - from), plain, memory, ids);
+      return;
+    }
+    const std::span<const int> never = guarded ? special : std::span<const int>();
     const auto encode_piece = [&](std::string_view piece) {
-      parts.bpe.encode(piece, parts.vocab, memory.bpe, ids);
+      parts.model.encode(piece, parts.vocab, never, memory.model, ids);
     };
     const PieceSink sink = std::ref(encode_piece);
-    memory.parts.clear();
-    as_given.split(text, memory.pieces.regex, memory.parts);
-    for (const auto& [outer, outer_id] : memory.parts) {
-      if (outer_id >= 0) {
-        ids.push_back(outer_id);
-        continue;
-      }
-      memory.inner.clear();
-      normalized.split(outer, memory.pieces.regex, memory.inner);
-      for (const auto& [part, id] : memory.inner)
-        id >= 0 ? ids.push_back(id) : parts.pre_tokenizer.run(part, memory.pieces, sink);
-    }
-    memory.pieces.made.clear();
+    for (const auto& [inner, id] : memory.inner)
+      if (id >= 0)
+        ids.push_back(id);
+      else
+        parts.pre_tokenizer.run(inner, at_start && inner.data() == made.data(), memory.pieces,
+                                sink);
   }
 
   std::optional<int> id_of(std::string_view token) const {
@@ -101,12 +136,38 @@ struct Tokenizer::Impl {
 
 Tokenizer::Tokenizer(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
+namespace {
+
+// The file of a folder that a tokenizer is read from.
+std::filesystem::path tokenizer_file(const std::filesystem::path& folder) {
+  for (const char* name : {"tokenizer.json", "tekken.json", "tokenizer.model", "tiktoken.model"})
+    if (std::filesystem::is_regular_file(folder / name)) return folder / name;
+  std::vector<std::filesystem::path> others;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == ".tiktoken") others.push_back(entry.path());
+  std::sort(others.begin(), others.end());
+  return others.empty() ? folder / "tokenizer.json" : others.front();
+}
+
+// Reads a file of any kind, told apart by how it begins.
+TokenizerParts parse(std::string_view text, const std::string& name, TokenizerConfig& config) {
+  const size_t first = text.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
+  const bool is_json = name.ends_with(".json") || (first != text.npos && text[first] == '{');
+  if (!is_json)
+    return text.starts_with('\n') ? parse_sentencepiece(text, config)
+                                  : parse_tiktoken(text, name, config);
+  const bool tekken = text.substr(0, 1 << 20).find("\"token_bytes\"") != text.npos;
+  return tekken ? parse_tekken(text, config) : parse_tokenizer(text);
+}
+
+}  // namespace
+
 Tokenizer Tokenizer::load(const std::filesystem::path& folder_or_file) {
   const bool folder = std::filesystem::is_directory(folder_or_file);
-  const auto file = folder ? folder_or_file / "tokenizer.json" : folder_or_file;
+  const auto file = folder ? tokenizer_file(folder_or_file) : folder_or_file;
   ensure(std::filesystem::is_regular_file(file), "tokenizer: no file ", file.string(),
-         "; hearth reads tokenizer.json only. If the folder has another form (vocab.json and "
-         "merges.txt, or tokenizer.model), transformers writes this one: "
+         ", nor a tekken.json, tokenizer.model or tiktoken file beside it. If the folder has "
+         "another form (vocab.json and merges.txt, or vocab.txt), transformers writes this one: "
          "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)");
   return from_json(read_file(file), file.string(), TokenizerConfig::load(file.parent_path()));
 }
@@ -114,7 +175,8 @@ Tokenizer Tokenizer::load(const std::filesystem::path& folder_or_file) {
 Tokenizer Tokenizer::from_json(std::string_view text, const std::string& name,
                                TokenizerConfig config) {
   try {
-    return Tokenizer(std::make_shared<const Impl>(parse_tokenizer(text), std::move(config)));
+    TokenizerParts parts = parse(text, name, config);
+    return Tokenizer(std::make_shared<const Impl>(std::move(parts), std::move(config)));
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const nlohmann::json::parse_error&) {
@@ -126,31 +188,50 @@ Tokenizer Tokenizer::from_json(std::string_view text, const std::string& name,
 }
 
 std::vector<int> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {
-  check(text.size() <= std::numeric_limits<int>::max(), "tokenizer: a text of ", text.size(),
-        " bytes; at most 2147483647 at a time");
-  std::string clean;
-  if (!valid_utf8(text)) text = clean = sanitize_utf8(text);
+  const Piece whole = {text};
+  return encode({&whole, 1}, add_special_tokens);
+}
+
+std::vector<int> Tokenizer::encode(std::span<const Piece> pieces, bool add_special_tokens) const {
+  std::string joined;
+  PlainRanges plain;
+  std::string_view text;
+  for (const Piece& piece : pieces) {
+    check(piece.text.size() <= size_t(std::numeric_limits<int>::max()) - joined.size(),
+          "tokenizer: a text of ", piece.text.size() + joined.size(),
+          " bytes; at most 2147483647 at a time");
+    const bool valid = valid_utf8(piece.text);
+    const size_t begin = joined.size();
+    if (pieces.size() == 1 && valid) {
+      text = piece.text;
+    } else {
+      valid ? joined += piece.text : joined += sanitize_utf8(piece.text);
+      text = joined;
+    }
+    if (!piece.may_be_special) plain.add(begin, text.size());
+  }
   const auto& [prefix, suffix] = impl_->parts.surround;
   std::vector<int> ids;
   ids.reserve(text.size() / 4 + prefix.size() + suffix.size());  // English: 4 bytes a token
   if (add_special_tokens) ids = prefix;
   auto memory = impl_->take();  // lost, not given back, where encoding throws: it may be half done
-  impl_->encode(text, *memory, ids);
+  impl_->encode(text, plain, *memory, ids);
   impl_->give_back(std::move(memory));
   if (add_special_tokens) ids.insert(ids.end(), suffix.begin(), suffix.end());
   return ids;
 }
 
 std::string Tokenizer::decode(std::span<const int> ids, bool skip_special) const {
-  std::string bytes;
-  bool first = true;
+  std::string text;
+  Decoder::Stream stream(impl_->parts.decoder);
   for (const int id : ids) {
     if (!impl_->parts.vocab.has(id))
       check(false, "decode: the id ", id, " names no token; those of this vocabulary are below ",
             vocab_size());
-    impl_->append(id, skip_special, first, bytes);
+    if (!skip_special || !impl_->is_special(id)) stream.push(impl_->shown(id), text);
   }
-  return valid_utf8(bytes) ? bytes : sanitize_utf8(bytes);
+  stream.finish(text);
+  return text;
 }
 
 int Tokenizer::vocab_size() const { return impl_->parts.vocab.size(); }
@@ -164,9 +245,9 @@ std::optional<std::string> Tokenizer::id_to_token(int id) const {
   return impl_->parts.vocab.text(id);
 }
 
-bool Tokenizer::is_special(int id) const { return impl_->special(id); }
+bool Tokenizer::is_special(int id) const { return impl_->is_special(id); }
 
-std::span<const int> Tokenizer::special_ids() const { return impl_->parts.special; }
+std::span<const int> Tokenizer::special_ids() const { return impl_->special; }
 
 const TokenizerConfig& Tokenizer::config() const { return impl_->config; }
 
@@ -174,27 +255,30 @@ std::optional<int> Tokenizer::bos_id() const { return impl_->id_of(impl_->config
 
 std::optional<int> Tokenizer::eos_id() const { return impl_->id_of(impl_->config.eos_token); }
 
+struct StreamDecoder::Impl {
+  Decoder::Stream stream;
+};
+
 StreamDecoder::StreamDecoder(Tokenizer tokenizer, bool skip_special)
-    : tokenizer_(std::move(tokenizer)), skip_special_(skip_special) {}
+    : tokenizer_(std::move(tokenizer)),
+      skip_special_(skip_special),
+      impl_(std::make_unique<Impl>(Decoder::Stream(tokenizer_.impl_->parts.decoder))) {}
+
+StreamDecoder::StreamDecoder(StreamDecoder&&) noexcept = default;
+StreamDecoder& StreamDecoder::operator=(StreamDecoder&&) noexcept = default;
+StreamDecoder::~StreamDecoder() = default;
 
 std::string StreamDecoder::push(int id) {
-  tokenizer_.impl_->append(id, skip_special_, first_, pending_);
-  // Only a character that may still become whole is held back, at most three bytes.
-  size_t certain = 0;
-  while (certain < pending_.size()) {
-    const Utf8Step step = utf8_step(std::string_view(pending_).substr(certain));
-    if (step.kind == Utf8Step::Kind::cut) break;
-    certain += step.length;
-  }
-  std::string text = sanitize_utf8(std::string_view(pending_).substr(0, certain));
-  pending_.erase(0, certain);
+  std::string text;
+  const auto& tokenizer = *tokenizer_.impl_;
+  if (tokenizer.parts.vocab.has(id) && !(skip_special_ && tokenizer.is_special(id)))
+    impl_->stream.push(tokenizer.shown(id), text);
   return text;
 }
 
 std::string StreamDecoder::finish() {
-  std::string text = sanitize_utf8(pending_);
-  pending_.clear();
-  first_ = true;
+  std::string text;
+  impl_->stream.finish(text);
   return text;
 }
 

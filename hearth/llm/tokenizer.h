@@ -1,7 +1,8 @@
-// The tokenizer of a checkpoint folder: text to ids and back, as its tokenizer.json says, with the
-// results of Hugging Face's tokenizers.
+// The tokenizer of a checkpoint folder: text to ids and back, as its tokenizer.json (or
+// tokenizer.model, tekken.json, tiktoken file) says, with the results of the library that it is of.
 #pragma once
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,6 +17,8 @@ namespace hearth::llm {
 struct TokenizerConfig {
   std::string bos_token, eos_token, pad_token, unk_token;
   std::optional<bool> add_bos_token, add_eos_token;
+  std::string split_pattern;                // "pat_str", for a tiktoken file
+  std::map<int, std::string> added_tokens;  // "added_tokens_decoder": id to text
   std::string chat_template;
 
   /// Reads the files in `folder`, which need not be there. Throws std::runtime_error with the
@@ -26,17 +29,30 @@ struct TokenizerConfig {
 /// A value: copies share the tables. All functions may be called from several threads at once.
 class Tokenizer {
  public:
-  /// Reads a folder with a tokenizer.json, or that file itself. Throws std::runtime_error with the
-  /// file's name where it is missing, damaged, or needs a kind of step that is not known.
+  /// Reads a folder with a tokenizer.json, or else a tekken.json, tokenizer.model or tiktoken file;
+  /// or any such file itself. Throws std::runtime_error with the file's name where it is missing,
+  /// damaged, or needs a kind of step that is not known.
   static Tokenizer load(const std::filesystem::path& folder_or_file);
 
-  /// Reads the text of a tokenizer.json; `name` stands for it in errors.
+  /// Reads the text of a tokenizer.json, or the bytes of one of the other files; `name` stands for
+  /// it in errors.
   static Tokenizer from_json(std::string_view text, const std::string& name = "tokenizer.json",
                              TokenizerConfig config = {});
 
   /// The ids of `text`. What is not valid UTF-8 counts as U+FFFD. Special tokens in the text are
   /// recognised; `add_special_tokens` adds those of the file's post-processor, BOS for instance.
   std::vector<int> encode(std::string_view text, bool add_special_tokens = true) const;
+
+  /// A part of a text. Where it may not be special, what is written like a special token is text.
+  struct Piece {
+    std::string_view text;
+    bool may_be_special = true;
+  };
+  /// The ids of the pieces joined. No special token has any of its text in a piece that may not be
+  /// special; where there is none, the ids are those of the joined text.
+  ///     const Tokenizer::Piece pieces[] = {{"<|user|>"}, {typed, false}, {"<|end|>"}};
+  ///     tokenizer.encode(pieces);
+  std::vector<int> encode(std::span<const Piece> pieces, bool add_special_tokens = true) const;
 
   /// The text of `ids`, always valid UTF-8. Throws std::invalid_argument for an id that names no
   /// token.
@@ -74,6 +90,9 @@ class Tokenizer {
 class StreamDecoder {
  public:
   explicit StreamDecoder(Tokenizer tokenizer, bool skip_special = false);
+  StreamDecoder(StreamDecoder&&) noexcept;
+  StreamDecoder& operator=(StreamDecoder&&) noexcept;
+  ~StreamDecoder();
 
   /// The text that `id` makes certain: whole characters, or nothing as long as one is incomplete.
   /// An id that names no token adds nothing: models have rows beyond the vocabulary.
@@ -85,8 +104,8 @@ class StreamDecoder {
  private:
   Tokenizer tokenizer_;
   bool skip_special_;
-  bool first_ = true;
-  std::string pending_;  // bytes of an incomplete character
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace hearth::llm

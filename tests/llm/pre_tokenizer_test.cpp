@@ -12,7 +12,7 @@ namespace {
 std::vector<std::string> pieces(const PreTokenizer& pre_tokenizer, std::string_view text) {
   static PreTokenizer::Memory memory;
   std::vector<std::string> out;
-  pre_tokenizer.run(text, memory, [&](std::string_view piece) { out.emplace_back(piece); });
+  pre_tokenizer.run(text, true, memory, [&](std::string_view piece) { out.emplace_back(piece); });
   return out;
 }
 

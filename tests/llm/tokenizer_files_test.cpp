@@ -8,6 +8,7 @@
 
 #include "hearth/llm/tokenizer.h"
 #include "tests/shared.h"
+#include "tests/temp_folder.h"
 
 namespace hearth::llm {
 namespace {
@@ -95,7 +96,7 @@ TEST(TokenizerFiles, Ids) {
                "'a' has the id 3 but 0 in the model's vocab");
   EXPECT_ERROR(error_with(R"({"added_tokens": [{"id": 3, "content": "c"},
                                                {"id": 4, "content": "c"}]})"),
-               "'c' has two ids");
+               "'c' has the id 4 but 3 before");
 }
 
 TEST(TokenizerFiles, Merges) {
@@ -145,17 +146,82 @@ TEST(TokenizerFiles, DeepNesting) {
 }
 
 TEST(TokenizerFiles, KindsThatAreNotKnown) {
-  EXPECT_ERROR(error_with(R"({"model": {"type": "Unigram"}})"), "type 'Unigram' is not one of BPE");
-  EXPECT_ERROR(error_with(R"({"normalizer": {"type": "NFC"}})"), "normalizer: type 'NFC'");
-  EXPECT_ERROR(error_with(R"({"pre_tokenizer": {"type": "Metaspace"}})"),
-               "type 'Metaspace' is not one of ByteLevel, Sequence, Split");
-  EXPECT_ERROR(error_with(R"({"decoder": {"type": "WordPiece"}})"),
-               "type 'WordPiece' is not one of ByteLevel");
+  EXPECT_ERROR(error_with(R"({"model": {"type": "Odd"}})"),
+               "model: type 'Odd' is not one of BPE, Unigram, WordLevel, WordPiece");
+  EXPECT_ERROR(error_with(R"({"normalizer": {"type": "Odd"}})"), "normalizer: type 'Odd' is not");
+  EXPECT_ERROR(error_with(R"({"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"},
+                              {"type": "Odd"}]}})"),
+               "normalizer: type 'Odd' is not");
+  EXPECT_ERROR(error_with(R"({"pre_tokenizer": {"type": "UnicodeScripts"}})"),
+               "pre_tokenizer: type 'UnicodeScripts' is not one of");
+  EXPECT_ERROR(error_with(R"({"decoder": {"type": "CTC"}})"), "decoder: type 'CTC' is not one of");
   EXPECT_ERROR(error_with(R"({"post_processor": {"type": "Odd"}})"), "type 'Odd' is not one of");
-  EXPECT_ERROR(error_with(R"({"model": {"byte_fallback": true}})"), "byte_fallback");
-  EXPECT_ERROR(error_with(R"({"model": {"end_of_word_suffix": "</w>"}})"), "end_of_word_suffix");
   EXPECT_ERROR(error_with(R"({"model": {"dropout": 0.1}})"), "dropout");
   EXPECT_ERROR(error_with(R"({"model": {"unk_token": "?"}})"), "unk_token '?'");
+}
+
+// What each kind of part needs is asked for by name.
+TEST(TokenizerFiles, PartsThatLackWhatTheyNeed) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"normalizer": {"type": "Prepend"}})", "normalizer Prepend: prepend"},
+      {R"({"normalizer": {"type": "Replace", "content": ""}})", "normalizer Replace: wanted an"},
+      {R"({"normalizer": {"type": "Replace", "pattern": {"String": "a"}}})", "Replace: content"},
+      {R"({"normalizer": {"type": "Replace", "pattern": {"Regex": "("}, "content": ""}})",
+       "regular expression '('"},
+      {R"({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "*"}})", "not base64"},
+      {R"({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}})", "too few"},
+      {R"({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "////////AAAA"}})",
+       "4294967295 bytes of table in 5"},
+      {R"({"normalizer": {"type": "Strip", "strip_left": 1}})", "Strip: strip_left"},
+      {R"({"pre_tokenizer": {"type": "Metaspace", "replacement": "ab"}})", "not one character"},
+      {R"({"pre_tokenizer": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "x"}})",
+       "prepend_scheme 'x' is not one of first, never, always"},
+      {R"({"pre_tokenizer": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "first",
+                             "add_prefix_space": false}})",
+       "add_prefix_space is false"},
+      {R"({"pre_tokenizer": {"type": "CharDelimiterSplit", "delimiter": ""}})", "one character"},
+      {R"({"pre_tokenizer": {"type": "Punctuation", "behavior": "Odd"}})", "behavior 'Odd'"},
+      {R"({"pre_tokenizer": {"type": "FixedLength", "length": 0}})", "length is 0"},
+      {R"({"decoder": {"type": "Strip", "content": "ab", "start": 1, "stop": 0}})",
+       "one character"},
+      {R"({"decoder": {"type": "Strip", "content": "a", "start": -1, "stop": 0}})", "the id -1"},
+      {R"({"decoder": {"type": "WordPiece", "prefix": 1}})", "wanted a string"},
+      {R"({"model": {"type": "Unigram"}})", "vocab: wanted an array, got object"},
+      {R"({"model": {"type": "Unigram", "vocab": [["a"]]}})", "is not a token and its score"},
+      {R"({"model": {"type": "Unigram", "vocab": [["a", -1.5]], "unk_id": 1}, "added_tokens": []})",
+       "unk_id 1 of 1 tokens"},
+      {R"({"model": {"type": "WordPiece", "max_input_chars_per_word": "x"}})",
+       "max_input_chars_per_word"},
+  };
+  for (const auto& [patch, part] : cases) EXPECT_ERROR(error_with(patch), part) << patch;
+}
+
+// A word that no token is for, where the model has none for the unknown.
+TEST(TokenizerFiles, TextThatTheModelCannotWrite) {
+  for (const char* model :
+       {R"({"type": "WordLevel", "unk_token": "?"})", R"({"type": "WordPiece", "unk_token": "?"})",
+        R"({"type": "Unigram", "vocab": [["a", -1], ["b", -1], ["ab", -1]],
+                                "merges": null})"}) {
+    json file = right();
+    file["pre_tokenizer"] = nullptr;
+    file["model"].merge_patch(json::parse(model));
+    const Tokenizer tokenizer = Tokenizer::from_json(file.dump());
+    EXPECT_EQ(tokenizer.encode("ab"), std::vector{2}) << model;
+    EXPECT_THAT(testing::error_of<std::runtime_error>([&] { tokenizer.encode("xyz"); }),
+                HasSubstr("the text has 'x"))
+        << model;
+  }
+}
+
+// A table that makes a page of every character, twice: an error, not all memory.
+TEST(TokenizerFiles, NormalizersThatMakeTooMuch) {
+  json file = right();
+  const json longer = {
+      {"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(100'000, 'a')}};
+  file["normalizer"] = {{"type", "Sequence"}, {"normalizers", {longer, longer}}};
+  const Tokenizer tokenizer = Tokenizer::from_json(file.dump());
+  EXPECT_THAT(testing::error_of<std::runtime_error>([&] { tokenizer.encode("aaaa"); }),
+              HasSubstr("no real one does"));
 }
 
 TEST(TokenizerFiles, Expressions) {

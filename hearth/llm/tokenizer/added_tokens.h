@@ -1,12 +1,12 @@
 // Added tokens: texts that are one token wherever they stand, found before anything else looks at
 // the text. Special tokens like <|endoftext|> are among them.
 #pragma once
-#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "hearth/llm/tokenizer/regex.h"
+#include "hearth/llm/tokenizer/trie.h"
 
 namespace hearth::llm {
 
@@ -21,6 +21,22 @@ struct AddedToken {
   bool special = false;
 };
 
+/// The parts of a text in which no special token is recognised, ascending: [begin, end).
+class PlainRanges {
+ public:
+  void add(size_t begin, size_t end) {
+    if (end > begin) ranges_.emplace_back(begin, end);
+  }
+  bool empty() const { return ranges_.empty(); }
+  /// Whether any of [begin, end) is in one.
+  bool touch(size_t begin, size_t end) const;
+  /// Where, behind `at`, one begins or ends; `end` if that comes first.
+  size_t next_edge(size_t at, size_t end) const;
+
+ private:
+  std::vector<std::pair<size_t, size_t>> ranges_;
+};
+
 /// Finds any of a set of texts: at each place the longest, from left to right.
 class AddedTokens {
  public:
@@ -31,25 +47,17 @@ class AddedTokens {
 
   explicit AddedTokens(std::vector<AddedToken> tokens);
 
-  /// Appends the parts of `text` (valid UTF-8) in order, none empty.
-  void split(std::string_view text, Regex::Memory& memory, std::vector<Part>& parts) const;
+  bool empty() const { return trie_.empty(); }
+  bool any_special() const { return any_special_; }
+
+  /// Appends the parts of `text` (valid UTF-8) in order, none empty. No special token is found that
+  /// touches a part of `plain`.
+  void split(std::string_view text, const PlainRanges& plain, std::vector<Part>& parts) const;
 
  private:
-  struct Node {  // of a trie: first child and next sibling, so that memory stays in proportion
-    char byte;
-    int token, child, sibling;  // -1 for none
-  };
-  struct Found {
-    size_t end;
-    int token;
-  };
-  std::optional<Found> longest_at(std::string_view text, size_t at) const;
-  bool word_at(std::string_view character, Regex::Memory& memory) const;
-
   std::vector<AddedToken> tokens_;
-  std::vector<Node> nodes_;
-  int roots_[256];
-  std::optional<Regex> word_;  // a character of a word; only if a token is single_word
+  Trie trie_;
+  bool any_special_ = false;
 };
 
 }  // namespace hearth::llm

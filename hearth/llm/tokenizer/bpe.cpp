@@ -1,34 +1,16 @@
 #include "hearth/llm/tokenizer/bpe.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
-#include <cstring>
+#include <cstdio>
 
 #include "hearth/base/error.h"
+#include "hearth/llm/tokenizer/byte_alphabet.h"
 #include "hearth/llm/tokenizer/json.h"
 #include "hearth/llm/tokenizer/utf8.h"
 
 namespace hearth::llm {
 namespace {
-
-// Printable Latin-1 stands for itself, the other bytes follow from U+0100 on, in order.
-constexpr std::array<char32_t, 256> kAlphabet = [] {
-  std::array<char32_t, 256> alphabet{};
-  char32_t next = 0x100;
-  for (int b = 0; b < 256; ++b) {
-    const bool printable = (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
-    alphabet[b] = printable ? b : next++;
-  }
-  return alphabet;
-}();
-
-constexpr std::array<short, 0x144> kByteOf = [] {
-  std::array<short, 0x144> bytes{};
-  bytes.fill(-1);
-  for (int b = 0; b < 256; ++b) bytes[kAlphabet[b]] = b;
-  return bytes;
-}();
 
 constexpr uint64_t kFree = ~uint64_t{0};
 constexpr uint64_t kMix = 0x9E3779B97F4A7C15u;  // 2^64 / golden ratio
@@ -37,111 +19,70 @@ uint64_t pair_key(int left, int right) {
   return static_cast<uint64_t>(left) << 32 | static_cast<uint32_t>(right);
 }
 
-uint32_t hash_of(std::string_view word) {
-  uint64_t hash = word.size();
-  const auto mix = [&](uint64_t part) {
-    hash = (hash ^ part) * kMix;
-    hash ^= hash >> 32;
-  };
-  size_t i = 0;
-  for (; i + 8 <= word.size(); i += 8) {
-    uint64_t part;
-    std::memcpy(&part, word.data() + i, 8);
-    mix(part);
-  }
-  uint64_t part = 0;
-  std::memcpy(&part, word.data() + i, word.size() - i);
-  mix(part);
-  return static_cast<uint32_t>(hash);
+// Two characters as a number of kJunctionBits bits. Those of ASCII, with sentencepiece's space in
+// the place of the zero, have numbers of their own; others share theirs by chance, which only
+// makes the parts longer.
+constexpr int kJunctionBits = 22;
+uint64_t junction(char32_t left, char32_t right) {
+  const auto small = [](char32_t c) { return c == 0x2581 ? 0 : c; };
+  left = small(left), right = small(right);
+  if (left < 128 && right < 128) return left << 7 | right;
+  return (uint64_t{left} << 21 | right) * kMix >> (64 - kJunctionBits);
 }
 
-constexpr size_t kCacheSlots = 1 << 16;  // 1.3 MB: hot words stay in the second-level cache
-constexpr size_t kCachedWord = 64;       // bytes; longer ones rarely come again
+// Tokens longer than this are in no real file; each of their splits would be looked up.
+constexpr size_t kMostRankedBytes = 2048;
 
 }  // namespace
 
-void append_bytes_of(std::string_view text, std::string& bytes) {
-  const size_t before = bytes.size();
-  for (std::string_view rest = text; !rest.empty();) {
-    const Utf8Step step = utf8_step(rest);
-    const int byte = step.code < kByteOf.size() ? kByteOf[step.code] : -1;
-    if (byte < 0) {
-      bytes.resize(before);
-      bytes += text;
-      return;
-    }
-    bytes += static_cast<char>(byte);
-    rest.remove_prefix(step.length);
+Bpe::Bpe(Options options, const Vocab& vocab) : options_(std::move(options)) {
+  for (int b = 0; b < 256; ++b) {
+    std::string name;
+    if (options_.byte_level)
+      append_in_alphabet(std::string(1, static_cast<char>(b)), name);
+    else
+      name = byte_token(static_cast<unsigned char>(b));
+    byte_ids_[b] = vocab.id(name);
   }
+  for (int c = 0; c < 128; ++c)
+    known_ascii_[c] = vocab.model_id(std::string(1, static_cast<char>(c))) >= 0;
+  // Where the piece is cut, both sides must be encoded as they are within the whole.
+  if (!options_.byte_level && !options_.ignore_merges && options_.prefix.empty() &&
+      options_.suffix.empty())
+    junctions_.resize((size_t{1} << kJunctionBits) / 64);
 }
 
-WordCache::WordCache() : slots_(kCacheSlots) {}
-
-size_t WordCache::slot_of(std::string_view word, uint32_t hash) const {
-  size_t at = hash % kCacheSlots;
-  for (;; at = (at + 1) % kCacheSlots) {
-    const Slot& slot = slots_[at];
-    if (slot.length == 0) return at;
-    if (slot.hash == hash && slot.length == word.size() &&
-        std::memcmp(words_.data() + slot.word, word.data(), word.size()) == 0)
-      return at;
-  }
-}
-
-bool WordCache::find(std::string_view word, std::vector<int>& ids) const {
-  const Slot& slot = slots_[slot_of(word, hash_of(word))];
-  if (slot.length == 0) return false;
-  const int* first = ids_.data() + slot.ids;
-  ids.insert(ids.end(), first, first + slot.count);
-  return true;
-}
-
-void WordCache::remember(std::string_view word, const int* ids, size_t count) {
-  if (used_ > kCacheSlots / 2) {  // start afresh: cheaper than to keep an order of use
-    std::fill(slots_.begin(), slots_.end(), Slot{});
-    words_.clear(), ids_.clear(), used_ = 0;
-  }
-  const uint32_t hash = hash_of(word);
-  slots_[slot_of(word, hash)] = {hash, static_cast<uint32_t>(word.size()),
-                                 static_cast<uint32_t>(words_.size()),
-                                 static_cast<uint32_t>(ids_.size()), static_cast<uint32_t>(count)};
-  ++used_;
-  words_ += word;
-  ids_.insert(ids_.end(), ids, ids + count);
-}
-
-Bpe::Bpe(const nlohmann::json& model, const Vocab& vocab, bool byte_level)
-    : byte_level_(byte_level),
-      ignore_merges_(bool_member(model, "ignore_merges", false, "model BPE")),
-      fuse_unknown_(bool_member(model, "fuse_unk", false, "model BPE")) {
-  const auto& dropout = member(model, "dropout", "model BPE");
+Bpe Bpe::read(const nlohmann::json& model, const Vocab& vocab, bool byte_level) {
+  const char* const where = "model BPE";
+  const auto& dropout = member(model, "dropout", where);
   ensure(dropout.is_null() || dropout == 0, "model BPE: dropout is for training; set it to null");
-  ensure(!bool_member(model, "byte_fallback", false, "model BPE"),
-         "model BPE: byte_fallback is not supported");
-  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    const auto& value = member(model, key, "model BPE");
-    ensure(value.is_null() || value == "", "model BPE: ", key, " is not supported");
-  }
-  const auto& unknown = member(model, "unk_token", "model BPE");
+  const auto text = [&](const char* key) {
+    const auto& value = member(model, key, where);
+    return value.is_null() ? "" : string_of(value, concat(where, ": ", key));
+  };
+  Options options;
+  options.byte_level = byte_level;
+  options.ignore_merges = bool_member(model, "ignore_merges", false, where);
+  options.fuse_unknown = bool_member(model, "fuse_unk", false, where);
+  options.byte_fallback = bool_member(model, "byte_fallback", false, where);
+  options.prefix = text("continuing_subword_prefix");
+  options.suffix = text("end_of_word_suffix");
+  const auto& unknown = member(model, "unk_token", where);
   if (!unknown.is_null()) {
-    unknown_ = vocab.id(string_of(unknown, "model BPE: unk_token"));
-    ensure(unknown_ >= 0, "model BPE: unk_token '", unknown.get_ref<const std::string&>(),
+    options.unknown = vocab.model_id(string_of(unknown, "model BPE: unk_token"));
+    ensure(options.unknown >= 0, "model BPE: unk_token '", unknown.get_ref<const std::string&>(),
            "' is not in the vocabulary");
   }
-  for (int b = 0; b < 256; ++b) {
-    std::string character;
-    append_utf8(character, kAlphabet[b]);
-    byte_ids_[b] = vocab.id(character);
-  }
-  const auto& merges = array_member(model, "merges", "model BPE");
-  pairs_.assign(std::bit_ceil(2 * merges.size() + 2), {kFree, 0, 0});
+  Bpe bpe(std::move(options), vocab);
+  const auto& merges = array_member(model, "merges", where);
+  bpe.reserve(merges.size());
   uint32_t rank = 0;
   for (const auto& merge : merges) {
     if (merge.is_array()) {
       if (merge.size() != 2)
         ensure(false, "model BPE: merge ", rank, " has ", merge.size(), " parts, not 2");
-      add_merge(string_of(merge[0], "model BPE: merges"), string_of(merge[1], "model BPE: merges"),
-                rank, vocab);
+      bpe.add_merge(string_of(merge[0], "model BPE: merges"),
+                    string_of(merge[1], "model BPE: merges"), rank, vocab);
     } else {
       const std::string_view both = string_of(merge, "model BPE: merges");
       if (both.starts_with("#version")) continue;  // a comment of merges.txt; it has no rank
@@ -149,26 +90,79 @@ Bpe::Bpe(const nlohmann::json& model, const Vocab& vocab, bool byte_level)
       if (space == both.npos || both.find(' ', space + 1) != both.npos)
         ensure(false, "model BPE: merge ", rank, " '", both,
                "' is not two tokens with one space between");
-      add_merge(both.substr(0, space), both.substr(space + 1), rank, vocab);
+      bpe.add_merge(both.substr(0, space), both.substr(space + 1), rank, vocab);
     }
     ++rank;
   }
+  return bpe;
+}
+
+Bpe Bpe::of_ranks(const std::vector<uint32_t>& ranks, const Vocab& vocab, Options options) {
+  Bpe bpe(std::move(options), vocab);
+  bpe.reserve(vocab.tokens().size());
+  for (const Token& token : vocab.tokens()) {
+    if (!token.in_model || ranks[token.id] == kNoRank) continue;
+    const std::string_view text = token.text;
+    ensure(text.size() <= kMostRankedBytes, "a token of ", text.size(), " bytes; at most ",
+           kMostRankedBytes, " are read");
+    for (size_t at = 0; at < text.size();) {
+      at += size_t(utf8_step(text.substr(at)).length);
+      const int left = vocab.model_id(text.substr(0, at));
+      const int right = left < 0 || at == text.size() ? -1 : vocab.model_id(text.substr(at));
+      if (right < 0) continue;
+      bpe.add_pair(left, right, ranks[token.id], token.id);
+      bpe.add_junction(text.substr(0, at), text.substr(at));
+    }
+  }
+  return bpe;
+}
+
+bool Bpe::can_read_bytes(const nlohmann::json& model) {
+  const auto absent = [&](const char* key) {
+    const auto& value = member(model, key, "model BPE");
+    return value.is_null() || value == "" || value == false;
+  };
+  return absent("byte_fallback") && absent("continuing_subword_prefix") &&
+         absent("end_of_word_suffix");
+}
+
+void Bpe::reserve(size_t merges) {
+  std::vector<Pair> old(std::bit_ceil(2 * merges + 2), Pair{kFree, 0, 0});
+  old.swap(pairs_);
+  count_ = 0;
+  for (const Pair& pair : old)
+    if (pair.key != kFree)
+      add_pair(int(pair.key >> 32), int(uint32_t(pair.key)), pair.rank, pair.id);
 }
 
 void Bpe::add_merge(std::string_view left, std::string_view right, uint32_t rank,
                     const Vocab& vocab) {
-  const std::string joined = concat(left, right);
-  const int a = vocab.id(left), b = vocab.id(right), c = vocab.id(joined);
+  const std::string_view behind = right.substr(std::min(options_.prefix.size(), right.size()));
+  const std::string joined = concat(left, behind);
+  const int a = vocab.model_id(left), b = vocab.model_id(right), c = vocab.model_id(joined);
   if (a < 0 || b < 0 || c < 0)
     ensure(false, "model BPE: merge ", rank, " needs the token '",
            a < 0   ? left
            : b < 0 ? right
                    : std::string_view(joined),
            "', which is not in the vocabulary");
-  const uint64_t key = pair_key(a, b);
+  add_pair(a, b, rank, c);
+  add_junction(left, right);
+}
+
+void Bpe::add_pair(int left, int right, uint32_t rank, int id) {
+  if (2 * (count_ + 1) > pairs_.size()) reserve(2 * count_ + 2);
+  const uint64_t key = pair_key(left, right);
   size_t at = key * kMix >> 32 & (pairs_.size() - 1);
   while (pairs_[at].key != kFree && pairs_[at].key != key) at = (at + 1) & (pairs_.size() - 1);
-  pairs_[at] = {key, rank, c};
+  count_ += pairs_[at].key == kFree;
+  pairs_[at] = {key, rank, id};
+}
+
+void Bpe::add_junction(std::string_view left, std::string_view right) {
+  if (junctions_.empty() || left.empty() || right.empty()) return;
+  const uint64_t bit = junction(utf8_step(last_character(left)).code, utf8_step(right).code);
+  junctions_[bit / 64] |= uint64_t{1} << bit % 64;
 }
 
 const Bpe::Pair* Bpe::find(int left, int right) const {
@@ -179,6 +173,29 @@ const Bpe::Pair* Bpe::find(int left, int right) const {
   }
 }
 
+size_t Bpe::part_end(std::string_view piece, const Vocab& vocab) const {
+  if (junctions_.empty()) return piece.size();
+  const auto known = [&](char32_t code, size_t begin, size_t end) {
+    return code < 128 ? known_ascii_[code] : vocab.model_id(piece.substr(begin, end - begin)) >= 0;
+  };
+  Utf8Step left = utf8_step(piece);
+  size_t begin = 0;  // of the character `left`
+  for (size_t at = size_t(left.length); at < piece.size();) {
+    const Utf8Step right = utf8_step(piece.substr(at));
+    const size_t end = at + size_t(right.length);
+    const uint64_t bit = junction(left.code, right.code);
+    // What is behind an unknown character may belong to the same unknown token; and one that
+    // becomes nothing lets its neighbours join.
+    if ((junctions_[bit / 64] >> bit % 64 & 1) == 0 && known(left.code, begin, at) &&
+        (options_.unknown >= 0 || known(right.code, at, end)))
+      return at;
+    begin = at;
+    left = right;
+    at = end;
+  }
+  return piece.size();
+}
+
 void Bpe::first_symbols(std::string_view piece, const Vocab& vocab,
                         std::vector<Memory::Symbol>& symbols) const {
   symbols.clear();
@@ -186,31 +203,53 @@ void Bpe::first_symbols(std::string_view piece, const Vocab& vocab,
     const int at = static_cast<int>(symbols.size());
     symbols.push_back({id, at - 1, at + 1});
   };
-  bool after_unknown = false;
-  const auto add_or_unknown = [&](int id) {
-    if (id >= 0)
-      add(id);
-    else if (unknown_ >= 0 && !(fuse_unknown_ && after_unknown))
-      add(unknown_);
-    after_unknown = id < 0;
+  // An unknown token is put down when it is known that it does not grow; tokens of bytes that come
+  // meanwhile stand before it, as in Hugging Face's tokenizers.
+  bool unknown = false;
+  const auto add_or_unknown = [&](int id, std::string_view character) {
+    if (id >= 0) {
+      if (unknown) add(options_.unknown);
+      unknown = false;
+      return add(id);
+    }
+    if (options_.byte_fallback) {
+      const auto token = [&](char c) { return byte_ids_[static_cast<unsigned char>(c)]; };
+      if (std::all_of(character.begin(), character.end(), [&](char c) { return token(c) >= 0; })) {
+        for (const char c : character) add(token(c));
+        return;
+      }
+    }
+    if (options_.unknown < 0) return;
+    if (unknown && !options_.fuse_unknown) add(options_.unknown);
+    unknown = true;
   };
-  if (byte_level_) {
-    for (const char c : piece) add_or_unknown(byte_ids_[static_cast<unsigned char>(c)]);
+  if (options_.byte_level) {
+    for (const char& c : piece)
+      add_or_unknown(byte_ids_[static_cast<unsigned char>(c)], std::string_view(&c, 1));
   } else {
-    while (!piece.empty()) {
-      const int length = utf8_step(piece).length;
-      add_or_unknown(vocab.id(piece.substr(0, length)));
-      piece.remove_prefix(length);
+    std::string with;
+    for (bool first = true; !piece.empty(); first = false) {
+      std::string_view character = piece.substr(0, size_t(utf8_step(piece).length));
+      piece.remove_prefix(character.size());
+      if ((!first && !options_.prefix.empty()) || (piece.empty() && !options_.suffix.empty())) {
+        with.clear();
+        if (!first) with += options_.prefix;
+        with += character;
+        if (piece.empty()) with += options_.suffix;
+        character = with;
+      }
+      add_or_unknown(vocab.model_id(character), character);
     }
   }
+  if (unknown) add(options_.unknown);
   if (!symbols.empty()) symbols.back().next = -1;
 }
 
 int Bpe::whole_token(std::string_view piece, const Vocab& vocab) const {
-  if (!byte_level_) return vocab.id(piece);
+  if (!options_.byte_level) return vocab.model_id(piece);
   std::string text;
-  for (const char c : piece) append_utf8(text, kAlphabet[static_cast<unsigned char>(c)]);
-  return vocab.id(text);
+  append_in_alphabet(piece, text);
+  return vocab.model_id(text);
 }
 
 void Bpe::join_all(Memory& memory) const {
@@ -253,19 +292,12 @@ void Bpe::join_all(Memory& memory) const {
 
 void Bpe::encode(std::string_view piece, const Vocab& vocab, Memory& memory,
                  std::vector<int>& ids) const {
-  const bool cached = piece.size() <= kCachedWord;
-  if (cached && memory.cache.find(piece, ids)) return;
-  const size_t before = ids.size();
-  const int whole = ignore_merges_ ? whole_token(piece, vocab) : -1;
-  if (whole >= 0) {
-    ids.push_back(whole);
-  } else {
-    first_symbols(piece, vocab, memory.symbols);
-    join_all(memory);
-    for (const auto& symbol : memory.symbols)
-      if (symbol.id >= 0) ids.push_back(symbol.id);
-  }
-  if (cached) memory.cache.remember(piece, ids.data() + before, ids.size() - before);
+  const int whole = options_.ignore_merges ? whole_token(piece, vocab) : -1;
+  if (whole >= 0) return ids.push_back(whole);
+  first_symbols(piece, vocab, memory.symbols);
+  join_all(memory);
+  for (const auto& symbol : memory.symbols)
+    if (symbol.id >= 0) ids.push_back(symbol.id);
 }
 
 }  // namespace hearth::llm

@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "hearth/llm/tokenizer/regex.h"
+#include "hearth/llm/tokenizer/finder.h"
 
 namespace hearth::llm {
 
@@ -22,16 +22,32 @@ struct Gpt2Split {
   Gpt2Split();
 };
 
-/// Cuts at the matches of an expression.
-struct RegexSplit {
+/// Cuts at what is found.
+struct Split {
   enum class Behavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
-  Regex regex;
+  Finder finder;
   Behavior behavior = Behavior::isolated;
   bool invert = false;
 };
 
 /// Puts a space before a piece that has none.
 struct PrefixSpace {};
+
+/// Writes spaces as another character, maybe puts one in front, and cuts before each.
+struct Metaspace {
+  enum class Prepend { first, never, always };
+  std::string replacement;
+  Prepend prepend = Prepend::always;
+  bool split = true;
+};
+
+/// Writes a piece in the alphabet of bytes.
+struct InAlphabet {};
+
+/// Cuts after every so many characters.
+struct FixedLength {
+  int length;
+};
 
 /// A chain of steps, each cutting the pieces of the one before.
 class PreTokenizer {
@@ -43,17 +59,21 @@ class PreTokenizer {
   };
 
   /// Reads the "pre_tokenizer" of a tokenizer.json (null: the text is one piece). Throws
-  /// std::runtime_error naming what is wrong or not known.
-  static PreTokenizer read(const nlohmann::json& description);
+  /// std::runtime_error naming what is wrong or not known. Where the last step writes pieces in the
+  /// alphabet of bytes and `model_reads_bytes`, it is left out: then byte_level() is true.
+  static PreTokenizer read(const nlohmann::json& description, bool model_reads_bytes = true);
+  /// Cuts by an expression alone, for a model that reads bytes.
+  static PreTokenizer of_expression(const std::string& pattern);
 
   /// Whether the model works on the bytes of a piece, written in GPT-2's alphabet of bytes.
   bool byte_level() const { return byte_level_; }
 
   /// Cuts `text` (valid UTF-8) into pieces, none empty, which live as long as `text` and `memory`.
-  void run(std::string_view text, Memory& memory, const PieceSink& sink) const;
+  /// `at_start`: whether it begins what was given to the tokenizer.
+  void run(std::string_view text, bool at_start, Memory& memory, const PieceSink& sink) const;
 
  private:
-  using Step = std::variant<Gpt2Split, RegexSplit, PrefixSpace>;
+  using Step = std::variant<Gpt2Split, Split, PrefixSpace, Metaspace, InAlphabet, FixedLength>;
   void append(const nlohmann::json& description, int depth);
 
   std::vector<Step> steps_;

@@ -28,6 +28,12 @@ Utf8Step utf8_step(std::string_view text) {
   return {Kind::character, length, code};
 }
 
+std::string_view last_character(std::string_view text) {
+  size_t at = text.size() - 1;
+  while (at > 0 && (text[at] & 0xC0) == 0x80) --at;
+  return text.substr(at);
+}
+
 bool valid_utf8(std::string_view text) {
   while (!text.empty()) {
     if (text.size() >= 8) {
@@ -54,6 +60,11 @@ std::string sanitize_utf8(std::string_view text) {
     text.remove_prefix(step.length);
   }
   return clean;
+}
+
+std::string byte_token(unsigned char byte) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  return {'<', '0', 'x', kDigits[byte >> 4], kDigits[byte & 15], '>'};
 }
 
 void append_utf8(std::string& text, char32_t code) {

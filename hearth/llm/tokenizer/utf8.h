@@ -20,11 +20,17 @@ struct Utf8Step {
 /// The first step through `text`, which is not empty.
 Utf8Step utf8_step(std::string_view text);
 
+/// The last character of `text`, which is valid and not empty.
+std::string_view last_character(std::string_view text);
+
 /// Whether all of `text` is valid.
 bool valid_utf8(std::string_view text);
 
 /// `text` with U+FFFD for each part that is not valid.
 std::string sanitize_utf8(std::string_view text);
+
+/// The token that stands for `byte` where a model falls back to bytes: "<0x0A>".
+std::string byte_token(unsigned char byte);
 
 /// Appends the character `code` to `text`.
 void append_utf8(std::string& text, char32_t code);

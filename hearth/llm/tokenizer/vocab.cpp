@@ -16,7 +16,7 @@ Vocab::Vocab(std::vector<Token> tokens) : tokens_(std::move(tokens)) {
   slots_.assign(largest + 1, -1);
   ids_.reserve(tokens_.size());
   for (size_t i = 0; i < tokens_.size(); ++i) {
-    const auto& [id, text] = tokens_[i];
+    const auto& [id, text, in_model] = tokens_[i];
     ensure(slots_[id] < 0, "vocab: '", slots_[id] < 0 ? "" : tokens_[slots_[id]].text, "' and '",
            text, "' have the same id ", id);
     ensure(ids_.emplace(text, id).second, "vocab: '", text, "' has two ids");

@@ -11,6 +11,7 @@ namespace hearth::llm {
 struct Token {
   int id;
   std::string text;
+  bool in_model = true;  // else the model never makes it of a text
 };
 
 class Vocab {
@@ -26,6 +27,11 @@ class Vocab {
     const auto found = ids_.find(text);
     return found == ids_.end() ? -1 : found->second;
   }
+  /// The same among the tokens that the model may make of a text.
+  int model_id(std::string_view text) const {
+    const int found = id(text);
+    return found >= 0 && tokens_[slots_[found]].in_model ? found : -1;
+  }
 
   /// Whether any token has this id; any int may be asked.
   bool has(int id) const {
@@ -34,6 +40,8 @@ class Vocab {
 
   /// The text of a token that there is.
   const std::string& text(int id) const { return tokens_[slots_[id]].text; }
+
+  const std::vector<Token>& tokens() const { return tokens_; }
 
   /// One above the largest id.
   int size() const { return static_cast<int>(slots_.size()); }
