@@ -21,7 +21,7 @@ import tokenizer_random
 
 def hearth(program, folder, lines, *options):
     out = subprocess.run([program, "tokenize", "--model", folder, "--jsonl", *options], input="".join(json.dumps(line) + "\n" for line in lines), capture_output=True, text=True)
-    return [json.loads(line) for line in out.stdout.splitlines()], out.stderr
+    return [json.loads(line) for line in out.stdout.split("\n") if line], out.stderr
 
 
 def compare(program, file, lines, name):

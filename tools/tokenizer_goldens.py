@@ -39,6 +39,9 @@ def dense(value):
 
 
 def of_tokenizers(tokenizer):
+    tokenizer.no_padding()  # what a file says of batches is not the tokenizer's
+    tokenizer.no_truncation()
+
     def case(text):
         ids = tokenizer.encode(text).ids
         plain = tokenizer.encode(text, add_special_tokens=False).ids
@@ -66,10 +69,15 @@ def of_sentencepiece(model):
     return case
 
 
+SPECIAL = ["<unk>", "<s>", "</s>", "<pad>", "<|endoftext|>", "<|endofprompt|>"]
+
+
 def of_ranks(ranks, pattern, shift=0, bos=None):
     encoding = tiktoken.Encoding("x", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
 
     def case(text):
+        if any(special in text for special in SPECIAL):
+            return None  # hearth recognises them, this does not
         ids = [i + shift for i in encoding.encode_ordinary(text)]
         result = {"text": text, "ids": ids, "decoded": encoding.decode([i - shift for i in ids])}
         if bos is not None:
