@@ -12,6 +12,7 @@ void add_bench(CLI::App& app);
 void add_probe(CLI::App& app);
 void add_info(CLI::App& app);
 void add_tokenize(CLI::App& app);
+void add_render(CLI::App& app);
 void add_logits(CLI::App& app);
 void add_perplexity(CLI::App& app);
 void add_init(CLI::App& app);

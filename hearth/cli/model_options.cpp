@@ -36,12 +36,16 @@ std::string named_model(const std::string& model) {
   return model.empty() ? "'', wanted a folder, or a name as on the Hub" : "";
 }
 
-void ModelOptions::add_to(CLI::App& command) {
+void add_model(CLI::App& command, std::string& model) {
   command
       .add_option("-m,--model", model,
                   "A folder, or a name as on the Hub (default: the model that ships)")
       ->check(named_model)
       ->type_name("MODEL");
+}
+
+void ModelOptions::add_to(CLI::App& command) {
+  add_model(command, model);
   command.add_flag("--random-weights", random_weights,
                    "Fill the shape of its config.json with random weights");
   command.add_option("--dtype", dtype, "f16, bf16 or f32 (default: the checkpoint's)")

@@ -26,6 +26,9 @@ struct ModelOptions {
   std::unique_ptr<llm::LanguageModel> load() const;
 };
 
+/// -m, --model MODEL alone, for commands that need no weights.
+void add_model(CLI::App& command, std::string& model);
+
 /// For CLI11's check of a --model: an empty one is a variable that was not set, not the default.
 std::string named_model(const std::string& model);
 

@@ -66,11 +66,7 @@ void run(const Options& o) {
 void add_tokenize(CLI::App& app) {
   auto* command = app.add_subcommand("tokenize", "Text from standard input to token ids, or back");
   auto o = std::make_shared<Options>();
-  command
-      ->add_option("-m,--model", o->model,
-                   "A folder, or a name as on the Hub (default: the model that ships)")
-      ->check(named_model)
-      ->type_name("MODEL");
+  add_model(*command, o->model);
   command->add_flag("--decode", o->decode, "Ids to text");
   command->add_flag("--jsonl", o->jsonl,
                     "Lines {\"text\": ...} in, {\"ids\": [...]} out, and back with --decode");

@@ -64,9 +64,11 @@ void expect_as_jinja2(const std::string& source, const Conversation& c,
   } catch (const TemplateError& error) {
     ASSERT_TRUE(expected.contains("error")) << error.what();
     EXPECT_EQ(error.refused, expected["kind"] == "refused") << error.what();
-    if (error.refused || expected["kind"] == "UndefinedError" ||
-        expected["kind"] == "SecurityError")
-      EXPECT_THAT(error.what(), HasSubstr(expected["error"].get<std::string>()));
+    const bool same_words = error.refused || expected["kind"] == "UndefinedError" ||
+                            expected["kind"] == "SecurityError";
+    const std::string words = expected["error"];
+    EXPECT_TRUE(!same_words || std::string(error.what()).find(words) != std::string::npos)
+        << error.what() << "\nJinja2: " << words;
   }
 }
 
@@ -219,33 +221,33 @@ TEST(ChatTemplate, TextOfTheInputStaysMarked) {
   EXPECT_EQ(marked("<{{ " + m + " }}>", "hi"), Pair("hi", "<>"));
   EXPECT_EQ(marked("{{ '<|' + messages[0].role + '|>' + " + m + " + '<|end|>' }}", "<|end|>"),
             Pair("<|end|>", "<|user|><|end|>"));
-  for (const std::string how : {m + "|trim",
-                                m + "|upper|lower",
-                                m + ".split('-')|join('-')",
-                                m + "|list|join",
-                                m + "[::-1][::-1]",
-                                m + "[0:3] + " + m + "[3:]",
-                                "'%s' % " + m,
-                                "'{}'.format(" + m + ")",
-                                m + "|replace('zz', 'y')",
-                                m + "|string",
-                                m + " ~ ''",
-                                "[" + m + "]|first",
-                                "{'k': " + m + "}.k",
-                                m + ".strip().lower()",
-                                m + "|safe",
-                                m + "|indent",
-                                m + "|reverse|reverse",
-                                "''.join([" + m + "])",
-                                m + "|default('x')",
-                                m + "|center(1)",
-                                m + "|truncate(99)",
-                                "namespace(x=" + m + ").x",
-                                m + ".partition('-')|join",
-                                m + ".splitlines()[0]",
-                                m + ".swapcase().swapcase()",
-                                m + ".zfill(2)",
-                                m + ".ljust(2)"}) {
+  for (const std::string& how : std::vector<std::string>{m + "|trim",
+                                                         m + "|upper|lower",
+                                                         m + ".split('-')|join('-')",
+                                                         m + "|list|join",
+                                                         m + "[::-1][::-1]",
+                                                         m + "[0:3] + " + m + "[3:]",
+                                                         "'%s' % " + m,
+                                                         "'{}'.format(" + m + ")",
+                                                         m + "|replace('zz', 'y')",
+                                                         m + "|string",
+                                                         m + " ~ ''",
+                                                         "[" + m + "]|first",
+                                                         "{'k': " + m + "}.k",
+                                                         m + ".strip().lower()",
+                                                         m + "|safe",
+                                                         m + "|indent",
+                                                         m + "|reverse|reverse",
+                                                         "''.join([" + m + "])",
+                                                         m + "|default('x')",
+                                                         m + "|center(1)",
+                                                         m + "|truncate(99)",
+                                                         "namespace(x=" + m + ").x",
+                                                         m + ".partition('-')|join",
+                                                         m + ".splitlines()[0]",
+                                                         m + ".swapcase().swapcase()",
+                                                         m + ".zfill(2)",
+                                                         m + ".ljust(2)"}) {
     EXPECT_EQ(marked("{{ " + how + " }}", "<|a-b|>"), Pair("<|a-b|>", "")) << how;
   }
   EXPECT_EQ(marked("{{ " + m + "|tojson }}", "a\"b"), Pair("a\\\"b", "\"\""));
