@@ -14,13 +14,17 @@ Arrays Decoder::trace() {
   const int batch = cache_.batch();
   const array offsets = cache_.offsets();
   const Arrays before = sampler_.state();
+  const std::vector<LayerState> states = cache_.states();
   const array logits = model_.forward({reshape(ids_, {batch, 1}), {}, true}, cache_);
   logits_ = reshape(logits, {batch, logits.shape(2)});
   const array next = sampler_(logits_);
   Arrays outputs{logits_, next};
-  for (int i = 0; i < model_.facts.layers; ++i) {
-    outputs.push_back(cache_.layer(i).k);
-    outputs.push_back(cache_.layer(i).v);
+  for (size_t i = 0; i < states.size(); ++i) {
+    LayerState& state = cache_.states()[i];
+    for (size_t p = 0; p < state.parts.size(); ++p) {
+      if (state.fixed) state.parts[p] = assign(states[i].parts[p], state.parts[p]);
+      outputs.push_back(state.parts[p]);
+    }
   }
   ids_ = assign(ids_, next);
   const array after = assign(offsets, add(offsets, array(1)));
@@ -35,12 +39,15 @@ Arrays Decoder::trace() {
 
 array Decoder::step() {
   cache_.reserve(1);
-  const bool grown = cache_.capacity() != capacity_;
-  capacity_ = cache_.capacity();
+  const bool grown = cache_.growths() != growths_;
+  growths_ = cache_.growths();
   if (steps_ == 0 || grown) {
     // As usual, so that everything is loaded, tuned and in its place before it is recorded.
     recording_.reset();
     cache_.keep_offsets(copy(cache_.offsets()));
+    for (LayerState& state : cache_.states())
+      if (state.fixed)
+        for (array& part : state.parts) part = copy(part);  // memory that no one else has
     async_eval(trace());
     steps_ = 1;
   } else {

@@ -26,8 +26,8 @@ class Decoder {
   LanguageModel& model_;
   KvCache& cache_;
   Sampler& sampler_;
-  array ids_, logits_;            // int32 (batch)
-  int steps_ = 0, capacity_ = 0;  // of the recording: the cache's
+  array ids_, logits_;           // int32 (batch)
+  int steps_ = 0, growths_ = 0;  // of the recording: the cache's
   std::unique_ptr<Recording> recording_;
 };
 

@@ -1,5 +1,6 @@
-// The keys and values that a model has seen: explicit state, written in place, grown in steps.
+// What a model has seen, layer by layer: explicit state, written in place, grown in steps.
 #pragma once
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -7,9 +8,34 @@
 
 namespace hearth::llm {
 
+/// What one layer keeps of one row.
+struct StateShape {
+  enum Kind {
+    none,
+    positions,  // a row of each part for every position: keys and values, latents
+    fixed,      // the same whatever the length: recurrent states
+    alias       // another layer's
+  };
+  Kind kind = none;
+  /// positions: (heads, dims), kept as (batch, heads, capacity, dims). fixed: kept as (batch, ...),
+  /// zeros before the first token.
+  std::vector<Shape> parts = {};
+  int window = 0;                   // positions: only so many of the last are needed; 0: all
+  int source = -1;                  // alias: whose
+  std::optional<Dtype> dtype = {};  // of fixed parts; the cache's if absent
+};
+
+/// The same for a batch. Whoever changes a part puts the new array in its place: that of
+/// fast::cached_attention, which wrote the old one's memory, or for fixed parts any other.
+struct LayerState {
+  std::vector<array> parts;
+  bool ring = false;   // position p lies in row p % capacity
+  bool fixed = false;  // parts are new arrays after a step, not written in place
+};
+
 /// What a cache is made for.
 struct CacheShape {
-  int layers, kv_heads, head_dim;
+  std::vector<StateShape> layers;
   int context_length;  // the most positions a row may have
   Dtype dtype;
 };
@@ -17,40 +43,47 @@ struct CacheShape {
 /// Rows may have different lengths: row b's next token stands at position length(b).
 class KvCache {
  public:
-  struct Layer {
-    array k, v;  // (batch, kv_heads, capacity, head_dim)
-  };
-
-  explicit KvCache(const CacheShape& shape, int batch = 1);
+  explicit KvCache(CacheShape shape, int batch = 1);
 
   int batch() const { return int(lengths_.size()); }
   int length(int row) const { return lengths_[row]; }
   int context_length() const { return shape_.context_length; }
   /// The lengths as the kernels read them: int32 (batch).
   const array& offsets() const { return offsets_; }
-  Layer& layer(int i) { return layers_[i]; }
+  /// The state of layer i; of another where it is an alias.
+  LayerState& layer(int i);
+  /// Those of all layers; an alias has nothing.
+  std::vector<LayerState>& states() { return states_; }
   size_t nbytes() const;
 
   /// Makes room for `more` tokens in every row; throws when the context is too short, with the
   /// counts. Capacity grows by half, so that all copies together cost a small factor of the last.
   void reserve(int more);
+  /// The prompt that row b is read from will make it so long: read in pieces, it is treated as if
+  /// it were read at once. Shorter than the row: nothing is known.
+  void expect(int row, int total) { expected_[size_t(row)] = total; }
+  int expected(int row) const { return expected_[size_t(row)]; }
   /// Row b has counts[b] tokens more; reserve came before.
   void advance(std::span<const int> counts);
   /// The offsets are kept by `offsets` from now on, until the next advance or clear: an
   /// array of the same values that a recorded step writes in place.
   void keep_offsets(const array& offsets) { offsets_ = offsets; }
   int capacity() const { return capacity_; }
+  /// Changes whenever memory moved: what was recorded before reads the old one.
+  int growths() const { return growths_; }
   /// Forgets all tokens, keeps the memory.
   void clear();
 
  private:
   void set_offsets();
+  void grow(LayerState& state, const StateShape& shape, int longest);
 
   CacheShape shape_;
-  int capacity_ = 0;
-  std::vector<int> lengths_;
+  int capacity_ = 0, step_ = 0;  // positions of full states; the most tokens of a step
+  int growths_ = 0;
+  std::vector<int> lengths_, expected_;
   array offsets_;
-  std::vector<Layer> layers_;
+  std::vector<LayerState> states_;
 };
 
 }  // namespace hearth::llm

@@ -15,6 +15,23 @@
 
 namespace hearth::llm {
 
+namespace {
+
+StepInfo step_info(const KvCache& cache, const std::vector<int>& lengths, int length) {
+  bool known = length > 1;  // else it is an operation that a recorded step repeats
+  std::vector<int> totals;
+  for (int b = 0; b < cache.batch(); ++b) {
+    totals.push_back(std::max(cache.length(b) + lengths[size_t(b)], cache.expected(b)));
+    known = known || cache.expected(b) > cache.length(b) + 1;
+  }
+  return {
+      cache.offsets(),
+      known ? array(totals.begin(), Shape{cache.batch()}, int32) : add(cache.offsets(), array(1)),
+      lengths};
+}
+
+}  // namespace
+
 array LanguageModel::forward(const Step& step, KvCache& cache) {
   const array& tokens = step.tokens;
   check(tokens.ndim() == 2 && tokens.shape(0) == cache.batch() && tokens.shape(1) > 0,
@@ -26,7 +43,7 @@ array LanguageModel::forward(const Step& step, KvCache& cache) {
   for (int n : lengths)
     check(n > 0 && n <= length, "forward: a row of ", n, " tokens in a step of ", length);
   cache.reserve(length);
-  array h = hidden(tokens, cache);  // (batch, length, hidden)
+  array h = hidden(tokens, step_info(cache, lengths, length), cache);  // (batch, length, hidden)
   cache.advance(lengths);
   if (step.last_only && length > 1) {
     Arrays last;
@@ -38,8 +55,7 @@ array LanguageModel::forward(const Step& step, KvCache& cache) {
 }
 
 KvCache LanguageModel::make_cache(int batch) const {
-  return KvCache({facts.layers, facts.kv_heads, facts.head_dim, facts.context_length, facts.dtype},
-                 batch);
+  return KvCache({states(), facts.context_length, facts.dtype}, batch);
 }
 
 Dtype parse_dtype(std::string_view text) {
@@ -47,43 +63,6 @@ Dtype parse_dtype(std::string_view text) {
     if (text == to_string(d) || text == short_name(d)) return d;
   check(false, "dtype '", text, "' is not one of f16, bf16, f32");
   return float32;
-}
-
-RopeConfig read_rope(const JsonObject& config, int head_dim) {
-  const JsonObject parameters = config.object("rope_parameters");  // transformers 5
-  const JsonObject scaling = config.object("rope_scaling");        // transformers 4
-  for (const JsonObject* rope : {&parameters, &scaling}) {
-    const std::string type = rope->text("rope_type", rope->text("type", "default"));
-    ensure(type == "default", config.where(), ": rope type ", in_quotes(type),
-           " is not known; known: default");
-  }
-  const auto number = [&](const char* key, double fallback) {
-    return parameters.positive_number(key, config.positive_number(key, fallback));
-  };
-  const double part = number("partial_rotary_factor", 1.0);
-  const int dims = int(std::min(part, 2.0) * head_dim);
-  ensure(dims <= head_dim && dims % 2 == 0, config.where(), ": partial_rotary_factor ", part,
-         " rotates ", dims, " of ", head_dim, " dimensions; wanted an even number of at most all");
-  return {dims, float(number("rope_theta", 10000.0))};
-}
-
-fast::Activation read_activation(const JsonObject& config, const std::string& fallback) {
-  static const std::map<std::string, fast::Activation> known = {
-      {"gelu", fast::Activation::gelu},
-      {"gelu_fast", fast::Activation::gelu_approx},
-      {"gelu_new", fast::Activation::gelu_approx},
-      {"gelu_pytorch_tanh", fast::Activation::gelu_approx},
-      {"relu", fast::Activation::relu},
-      {"silu", fast::Activation::silu},
-  };
-  const std::string name = config.text("hidden_act", fallback);
-  const auto found = known.find(name);
-  if (found != known.end()) return found->second;
-  std::vector<std::string> names;
-  for (auto& [k, v] : known) names.push_back(k);
-  ensure(false, config.where(), ": hidden_act ", in_quotes(name),
-         " is not known; known: ", listed(names));
-  return {};
 }
 
 namespace {
@@ -137,13 +116,12 @@ void join(const LanguageModel::Joined& j, Device device) {
 
 std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
                                           const LoadOptions& options) {
-  const JsonObject config = read_config(folder);
-  std::unique_ptr<LanguageModel> model = make_model(config);
+  const JsonObject whole = read_config(folder), config = language_config(whole);
+  std::unique_ptr<LanguageModel> model = make_model(whole);
   Tensors tensors;
   if (!options.random_weights) {
     refuse_packed(folder, config);
-    tensors = load_checkpoint(folder);
-    settle_tied(*model, tensors);
+    tensors = arranged(folder, *model, load_checkpoint(folder), /*values=*/true);
   }
   auto& facts = model->facts;
   facts.bos = ids_of(folder, config, "bos_token_id");
@@ -164,14 +142,10 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
   if (options.random_weights) {
     fill_random(parameters, facts.dtype, options.seed, place_whole);
   } else {
-    nn::Shapes shapes;
-    for (const auto& [key, tensor] : tensors) shapes.emplace(key, tensor.shape());
-    refuse_mismatch(folder, *model, shapes);
-    nn::load(parameters, std::exchange(tensors, {}), rename_of(*model));
-    Arrays changed;
-    for (auto& [name, p] : parameters)
-      if (p->dtype() != facts.dtype) changed.push_back(*p = astype(*p, facts.dtype));
-    eval(changed);
+    nn::load(parameters, std::exchange(tensors, {}));
+    Arrays all;
+    for (auto& [name, p] : parameters) all.push_back(*p = astype(*p, facts.dtype));
+    eval(all);
   }
   for (auto& [name, p] : parameters) place_whole(*p);
   for (const auto& j : joined) join(j, device);

@@ -9,6 +9,8 @@
 
 #include "hearth/io/json.h"
 #include "hearth/llm/kv_cache.h"
+#include "hearth/llm/part.h"
+#include "hearth/llm/rewrite.h"
 #include "hearth/nn/layers.h"
 #include "hearth/ops/fast.h"
 
@@ -28,8 +30,8 @@ class LanguageModel {
   /// (batch, 1, vocab) with last_only. Throws when a row outgrows the context.
   array forward(const Step& step, KvCache& cache);
   virtual nn::Parameters parameters() = 0;
-  /// A checkpoint's key as a parameter's name; the same unless a model says otherwise.
-  virtual std::string rename(const std::string& key) const { return key; }
+  /// How a checkpoint's tensors become parameters.
+  virtual std::span<const Rewrite> rewrites() const { return {}; }
   KvCache make_cache(int batch = 1) const;
   /// A head that is the embedding: the names of both, and the switch that makes it so. Nothing for
   /// a head with weights of its own.
@@ -52,8 +54,11 @@ class LanguageModel {
 
   /// Set by load_model.
   struct Facts {
-    std::string type;  // model_type of config.json
-    int vocab_size = 0, context_length = 0, layers = 0, kv_heads = 0, head_dim = 0;
+    std::string type;     // model_type of config.json, of its text_config where it has one
+    std::string wrapper;  // that of the whole, of which hearth runs the language model; or empty
+    int vocab_size = 0, context_length = 0, layers = 0;
+    int first_context = 0;  // a row that outgrows it is read again from its start, by other
+                            // frequencies of rope; 0: none
     Dtype dtype = float32;
     size_t weights_bytes = 0;    // of all parameters
     size_t bytes_per_token = 0;  // of those that every decoded token reads: all but the embedding
@@ -61,8 +66,10 @@ class LanguageModel {
   } facts;
 
  protected:
+  /// What each layer keeps.
+  virtual std::vector<StateShape> states() const = 0;
   /// tokens (batch, length) -> hidden states (batch, length, hidden), cache written, not advanced.
-  virtual array hidden(const array& tokens, KvCache& cache) = 0;
+  virtual array hidden(const array& tokens, const StepInfo& step, KvCache& cache) = 0;
   /// hidden states -> logits.
   virtual array logits(const array& hidden) = 0;
 };
@@ -95,15 +102,5 @@ std::vector<std::string> known_models();
 
 /// "f16", "float16", "bf16", ... of a floating-point dtype that models run in.
 Dtype parse_dtype(std::string_view text);
-
-/// Rotary embedding as config.json gives it, at the top or under rope_parameters / rope_scaling.
-struct RopeConfig {
-  int dims;  // of each head, that are rotated
-  float base;
-};
-RopeConfig read_rope(const JsonObject& config, int head_dim);
-
-/// hidden_act; `fallback` where the file does not say. Throws naming those that are known.
-fast::Activation read_activation(const JsonObject& config, const std::string& fallback);
 
 }  // namespace hearth::llm

@@ -10,6 +10,7 @@
 #include "hearth/io/foreign.h"
 #include "hearth/io/recognize.h"
 #include "hearth/llm/registry.h"
+#include "hearth/ops/ops.h"
 
 namespace hearth::llm {
 
@@ -81,7 +82,35 @@ std::string settings_of(const json& config) {
   return "";
 }
 
-size_t elements_of(const TensorInfo& tensor) { return tensor.bytes / size_of(tensor.dtype); }
+// What every model passes over, and what checkpoints of the trunk alone lack.
+const Rewrite kRewrites[] = {
+    {"rotary_emb.inv_freq$", "", Rewrite::skip},  // follows from rope_theta
+    {"^layers.", "model.layers."},
+    {"^embed_tokens.", "model.embed_tokens."},
+    {"^norm.", "model.norm."},
+};
+
+bool same(const array& a, const array& b) {
+  if (a.dtype() != b.dtype() || a.shape() != b.shape()) return false;
+  const array x = row_major(a), y = row_major(b);
+  return std::memcmp(bytes_of(x).data(), bytes_of(y).data(), x.nbytes()) == 0;
+}
+
+void settle_tied(LanguageModel& model, Tensors& tensors, bool values) {
+  const auto tied = model.tied();
+  if (!tied) return;
+  const auto head = tensors.find(tied->head), embedding = tensors.find(tied->embedding);
+  if (head == tensors.end()) return;
+  if (embedding == tensors.end()) {
+    auto moved = tensors.extract(head);
+    moved.key() = tied->embedding;
+    tensors.insert(std::move(moved));
+  } else if (!values || same(head->second, embedding->second)) {
+    tensors.erase(head);
+  } else {
+    *tied->tied = false;
+  }
+}
 
 }  // namespace
 
@@ -105,49 +134,33 @@ void refuse_packed(const fs::path& folder, const JsonObject& config) {
          "), which hearth cannot read yet; ", kPlain);
 }
 
-void refuse_mismatch(const fs::path& folder, LanguageModel& model, const nn::Shapes& shapes) {
-  const std::string problems = nn::mismatch(model.parameters(), shapes, rename_of(model));
-  if (problems.empty()) return;
+Tensors arranged(const fs::path& folder, LanguageModel& model, Tensors tensors, bool values) {
+  std::string problems, packed;
   for (const auto& [end, by] : kPackedNames)
-    for (const auto& [key, shape] : shapes)
-      ensure(!key.ends_with(end), folder.string(), ": the weights are quantized (", by, ", as ",
-             in_quotes(key), " shows), which hearth cannot read yet; ", kPlain);
-  ensure(false, folder.string(),
+    for (const auto& [key, tensor] : tensors)
+      if (packed.empty() && key.ends_with(end))
+        packed = concat("quantized (", by, ", as ", in_quotes(key), " shows), which hearth cannot ",
+                        "read yet; ", kPlain);
+  try {
+    tensors = rewrite(std::move(tensors), kRewrites, values);
+    tensors = rewrite(std::move(tensors), model.rewrites(), values);
+    settle_tied(model, tensors, values);
+    nn::Shapes shapes;
+    for (const auto& [key, tensor] : tensors) shapes.emplace(key, tensor.shape());
+    const auto before = [&](const std::string& name) {
+      return name_before(name, model.rewrites());
+    };
+    problems = nn::mismatch(model.parameters(), shapes, {}, before);
+  } catch (const std::runtime_error& error) {
+    problems = error.what();
+  }
+  ensure(problems.empty() || packed.empty(), folder.string(), ": the weights are ", packed);
+  ensure(problems.empty(), folder.string(),
          ": the weights are not those that config.json describes: ", problems);
-}
-
-nn::Rename rename_of(const LanguageModel& model) {
-  return [&model](const std::string& key) {
-    // Older checkpoints keep what follows from rope_theta; transformers passes it over too.
-    if (key.find("rotary_emb.inv_freq") != key.npos) return std::string();
-    return model.rename(key);
-  };
+  return tensors;
 }
 
 namespace {
-
-bool same(const array& a, const array& b) {
-  if (a.dtype() != b.dtype() || a.shape() != b.shape()) return false;
-  const array x = row_major(a), y = row_major(b);
-  return std::memcmp(bytes_of(x).data(), bytes_of(y).data(), x.nbytes()) == 0;
-}
-
-template <class Map, class Same>
-void settle(LanguageModel& model, Map& tensors, const Same& equal) {
-  const auto tied = model.tied();
-  if (!tied) return;
-  const auto head = tensors.find(tied->head), embedding = tensors.find(tied->embedding);
-  if (head == tensors.end()) return;
-  if (embedding == tensors.end()) {
-    auto moved = tensors.extract(head);
-    moved.key() = tied->embedding;
-    tensors.insert(std::move(moved));
-  } else if (equal(head->second, embedding->second)) {
-    tensors.erase(head);
-  } else {
-    *tied->tied = false;
-  }
-}
 
 Recognized look_at(const fs::path& path, Recognized& found) {
   std::error_code none;
@@ -164,38 +177,35 @@ Recognized look_at(const fs::path& path, Recognized& found) {
   }
   found.tokenizer = fs::exists(path / "tokenizer.json", none);
   const JsonObject config = read_config(path);
-  found.type = config.text("model_type", "");
+  found.type = language_config(config).text("model_type", "");
   found.packed = packed_by(config);
   const auto model = make_model(config);
   refuse_packed(path, config);
-  TensorInfos infos = list_checkpoint(path);
-  settle(*model, infos, [](auto&, auto&) { return true; });
-  nn::Shapes shapes;
-  for (const auto& [name, info] : infos)
-    shapes.emplace(name, Shape(info.shape.begin(), info.shape.end()));
-  refuse_mismatch(path, *model, shapes);
-  const auto rename = rename_of(*model);
+  Tensors tensors;  // of the shapes that the headers say: they have no values
+  for (const auto& [name, info] : list_checkpoint(path))
+    tensors.emplace(name, zeros(Shape(info.shape.begin(), info.shape.end()), info.dtype));
+  tensors = arranged(path, *model, std::move(tensors), /*values=*/false);
   std::set<std::string> dtypes;
-  for (const auto& [name, info] : infos) {
-    if (rename(name).empty()) continue;
+  for (const auto& [name, tensor] : tensors) {
     ++found.tensors;
-    found.parameters += elements_of(info);
-    found.bytes += info.bytes;
-    dtypes.insert(std::string(short_name(info.dtype)));
+    found.parameters += tensor.size();
+    found.bytes += tensor.nbytes();
+    dtypes.insert(std::string(short_name(tensor.dtype())));
   }
   found.dtypes.assign(dtypes.begin(), dtypes.end());
   found.usable = true;
   found.sentence =
-      fmt::format("{}: a {} model, {:.1f} M parameters in {} tensors of {}, {:.1f} MB{}",
+      fmt::format("{}: a {} model, {:.1f} M parameters in {} tensors of {}, {:.1f} MB{}{}",
                   path.string(), found.type, double(found.parameters) / 1e6, found.tensors,
                   listed(found.dtypes), double(found.bytes) / 1e6,
+                  model->facts.wrapper.empty()
+                      ? ""
+                      : "; only its language model is run: images and sound are not read",
                   found.tokenizer ? "" : "; it has no tokenizer.json, so it takes token ids only");
   return found;
 }
 
 }  // namespace
-
-void settle_tied(LanguageModel& model, Tensors& tensors) { settle(model, tensors, same); }
 
 Recognized recognize(const fs::path& path) {
   Recognized found;

@@ -33,16 +33,12 @@ JsonObject read_config(const std::filesystem::path& folder);
 std::string packed_by(const JsonObject& config);
 /// Refuses weights that are quantized.
 void refuse_packed(const std::filesystem::path& folder, const JsonObject& config);
-/// Refuses weights that are not those of the model, naming how they are packed if names show it.
-void refuse_mismatch(const std::filesystem::path& folder, LanguageModel& model,
-                     const nn::Shapes& shapes);
-
-/// A checkpoint's key as the model's parameter; "" for what every model passes over.
-nn::Rename rename_of(const LanguageModel& model);
-
-/// A head that is tied to the embedding, and what the checkpoint has of the two.
-/// As transformers does: both and equal: the embedding counts, the head is taken away; both and
-/// different: not tied; the head alone: it is the embedding.
-void settle_tied(LanguageModel& model, Tensors& tensors);
+/// A checkpoint's tensors as the model's parameters, by its rewrites; refuses those of another
+/// model, naming how they are packed if names show it. A head that is tied to the embedding: as
+/// transformers does, where both are there and equal, the embedding counts and the head is taken
+/// away; both and different: not tied; the head alone: it is the embedding. Without `values` the
+/// tensors are shapes: heads are taken to be equal, and nothing is computed.
+Tensors arranged(const std::filesystem::path& folder, LanguageModel& model, Tensors tensors,
+                 bool values);
 
 }  // namespace hearth::llm

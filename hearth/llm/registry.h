@@ -1,8 +1,8 @@
-// model_type -> constructor.
+// model_type -> family.
 #pragma once
 #include <memory>
 
-#include "hearth/llm/model.h"
+#include "hearth/llm/decoder_model.h"
 
 namespace hearth::llm {
 
@@ -10,6 +10,8 @@ namespace hearth::llm {
 /// type and those that are known.
 std::unique_ptr<LanguageModel> make_model(const JsonObject& config);
 
-std::unique_ptr<LanguageModel> make_phi(const JsonObject& config);
+/// A configuration whose language model is described in text_config, among other parts, as that
+/// model's own: what stands inside counts before what stands outside. Others stay as they are.
+JsonObject language_config(const JsonObject& config);
 
 }  // namespace hearth::llm

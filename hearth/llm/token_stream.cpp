@@ -32,6 +32,7 @@ array prefill(LanguageModel& model, KvCache& cache, std::span<const std::vector<
   check(chunk > 0, "prefill: chunks of ", chunk, " tokens; wanted at least 1");
   const int rows = int(prompts.size());
   const size_t length = prompts[0].size();
+  for (int row = 0; row < rows; ++row) cache.expect(row, cache.length(row) + int(length));
   for (size_t at = 0;; at += size_t(chunk)) {
     const int n = int(std::min(length - at, size_t(chunk)));
     std::vector<int> ids;
@@ -73,12 +74,28 @@ void TokenStream::begin() {
   started_ = 1;
 }
 
+// The next ids, everything before them read anew.
+array TokenStream::read_again() {
+  auto texts = texts_;
+  for (const array& ids : ahead_) {
+    const auto next = ids.to_vector<int>();
+    for (size_t row = 0; row < next.size(); ++row) texts[row].push_back(std::max(next[row], 0));
+  }
+  cache_.clear();
+  const array ids = sampler_(prefill(model_, cache_, texts, prefill_chunk_));
+  eval(ids);
+  decoder_.emplace(model_, cache_, sampler_, ids);
+  return ids;
+}
+
 std::vector<int> TokenStream::next() {
   if (!decoder_) begin();
   // A device decodes ahead of what the host has read; the CPU has nothing to gain.
   const size_t lead = default_device() == Device(Device::cpu) ? 0 : 2;
   while (ahead_.size() <= lead && started_ < most_) {
-    ahead_.push_back(decoder_->step());
+    const bool outgrown =
+        model_.facts.first_context > 0 && cache_.length(0) == model_.facts.first_context;
+    ahead_.push_back(outgrown ? read_again() : decoder_->step());
     ++started_;
   }
   if (ahead_.empty()) return {};

@@ -31,6 +31,7 @@ class TokenStream {
 
  private:
   void begin();
+  array read_again();
 
   LanguageModel& model_;
   std::vector<std::vector<int>> texts_;  // of each row, the prompt and what was read

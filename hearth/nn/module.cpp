@@ -19,7 +19,9 @@ void report(std::string& to, std::string_view what, std::vector<std::string> nam
 
 }  // namespace
 
-std::string mismatch(const Parameters& parameters, const Shapes& shapes, const Rename& rename) {
+std::string mismatch(const Parameters& parameters, const Shapes& shapes, const Rename& rename,
+                     const Rename& before) {
+  const auto shown = [&](const std::string& key) { return before ? before(key) : key; };
   std::set<std::string> found;
   std::vector<std::string> missing, unused, differ, twice;
   for (const auto& [key, shape] : shapes) {
@@ -27,15 +29,15 @@ std::string mismatch(const Parameters& parameters, const Shapes& shapes, const R
     if (name.empty()) continue;
     const auto parameter = parameters.find(name);
     if (parameter == parameters.end()) {
-      unused.push_back(key);
+      unused.push_back(shown(key));
     } else if (!found.insert(name).second) {
       twice.push_back(name);
     } else if (shape != parameter->second->shape()) {
-      differ.push_back(concat(key, " is ", shape, ", wanted ", parameter->second->shape()));
+      differ.push_back(concat(shown(key), " is ", shape, ", wanted ", parameter->second->shape()));
     }
   }
   for (const auto& [name, where] : parameters)
-    if (!found.count(name)) missing.push_back(name);
+    if (!found.count(name)) missing.push_back(shown(name));
   std::string problems;
   report(problems, "missing", std::move(missing));
   report(problems, "unused", std::move(unused));

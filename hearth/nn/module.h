@@ -69,9 +69,11 @@ Parameters parameters(M& module) {
 }
 
 /// In what a checkpoint, of which the shapes are known, differs from the parameters: "2 missing: a,
-/// b; 1 unused: c", at most 20 names of each kind. Empty where it is theirs.
+/// b; 1 unused: c", at most 20 names of each kind. Empty where it is theirs. `before` gives the key
+/// that a parameter would have; its name unless given.
 using Shapes = std::unordered_map<std::string, Shape>;
-std::string mismatch(const Parameters& parameters, const Shapes& shapes, const Rename& rename = {});
+std::string mismatch(const Parameters& parameters, const Shapes& shapes, const Rename& rename = {},
+                     const Rename& before = {});
 
 /// Puts a checkpoint's tensors in place of the parameters, in the dtype that they are stored in.
 /// Throws one std::runtime_error with the mismatch(); the parameters are then as before.

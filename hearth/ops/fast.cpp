@@ -15,7 +15,7 @@ Rotation rotation_of(std::string_view op, int dims, bool traditional, std::optio
                      float scale, const std::optional<array>& freqs) {
   check(base.has_value() != freqs.has_value(), op, ": wanted either base or freqs, got ",
         base ? "both" : "neither");
-  return {dims, traditional, freqs.has_value(), base.value_or(1.0f), scale};
+  return {dims, traditional, freqs.has_value(), base.value_or(1.0f), scale, 1};
 }
 
 }  // namespace
@@ -135,18 +135,47 @@ array linear_sum(std::span<const Term> terms, const std::optional<array>& residu
                        std::move(in));
 }
 
+namespace {
+
+Arrays attention_of(Arrays in, AttentionForm form, bool writes, const AttentionArrays& more) {
+  form.writes = writes;
+  form.has_sinks = more.sinks.has_value();
+  form.rotation.has_freqs = more.freqs.has_value();
+  const Dtype dtype = in[0].dtype();
+  if (more.freqs) in.push_back(astype(*more.freqs, float32));
+  if (more.sinks) in.push_back(astype(*more.sinks, dtype));
+  return apply_all(std::make_shared<CachedAttention>(form), std::move(in));
+}
+
+}  // namespace
+
 CachedAttentionResult cached_attention(const array& q, const array& k, const array& v,
                                        const array& cache_k, const array& cache_v,
-                                       const array& offsets, const CachedAttentionOptions& options,
-                                       StreamOrDevice s) {
+                                       const array& offsets, const AttentionForm& form,
+                                       const AttentionArrays& more, StreamOrDevice s) {
   StreamScope scope(s);
-  const Rotation rotation{options.rope_dims, options.traditional, options.freqs.has_value(),
-                          options.rope_base, options.rope_scale};
-  Arrays in{q, k, v, cache_k, cache_v, offsets};
-  if (options.freqs) in.push_back(astype(*options.freqs, float32));
-  const Arrays out =
-      apply_all(std::make_shared<CachedAttention>(options.scale, rotation), std::move(in));
+  check(form.latent == 0, "cached_attention: values are parts of the keys: give no v");
+  const Arrays out = attention_of({q, k, v, cache_k, cache_v, offsets}, form, true, more);
   return {out[0], out[1], out[2]};
+}
+
+CachedAttentionResult cached_attention(const array& q, const array& k, const array& cache_k,
+                                       const array& offsets, const AttentionForm& form,
+                                       const AttentionArrays& more, StreamOrDevice s) {
+  StreamScope scope(s);
+  check(form.latent > 0, "cached_attention: wanted values, or how many elements of keys they are");
+  const Arrays out = attention_of({q, k, cache_k, offsets}, form, true, more);
+  return {out[0], out[1], out[1]};
+}
+
+array attention_to_cache(const array& q, const array& cache_k, const array& cache_v,
+                         const array& offsets, const AttentionForm& form,
+                         const AttentionArrays& more, StreamOrDevice s) {
+  StreamScope scope(s);
+  Arrays in{q, cache_k};
+  if (form.latent == 0) in.push_back(cache_v);
+  in.push_back(offsets);
+  return attention_of(std::move(in), form, false, more)[0];
 }
 
 }  // namespace hearth::fast

@@ -7,6 +7,7 @@
 
 #include "hearth/core/array.h"
 #include "hearth/ops/activation.h"
+#include "hearth/ops/attention_form.h"
 
 namespace hearth::fast {
 
@@ -73,26 +74,33 @@ struct Term {
 array linear_sum(std::span<const Term> terms, const std::optional<array>& residual = {},
                  StreamOrDevice s = {});
 
-struct CachedAttentionOptions {
-  float scale = 1.0f;       // of q k^T, commonly 1 / sqrt(D)
-  int rope_dims = 0;        // 0: no rotary embedding
-  float rope_base = 10000;  // unused when freqs are given
-  float rope_scale = 1.0f;  // of positions
-  bool traditional = false;
-  std::optional<array> freqs = {};  // (rope_dims / 2)
+/// What attention to a cache may have beside queries, keys and values.
+struct AttentionArrays {
+  std::optional<array> freqs = {};  // (dims / 2), or (B, dims / 2): base^(2i/dims), a row's own
+  std::optional<array> sinks = {};  // (H)
 };
 struct CachedAttentionResult {
-  array y;                 // (B, L, H, D)
+  array y;                 // (B, L, H, Dv)
   array cache_k, cache_v;  // the caches, with the new rows
 };
 /// Attention of L new positions to all before and themselves, with rotary embedding. q (B, L, H,
-/// D), k and v (B, L, Hkv, D); caches (B, Hkv, capacity, D); offsets int32 (B): positions that row
-/// b of the caches holds. k (rotated) and v are written INTO the caches at offsets[b]: the arrays
-/// passed in see the write, and only those returned are sure to have it. Evaluation throws when
-/// offsets[b] + L exceeds the capacity or an offset is negative.
+/// D), k (B, L, Hkv, D), v (B, L, Hkv, Dv); caches (B, Hkv, capacity, D) and (.., Dv); offsets
+/// int32 (B): positions that row b of the caches holds. k (rotated) and v are written INTO the
+/// caches at offsets[b]: the arrays passed in see the write, and only those returned are sure to
+/// have it. Evaluation throws when offsets[b] + L exceeds the capacity or an offset is negative. A
+/// ring has room for the window and L - 1 positions.
 CachedAttentionResult cached_attention(const array& q, const array& k, const array& v,
                                        const array& cache_k, const array& cache_v,
-                                       const array& offsets, const CachedAttentionOptions& options,
-                                       StreamOrDevice s = {});
+                                       const array& offsets, const AttentionForm& form,
+                                       const AttentionArrays& more = {}, StreamOrDevice s = {});
+/// With form.latent: keys alone, kept and given in cache_k.
+CachedAttentionResult cached_attention(const array& q, const array& k, const array& cache_k,
+                                       const array& offsets, const AttentionForm& form,
+                                       const AttentionArrays& more = {}, StreamOrDevice s = {});
+/// The same with what another layer wrote at this step: the result (B, L, H, Dv); nothing is
+/// written.
+array attention_to_cache(const array& q, const array& cache_k, const array& cache_v,
+                         const array& offsets, const AttentionForm& form,
+                         const AttentionArrays& more = {}, StreamOrDevice s = {});
 
 }  // namespace hearth::fast

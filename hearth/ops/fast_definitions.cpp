@@ -31,9 +31,10 @@ array part(const array& x, int start, int stop, int step = 1) {
 array rotate(const array& x, const array& offset, const Rotation& r, const array* freqs,
              bool inverse) {
   const int L = x.shape(-2), D = x.shape(-1), half = r.dims / 2;
-  array rates(0.0f);
+  array rates(0.0f);  // (half), or (B, 1, half)
   if (freqs) {
     rates = reciprocal(*freqs);
+    if (freqs->ndim() == 2) rates = expand_dims(rates, 1);
   } else {
     std::vector<float> values;
     for (int i = 0; i < half; ++i)
@@ -48,8 +49,11 @@ array rotate(const array& x, const array& offset, const Rotation& r, const array
   shape[x.ndim() - 2] = L;
   shape.back() = half;
   const array theta = reshape(multiply(expand_dims(positions, -1), rates), shape);
-  const array c = astype(cos(theta), x.dtype());
-  const array s = astype(inverse ? negative(sin(theta)) : sin(theta), x.dtype());
+  const auto amplified = [&](const array& y) {
+    return astype(r.amplitude == 1 ? y : multiply(y, array(r.amplitude)), x.dtype());
+  };
+  const array c = amplified(cos(theta));
+  const array s = amplified(inverse ? negative(sin(theta)) : sin(theta));
   const array a = r.traditional ? part(x, 0, r.dims, 2) : part(x, 0, half);
   const array b = r.traditional ? part(x, 1, r.dims, 2) : part(x, half, r.dims);
   array first = subtract(multiply(a, c), multiply(b, s));
@@ -67,10 +71,14 @@ array rotate(const array& x, const array& offset, const Rotation& r, const array
 /// softmax(q k^T + mask) v for wide q (B, H, L, D), scaled, k (B, Hkv, S, D), v (B, Hkv, S, Dv);
 /// mask broadcasts to (B, H, L, S).
 array attend(const array& q, const array& k, const array& v, const std::optional<array>& mask,
-             const std::optional<array>& sinks) {
+             const std::optional<array>& sinks, float softcap = 0) {
   const int B = q.shape(0), H = q.shape(1), L = q.shape(2), Hkv = k.shape(1), S = k.shape(2);
   const array grouped = reshape(q, {B, Hkv, H / Hkv * L, q.shape(3)});
   array scores = reshape(matmul(grouped, swapaxes(k, -1, -2)), {B, H, L, S});
+  if (softcap > 0) {
+    const array cap = constant(softcap, scores);
+    scores = multiply(tanh(divide(scores, cap)), cap);
+  }
   if (mask && mask->dtype() == bool_) {
     const double lowest = q.dtype() == float64 ? std::numeric_limits<double>::lowest()
                                                : double(std::numeric_limits<float>::lowest());
@@ -150,35 +158,55 @@ std::optional<Arrays> Attention::decompose(const Arrays& in) const {
 }
 
 std::optional<Arrays> CachedAttention::decompose(const Arrays& in) const {
-  const array &offsets = in[5], *freqs = rotation.has_freqs ? &in[6] : nullptr;
-  const Dtype dtype = in[0].dtype();
-  const int B = in[0].shape(0), L = in[0].shape(1), capacity = in[3].shape(2);
+  const Inputs i = inputs(in);
+  const int B = i.B, L = i.L, capacity = i.capacity;
+  const Dtype dtype = i.q->dtype();
   const auto heads_first = [](const array& x) { return widen(swapaxes(x, 1, 2)); };
   const auto rotated = [&](const array& x) {
-    return rotation.dims > 0 ? rotate(x, offsets, rotation, freqs, false) : x;
+    return form.rotation.dims > 0 ? rotate(x, *i.offsets, form.rotation, i.freqs, false) : x;
   };
-  // Row b of the cache takes new row `place - offset`, where that is one.
-  const array from = subtract(arange(0, capacity, 1), reshape(offsets, {B, 1}));  // (B, capacity)
+  // What each row of the caches holds after this step: position `from` of the new ones, or, below
+  // 0, of those before. In a ring the latest position that lies there.
+  const array first = reshape(*i.offsets, {B, 1});
+  array places = broadcast_to(arange(0, capacity, 1), {B, capacity});
+  if (form.ring) {
+    const array last = add(first, array(L - 1));
+    const array age = remainder(add(subtract(last, places), array(capacity)), array(capacity));
+    places = subtract(last, age);
+  }
+  const array from = subtract(places, first);  // (B, capacity)
   const array is_new = reshape(logical_and(greater_equal(from, array(0)), less(from, array(L))),
                                {B, 1, capacity, 1});
   const auto written = [&](const array& cache, const array& rows) {
     if (L == 0 || capacity == 0) return cache;
     const array at = reshape(clip(from, array(0), array(L - 1)), {B, 1, capacity, 1});
-    return where(is_new, take_along_axis(astype(rows, dtype), broadcast_to(at, cache.shape()), 2),
-                 cache);
+    const array now = where(
+        is_new, take_along_axis(astype(rows, dtype), broadcast_to(at, cache.shape()), 2), cache);
+    return assign(cache, now);  // in place here too
   };
-  const array cache_k = written(in[3], rotated(heads_first(in[1])));
-  const array cache_v = written(in[4], heads_first(in[2]));
-  const array q = multiply(rotated(heads_first(in[0])), array(scale, wide_of(dtype)));
+  const array keys = i.k ? written(*i.cache_k, rotated(heads_first(*i.k))) : *i.cache_k;
+  std::optional<array> values, sinks;
+  if (i.cache_v) values = i.v ? written(*i.cache_v, heads_first(*i.v)) : *i.cache_v;
+  if (i.sinks) sinks = *i.sinks;
+  const array q = multiply(rotated(heads_first(*i.q)), array(form.scale, wide_of(dtype)));
   // What lies beyond may be anything: it is made 0 so that no weight of 0 meets a NaN.
-  const array held = reshape(less(from, array(L)), {B, 1, capacity, 1});
+  const array held = reshape(logical_and(less(from, array(L)), greater_equal(places, array(0))),
+                             {B, 1, capacity, 1});
   const auto clean = [&](const array& cache) {
     return where(held, widen(cache), array(0.0f, wide_of(dtype)));
   };
-  const array seen =
-      less_equal(reshape(from, {B, 1, 1, capacity}), reshape(arange(0, L, 1), {1, 1, L, 1}));
-  const array y = attend(q, clean(cache_k), clean(cache_v), seen, {});
-  return Arrays{astype(swapaxes(y, 1, 2), dtype), cache_k, cache_v};
+  const array key_at = reshape(from, {B, 1, 1, capacity});
+  const array query_at = reshape(arange(0, L, 1), {1, 1, L, 1});
+  array seen = logical_and(less_equal(key_at, query_at), reshape(held, {B, 1, 1, capacity}));
+  if (form.window > 0)
+    seen = logical_and(seen, greater(key_at, subtract(query_at, array(form.window))));
+  const array clean_keys = clean(keys);
+  const array clean_values = values ? clean(*values) : part(clean_keys, i.D - i.Dv, i.D);
+  const array y = attend(q, clean_keys, clean_values, seen, sinks, form.softcap);
+  Arrays out{astype(swapaxes(y, 1, 2), dtype)};
+  if (i.k) out.push_back(keys);
+  if (i.k && values) out.push_back(*values);
+  return out;
 }
 
 std::optional<Arrays> Linear::decompose(const Arrays& in) const {

@@ -93,26 +93,67 @@ Specs Attention::infer(std::span<const array> in) const {
   return {{{q.shape(0), q.shape(1), q.shape(2), v.shape(3)}, q.dtype()}};
 }
 
+int CachedAttention::writes_into(int output) const {
+  const bool values = form.latent == 0;
+  return output == 0 ? -1 : output + (values ? 2 : 1);
+}
+
+CachedAttention::Inputs CachedAttention::inputs(std::span<const array> in) const {
+  Inputs i = {};
+  size_t next = 0;
+  const auto take = [&](bool there) { return there ? &in[next++] : nullptr; };
+  const bool values = form.latent == 0;
+  i.q = take(true), i.k = take(form.writes), i.v = take(form.writes && values);
+  i.cache_k = take(true), i.cache_v = take(values), i.offsets = take(true);
+  i.freqs = take(form.rotation.has_freqs), i.sinks = take(form.has_sinks);
+  i.B = i.q->shape(0), i.L = i.q->shape(1), i.H = i.q->shape(2), i.D = i.q->shape(3);
+  i.Hkv = i.cache_k->shape(1), i.capacity = i.cache_k->shape(2);
+  i.Dv = values ? i.cache_v->shape(3) : form.latent;
+  return i;
+}
+
 Specs CachedAttention::infer(std::span<const array> in) const {
   constexpr std::string_view op = "cached_attention";
-  const array &q = in[0], &k = in[1], &v = in[2], &offsets = in[5];
-  for (const array& x : in.first(5))
+  const size_t rows = size_t(2 + form.writes + (form.latent == 0) * (1 + form.writes));
+  for (const array& x : in.first(rows))
     check(x.ndim() == 4, op, ": wanted 4 axes, got shape ", x.shape());
-  const int B = q.shape(0), L = q.shape(1), H = q.shape(2), D = q.shape(3), Hkv = k.shape(2);
-  check(k.shape() == Shape{B, L, Hkv, D} && v.shape() == k.shape(), op, ": q is ", q.shape(),
-        ", k ", k.shape(), ", v ", v.shape(), ": wanted (B, L, heads, D), k and v alike");
+  const Inputs i = inputs(in);
+  const int B = i.B, L = i.L, H = i.H, Hkv = i.Hkv, D = i.D, Dv = i.Dv, capacity = i.capacity;
+  const Shape none{};
+  check(form.latent >= 0 && form.latent <= D, op, ": values are the last ", form.latent,
+        " elements of keys of ", D);
+  check(!i.k || (i.k->shape() == Shape{B, L, Hkv, D} && (!i.v || i.v->shape(2) == Hkv)), op,
+        ": q is ", i.q->shape(), ", k ", i.k ? i.k->shape() : none, ", v ",
+        i.v ? i.v->shape() : none, ": wanted (B, L, heads, D), k and v with as many heads");
   check(Hkv > 0 && H % Hkv == 0, op, ": wanted a multiple of ", Hkv, " query heads, got ", H);
-  check(in[3].shape() == Shape{B, Hkv, in[3].shape(2), D} && in[4].shape() == in[3].shape(), op,
-        ": caches are ", in[3].shape(), " and ", in[4].shape(), ", wanted (", B, ", ", Hkv,
-        ", capacity, ", D, ")");
-  check_floating(op, q);
-  check_same_dtype(op, in, 5);
-  check(offsets.dtype() == int32, op, ": wanted int32 offsets, got ", offsets.dtype());
-  check_vector(op, "offsets", offsets, B);
-  check(rotation.dims >= 0, op, ": rope_dims is negative: ", rotation.dims);
-  check_rotation(op, rotation, D);
-  if (rotation.has_freqs) check_vector(op, "freqs", in[6], rotation.dims / 2);
-  return {{q.shape(), q.dtype()}, {in[3].shape(), q.dtype()}, {in[4].shape(), q.dtype()}};
+  check(i.cache_k->shape() == Shape{B, Hkv, capacity, D} &&
+            (!i.cache_v || i.cache_v->shape() == Shape{B, Hkv, capacity, Dv}),
+        op, ": caches are ", i.cache_k->shape(), " and ", i.cache_v ? i.cache_v->shape() : none,
+        ", wanted (", B, ", ", Hkv, ", capacity, ", D, "), and alike but for the last axis");
+  check(!i.v || i.v->shape() == Shape{B, L, Hkv, Dv}, op, ": v is ", i.v ? i.v->shape() : none,
+        ", its cache ", i.cache_v ? i.cache_v->shape() : none, ": wanted ", Shape{B, L, Hkv, Dv});
+  check_floating(op, *i.q);
+  check_same_dtype(op, in, rows);
+  check(i.offsets->dtype() == int32, op, ": wanted int32 offsets, got ", i.offsets->dtype());
+  check_vector(op, "offsets", *i.offsets, B);
+  check(form.window >= 0, op, ": the window is negative: ", form.window);
+  check(!form.ring || (form.window > 0 && capacity >= int64_t(form.window) + L - 1), op,
+        ": a ring of ", capacity, " rows has no room for a window of ", form.window, " and ", L,
+        " new rows; wanted their sum less 1");
+  check(form.softcap >= 0, op, ": the softcap is negative: ", form.softcap);
+  check(form.rotation.dims >= 0, op, ": the rotation's dims are negative: ", form.rotation.dims);
+  check_rotation(op, form.rotation, D);
+  if (i.freqs) {
+    const int half = form.rotation.dims / 2;
+    check(i.freqs->shape() == Shape{half} || i.freqs->shape() == Shape{B, half}, op,
+          ": wanted freqs of shape ", Shape{half}, " or ", Shape{B, half}, ", got ",
+          i.freqs->shape());
+  }
+  if (i.sinks) check_vector(op, "sinks", *i.sinks, H);
+  Specs out{{{B, L, H, Dv}, i.q->dtype()}};
+  if (form.writes) out.push_back({i.cache_k->shape(), i.q->dtype()});
+  if (form.writes && i.cache_v) out.push_back({i.cache_v->shape(), i.q->dtype()});
+  return out;
 }
 
 Specs Linear::infer(std::span<const array> in) const {

@@ -52,6 +52,11 @@ Specs Assign::infer(std::span<const array> in) const {
         in[0].dtype(), " ", in[0].shape(), ", the values ", in[1].dtype(), " ", in[1].shape());
   return {like(in[0])};
 }
+std::optional<Cotangents> Assign::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
+  Cotangents out(in.size());
+  out[1] = d[0];  // nothing is left of the state before
+  return out;
+}
 
 Specs Contiguous::infer(std::span<const array> in) const { return {like(in[0])}; }
 std::optional<View> Contiguous::view(const View& from) const {

@@ -65,15 +65,6 @@ struct RMSNorm : Op<RMSNorm, primitive_id::RMSNorm> {
   bool donates() const override { return true; }
 };
 
-/// Rotary embedding: dims is even, positive, and at most the last axis; or, in attention, 0: none.
-struct Rotation {
-  int dims = 0;
-  bool traditional = false;
-  bool has_freqs = false;
-  float base = 10000;
-  float scale = 1;  // of positions
-  HEARTH_FIELDS(dims, traditional, has_freqs, base, scale)
-};
 /// x (B, ..., L, D), offset (1) or (B), freqs (dims / 2) if has_freqs -> x rotated; back if
 /// inverse.
 struct RoPE : Op<RoPE, primitive_id::RoPE> {
@@ -101,16 +92,24 @@ struct Attention : Op<Attention, primitive_id::Attention> {
   std::optional<Arrays> decompose(const Arrays& in) const override;
 };
 
-/// q, k, v, cache_k, cache_v, offsets, freqs if has_freqs -> y and the caches, written in place.
+/// q, then k if it writes, v if it writes and has values of their own, cache_k, cache_v if values
+/// are not part of the keys, offsets, freqs if there are some, sinks if there are some -> y and, if
+/// it writes, the caches, written in place.
 struct CachedAttention : Op<CachedAttention, primitive_id::CachedAttention> {
-  float scale;
-  Rotation rotation;
-  CachedAttention(float scale, Rotation rotation) : scale(scale), rotation(rotation) {}
-  HEARTH_FIELDS(scale, rotation)
+  AttentionForm form;
+  explicit CachedAttention(const AttentionForm& form) : form(form) {}
+  HEARTH_FIELDS(form)
   std::string_view name() const override { return "cached_attention"; }
   Specs infer(std::span<const array> in) const override;
   std::optional<Arrays> decompose(const Arrays& in) const override;
-  int writes_into(int output) const override { return output == 0 ? -1 : output + 2; }
+  int writes_into(int output) const override;
+
+  /// The inputs by name; null: not given.
+  struct Inputs {
+    const array *q, *k, *v, *cache_k, *cache_v, *offsets, *freqs, *sinks;
+    int B, L, H, Hkv, D, Dv, capacity;
+  };
+  Inputs inputs(std::span<const array> in) const;
 };
 
 /// x (..., k), the norm's weight (k) and bias (k) if it has them, then weight (n, k) and bias (n)

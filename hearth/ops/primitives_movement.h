@@ -22,6 +22,8 @@ struct Assign : Op<Assign, primitive_id::Assign> {
   HEARTH_FIELDS()
   std::string_view name() const override { return "assign"; }
   Specs infer(std::span<const array> in) const override;
+  std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
+                                const Arrays& d) const override;
   int writes_into(int) const override { return 0; }
 };
 

@@ -253,12 +253,13 @@ TEST(LanguageModel, ACacheThatGrowsKeepsTheLongerRows) {
 }
 
 TEST(KvCache, CountsChecksAndForgets) {
-  KvCache cache({2, 3, 4, 600, float32}, 2);
+  const StateShape layer{.kind = StateShape::positions, .parts = {{3, 4}, {3, 4}}};
+  KvCache cache({{layer, layer}, 600, float32}, 2);
   EXPECT_EQ(cache.batch(), 2);
   EXPECT_EQ(cache.capacity(), 0);
   cache.reserve(10);
   EXPECT_EQ(cache.capacity(), 256);
-  EXPECT_EQ(cache.layer(1).k.shape(), (Shape{2, 3, 256, 4}));
+  EXPECT_EQ(cache.layer(1).parts[0].shape(), (Shape{2, 3, 256, 4}));
   EXPECT_EQ(cache.nbytes(), size_t(2 * 2 * 2 * 3 * 256 * 4 * 4));
   const int counts[] = {1, 10};
   cache.advance(counts);
@@ -275,7 +276,7 @@ TEST(KvCache, CountsChecksAndForgets) {
   EXPECT_EQ(cache.length(1), 0);
   EXPECT_EQ(cache.offsets().to_vector<int>(), (std::vector<int>{0, 0}));
   EXPECT_EQ(cache.capacity(), 600);
-  EXPECT_THROW(KvCache({1, 1, 1, 1, float32}, 0), std::invalid_argument);
+  EXPECT_THROW(KvCache({{layer}, 1, float32}, 0), std::invalid_argument);
 }
 
 TEST(LanguageModel, TheEndOfTextIsWhatGenerationConfigSaysElseConfig) {
@@ -306,7 +307,7 @@ TEST(LanguageModel, RandomWeightsAreTheSameForASeedOnAnyNumberOfThreads) {
   for (int n : {1, 3}) {
     cpu::set_threads(n);
     const auto model = load_model(kRoot / "tests/data/models/phi", options);
-    const auto w = model->parameters().at("model.layers.1.mlp.fc1.weight")->to_vector<float>();
+    const auto w = model->parameters().at("model.layers.1.mlp.up_proj.weight")->to_vector<float>();
     if (first.empty()) first = w;
     EXPECT_EQ(w, first);
     const auto logits = whole(*model, {1, 2, 3});

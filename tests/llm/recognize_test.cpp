@@ -136,11 +136,11 @@ TEST_F(Folder, OfWeightsWhoseNamesShowThatTheyArePacked) {
 }
 
 TEST_F(Folder, OfAnotherFamilyNamesThoseThatThereAre) {
-  EXPECT_THAT(refused_with("model_type", "llama"),
-              AllOf(HasSubstr("model_type \"llama\" is not known; known: phi"),
+  EXPECT_THAT(refused_with("model_type", "parrot"),
+              AllOf(HasSubstr("model_type \"parrot\" is not known; known: cohere"),
                     Not(HasSubstr("download"))));
   config_["quantization_config"] = {{"quant_method", "awq"}};
-  EXPECT_THAT(refused_with("model_type", "llama"), HasSubstr("quantized (AWQ)"));
+  EXPECT_THAT(refused_with("model_type", "parrot"), HasSubstr("quantized (AWQ)"));
 }
 
 TEST_F(Folder, WithoutItsWeights) {

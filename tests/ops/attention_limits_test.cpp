@@ -147,9 +147,8 @@ TEST_P(AttentionLimits, CachesOfEveryLengthAndPlace) {
     for (int D : {4, 64}) {  // less and more new elements than are worth sharing
       const CachedCase c{2, L, 4, 2, D, 200, 4, {0, 200 - L}};
       for (Dtype dtype : {float32, bfloat16})
-        expect_as_defined(std::make_shared<fast::CachedAttention>(
-                              0.25f, fast::Rotation{4, false, false, 500.0f, 1.0f}),
-                          cached_inputs(c, dtype), concat("cached, L ", L, " D ", D));
+        expect_as_defined(cached_op(c, 500.0f, 1.0f), cached_inputs(c, dtype),
+                          concat("cached, L ", L, " D ", D));
     }
 }
 

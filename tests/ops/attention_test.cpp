@@ -72,11 +72,105 @@ TEST(Fast, CachedAttentionIsAsDefined) {
           CachedCase{2, 3, 2, 2, 20, 700, 20, {640, 2}, true},
           CachedCase{2, 50, 4, 2, 24, 200, 8, {0, 150}, false, true},
           CachedCase{1, 300, 2, 1, 16, 512, 0, {100}}, CachedCase{2, 0, 2, 2, 8, 4, 8, {1, 2}}}) {
-      const fast::Rotation r{c.rope_dims, c.traditional, c.freqs, 500.0f, 1.5f};
-      const auto op = std::make_shared<fast::CachedAttention>(0.25f, r);
-      expect_as_defined(op, cached_inputs(c, dtype),
+      expect_as_defined(cached_op(c, 500.0f, 1.5f), cached_inputs(c, dtype),
                         concat("cached attention, L ", c.L, ", D ", c.D, ", ", dtype));
     }
+}
+
+// Every trait of the form, by few queries and by many, alone and together.
+TEST(Fast, CachedAttentionOfEveryForm) {
+  for (Dtype dtype : {float32, bfloat16})
+    for (int L : {1, 3, 40}) {
+      const auto expect = [&](CachedCase c, const char* what) {
+        expect_as_defined(cached_op(c, 500.0f, 1.5f), cached_inputs(c, dtype),
+                          concat("cached attention ", what, ", L ", L, ", ", dtype));
+      };
+      const CachedCase plain{2, L, 4, 2, 24, 700, 8, {610, 33}};
+      const auto with = [&](const auto& change) {
+        CachedCase c = plain;
+        change(c);
+        return c;
+      };
+      for (int window : {1, 2, 63, 64, 65, 500, 5000})
+        expect(with([&](auto& c) { c.form.window = window; }), "with a window");
+      expect(with([](auto& c) { c.form.softcap = 0.7f; }), "with a softcap");
+      expect(with([](auto& c) { c.form.softcap = 50, c.form.window = 9; }), "with both");
+      expect(with([](auto& c) { c.form.has_sinks = true; }), "with sinks");
+      expect(with([](auto& c) { c.form.has_sinks = true, c.form.window = 7; }), "with both");
+      expect(with([](auto& c) { c.form.rotation.amplitude = 1.3f; }), "with an amplitude");
+      expect(with([](auto& c) { c.own_freqs = true; }), "with freqs of each row");
+      expect(with([](auto& c) { c.Dv = 40; }), "of long values");
+      expect(with([](auto& c) { c.Dv = 5; }), "of short values");
+      expect(with([](auto& c) { c.form.latent = 16; }), "of latents");
+      for (int capacity : {64, 128, 130, 512})  // rows that have gone around, and not
+        expect(
+            with([&](auto& c) { c.form.ring = true, c.form.window = 21, c.capacity = capacity; }),
+            "in a ring");
+      // What another layer wrote at this step: all that is before the end.
+      CachedCase read = with([&](auto& c) {
+        c.form.window = 30, c.form.has_sinks = true, c.form.softcap = 3, c.Dv = 20;
+      });
+      for (int& offset : read.offsets) offset += L;
+      Arrays in = cached_inputs(read, dtype);
+      for (int& offset : read.offsets) offset -= L;
+      in.erase(in.begin() + 1, in.begin() + 3);
+      in[3] = array(read.offsets.begin(), {2}, int32);
+      read.form.writes = false;
+      expect_as_defined(cached_op(read, 500.0f, 1.5f), in, "cached attention that writes nothing");
+    }
+}
+
+// Steps of any length over a ring give what a window over everything does: the same bits, as long
+// as the queries are few.
+TEST(Fast, RingsEqualWholeCaches) {
+  const int T = 1300, D = 16, window = 50;
+  const array q = numbers({2, T, 4, D}, float16, 1), k = numbers({2, T, 2, D}, float16, 2),
+              v = numbers({2, T, 2, D}, float16, 3);
+  for (const int most : {1, 4, 77}) {
+    const auto run = [&](int capacity, bool ring) {
+      array cache_k = numbers({2, 2, capacity, D}, float16, 7), cache_v = copy(cache_k);
+      Arrays parts;
+      for (int at = most > 1 ? 0 : 1000, n; at < T; at += n) {
+        n = std::min(T - at, at == 1000 && most == 1 ? 1 : most);
+        const auto cut = [&](const array& x) {
+          return slice(x, {0, at, 0, 0}, {2, at + n, x.shape(2), D});
+        };
+        const auto r = fast::cached_attention(
+            cut(q), cut(k), cut(v), cache_k, cache_v, array({at, at}, int32),
+            {.scale = 0.3f, .window = window, .ring = ring, .rotation = {.dims = 8}});
+        cache_k = r.cache_k, cache_v = r.cache_v;
+        eval(r.y);
+        if (at >= 1000 + window) parts.push_back(r.y);
+      }
+      return concatenate(parts, 1);
+    };
+    const array whole = run(T, false), ring = run(512, true);
+    if (most <= 4)
+      EXPECT_TRUE(same_bits(ring, whole)) << most;
+    else
+      expect_close(ring, whole, {2, 1}, "a ring");
+  }
+}
+
+TEST(Fast, CachedAttentionRefusesFormsThatDoNotFit) {
+  const Arrays in = cached_inputs({1, 4, 2, 2, 8, 16, 0, {3}}, float32);
+  const auto refuse = [&](const fast::AttentionForm& form, const fast::AttentionArrays& more = {}) {
+    EXPECT_THROW(fast::cached_attention(in[0], in[1], in[2], in[3], in[4], in[5], form, more),
+                 std::invalid_argument);
+  };
+  refuse({.window = -1});
+  refuse({.softcap = -1});
+  refuse({.ring = true});                // no window
+  refuse({.window = 14, .ring = true});  // 14 and 4 rows need 17
+  refuse({.rotation = {.dims = 10}});
+  refuse({.rotation = {.dims = -2}});
+  refuse({.latent = 4});
+  refuse({}, {.sinks = array({1.0f, 2.0f, 3.0f})});
+  refuse({.rotation = {.dims = 4}}, {.freqs = ones({3})});
+  refuse({.rotation = {.dims = 4}}, {.freqs = ones({2, 2})});
+  EXPECT_THROW(fast::cached_attention(in[0], in[1], in[3], in[5], {.latent = 9}),
+               std::invalid_argument);
+  EXPECT_THROW(fast::cached_attention(in[0], in[1], in[3], in[5], {}), std::invalid_argument);
 }
 
 TEST(Fast, CachedAttentionWritesInPlace) {
@@ -109,7 +203,7 @@ TEST(Fast, ChunksOverACacheEqualTheWhole) {
       };
       const auto r =
           fast::cached_attention(cut(q), cut(k), cut(v), cache_k, cache_v, array({at, at}, int32),
-                                 {.scale = 0.3f, .rope_dims = 8});
+                                 {.scale = 0.3f, .rotation = {.dims = 8}});
       cache_k = r.cache_k;
       cache_v = r.cache_v;
       parts.push_back(r.y);

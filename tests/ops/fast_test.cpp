@@ -153,7 +153,7 @@ TEST(Fast, SameBitsForAnyNumberOfThreadsOnEveryInstructionSet) {
       out.push_back(fast::rope(k, 32, false, 10000.0f, 1.0f, 3));
       const Arrays in = cached_inputs({1, L, 4, 4, 64, 2000, 16, {1700}}, float16);
       const auto r = fast::cached_attention(in[0], in[1], in[2], in[3], in[4], in[5],
-                                            {.scale = 0.1f, .rope_dims = 16});
+                                            {.scale = 0.1f, .rotation = {.dims = 16}});
       out.push_back(r.y);
     }
     eval(out);

@@ -61,12 +61,11 @@ Arrays run_all(const json& c, const Arrays& in) {
   if (c["op"] != "cached_attention") return {run(c, in)};
   const json& p = c["params"];
   const auto offsets = p["offsets"].get<std::vector<int>>();
-  const auto r = fast::cached_attention(in[0], in[1], in[2], copy(in[3]), copy(in[4]),
-                                        array(offsets.begin(), {int(offsets.size())}, int32),
-                                        {.scale = p["scale"],
-                                         .rope_dims = p["dims"],
-                                         .rope_base = p["base"],
-                                         .traditional = p["traditional"]});
+  const auto r = fast::cached_attention(
+      in[0], in[1], in[2], copy(in[3]), copy(in[4]),
+      array(offsets.begin(), {int(offsets.size())}, int32),
+      {.scale = p["scale"],
+       .rotation = {.dims = p["dims"], .traditional = p["traditional"], .base = p["base"]}});
   return {r.y, r.cache_k, r.cache_v};
 }
 

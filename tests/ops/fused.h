@@ -11,6 +11,7 @@
 #include "hearth/core/eval.h"
 #include "hearth/core/primitive.h"
 #include "hearth/ops/ops.h"
+#include "hearth/ops/primitives_fast.h"
 #include "tests/close.h"
 
 namespace hearth::fused {
@@ -82,7 +83,10 @@ inline Tolerance tolerance(Dtype dtype) {
 inline void expect_as_defined(const std::shared_ptr<const Primitive>& op, const Arrays& in,
                               const std::string& what,
                               const std::optional<Tolerance>& allowed = std::nullopt) {
-  const auto defined = op->decompose(in);
+  Arrays own = in;  // what it writes into stays as it is
+  for (int i = 0; i < int(op->infer(in).size()); ++i)
+    if (const int into = op->writes_into(i); into >= 0) own[size_t(into)] = copy(in[size_t(into)]);
+  const auto defined = op->decompose(own);
   ASSERT_TRUE(defined);
   eval(*defined);
   const Arrays got = apply_all(op, in);
@@ -94,26 +98,41 @@ struct CachedCase {
   int B, L, H, Hkv, D, capacity, rope_dims;
   std::vector<int> offsets;
   bool traditional = false, freqs = false;
+  fast::AttentionForm form = {};  // but for the rotation's dims and order
+  int Dv = 0;                     // 0: D
+  bool own_freqs = false;         // of each row
 };
+inline std::shared_ptr<const Primitive> cached_op(const CachedCase& c, float base, float scale) {
+  fast::AttentionForm form = c.form;
+  form.scale = 0.25f;
+  form.rotation.dims = c.rope_dims, form.rotation.traditional = c.traditional;
+  form.rotation.has_freqs = c.freqs || c.own_freqs;
+  form.rotation.base = base, form.rotation.scale = scale;
+  return std::make_shared<fast::CachedAttention>(form);
+}
 // The inputs of a cached attention; NaN wherever the caches hold nothing yet.
 inline Arrays cached_inputs(const CachedCase& c, Dtype dtype) {
-  const auto cache = [&](uint32_t seed) {
-    const Shape shape{c.B, c.Hkv, c.capacity, c.D};
+  const int Dv = c.Dv > 0 ? c.Dv : c.D;
+  const auto cache = [&](int dims, uint32_t seed) {
+    const Shape shape{c.B, c.Hkv, c.capacity, dims};
     auto values = numbers(shape, float32, seed).to_vector<float>();
     for (size_t i = 0; i < values.size(); ++i) {
-      const size_t row = i / size_t(c.D);
+      const size_t row = i / size_t(dims);
       if (int(row % size_t(c.capacity)) >= c.offsets[row / size_t(c.Hkv * c.capacity)])
         values[i] = NAN;
     }
     return array(values.begin(), shape, dtype);
   };
-  Arrays in{numbers({c.B, c.L, c.H, c.D}, dtype, 1),
-            numbers({c.B, c.L, c.Hkv, c.D}, dtype, 2),
-            numbers({c.B, c.L, c.Hkv, c.D}, dtype, 3),
-            cache(4),
-            cache(5),
-            array(c.offsets.begin(), {c.B}, int32)};
-  if (c.freqs) in.push_back(add(abs(numbers({c.rope_dims / 2}, float32, 6)), array(1.0f)));
+  const bool values = c.form.latent == 0;
+  Arrays in{numbers({c.B, c.L, c.H, c.D}, dtype, 1)};
+  if (c.form.writes) in.push_back(numbers({c.B, c.L, c.Hkv, c.D}, dtype, 2));
+  if (c.form.writes && values) in.push_back(numbers({c.B, c.L, c.Hkv, Dv}, dtype, 3));
+  in.push_back(cache(c.D, 4));
+  if (values) in.push_back(cache(Dv, 5));
+  in.push_back(array(c.offsets.begin(), {c.B}, int32));
+  const Shape freqs = c.own_freqs ? Shape{c.B, c.rope_dims / 2} : Shape{c.rope_dims / 2};
+  if (c.freqs || c.own_freqs) in.push_back(add(abs(numbers(freqs, float32, 6)), array(1.0f)));
+  if (c.form.has_sinks) in.push_back(numbers({c.H}, dtype, 7));
   return in;
 }
 

@@ -67,7 +67,7 @@ SAMPLE(LayerNorm, value(1e-5f), value(true), value(false))
 SAMPLE(RMSNorm, value(1e-5f), value(true))
 SAMPLE(RoPE, Rotation{8, false, true, 1e4f, 1}, value(false))
 SAMPLE(Attention, value(0.5f), value(true), value(false), value(false))
-SAMPLE(CachedAttention, value(0.5f), Rotation{8, false, true, 1e4f, 1})
+SAMPLE(CachedAttention, AttentionForm{.scale = 0.5f, .window = 8, .rotation = {.dims = 8}})
 SAMPLE(Linear, {{Activation::silu, true}, {Activation::none, false}}, value(true),
        Linear::Norm{1e-5f, false, true, true})
 SAMPLE(LinearSum, {true, false}, value(true))
@@ -84,7 +84,10 @@ struct Sample<Map> {
 };
 PART(Box, kShape, kShape, kShape)
 PART(Sweep, value(1), value(2), value(3), value(4), value(5))
-PART(Rotation, value(8), value(false), value(true), value(1e4f), value(2.0f))
+PART(Rotation, value(8), value(false), value(true), value(1e4f), value(2.0f), value(3.0f))
+PART(AttentionForm, value(0.5f), value(2.0f), value(8), value(true), value(false), value(4),
+     value(true),
+     Rotation{value(8), value(false), value(true), value(1e4f), value(2.0f), value(3.0f)})
 PART(Linear::Part, value(Activation::silu), value(true))
 PART(Linear::Norm, value(1e-5f), value(true), value(true), value(true))
 PART(Map::Step, value(ElementOp::add), value(float32), value(std::array<uint8_t, 3>{1, 2, 0}))
@@ -210,6 +213,7 @@ TEST(PrimitiveFields, MembersOfNestedStructsAreListed) {
   EXPECT_EQ(unlisted<Box>(), std::vector<size_t>());
   EXPECT_EQ(unlisted<Sweep>(), std::vector<size_t>());
   EXPECT_EQ(unlisted<Rotation>(), std::vector<size_t>());
+  EXPECT_EQ(unlisted<AttentionForm>(), std::vector<size_t>());
   EXPECT_EQ(unlisted<Linear::Part>(), std::vector<size_t>());
   EXPECT_EQ(unlisted<Linear::Norm>(), std::vector<size_t>());
   EXPECT_EQ(unlisted<Map::Step>(), std::vector<size_t>());

@@ -313,7 +313,7 @@ GradientCase cached_attention_case() {
   const auto f = [](const Arrays& in) {
     const array k = zeros({2, 1, 4, 4}, float64), v = zeros({2, 1, 4, 4}, float64);
     const auto r = fast::cached_attention(in[0], in[1], in[2], contiguous(k), contiguous(v),
-                                          ids({0, 1}), {.scale = 0.7f, .rope_dims = 2});
+                                          ids({0, 1}), {.scale = 0.7f, .rotation = {.dims = 2}});
     return Arrays{r.y, r.cache_k, r.cache_v};
   };
   return {"cached_attention",

@@ -88,13 +88,15 @@ void write_all(const Job& job, int batch, CudaQueue& queue) {
 }  // namespace
 
 void cached_attention(const fast::CachedAttention& op, const Args& args, CudaQueue& queue) {
-  const array &q = args.in[0], &k = args.in[1], &v = args.in[2];
-  const int batch = q.shape(0), L = q.shape(1), H = q.shape(2), D = q.shape(3), Hkv = k.shape(2);
-  const int capacity = args.in[3].shape(2);
-  const float* freqs = op.rotation.has_freqs ? queue.ptr<float>(args.in[6]) : nullptr;
+  const fast::AttentionForm& form = op.form;
+  const fast::Rotation& rotation = form.rotation;
+  const fast::CachedAttention::Inputs in = op.inputs(args.in);
+  const array &q = *in.q, &k = *in.k, &v = *in.v;
+  const int batch = in.B, L = in.L, H = in.H, D = in.D, Hkv = in.Hkv, capacity = in.capacity;
+  const float* freqs = in.freqs ? queue.ptr<float>(*in.freqs) : nullptr;
   Rates rates = {};  // of rotation
-  for (int i = 0; i < op.rotation.dims / 2 && !freqs; ++i)
-    rates[size_t(i)] = float(std::pow(double(op.rotation.base), -2.0 * i / op.rotation.dims));
+  for (int i = 0; i < rotation.dims / 2 && !freqs; ++i)
+    rates[size_t(i)] = float(std::pow(double(rotation.base), -2.0 * i / rotation.dims));
   if (L == 1) {
     AttentionTask task = {};
     const auto rows = [&](const array& x, int64_t(&stride)[2]) {
@@ -103,12 +105,14 @@ void cached_attention(const fast::CachedAttention& op, const Args& args, CudaQue
     };
     task.q = rows(q, task.q_stride), task.k = rows(k, task.k_stride);
     task.v = rows(v, task.v_stride);
-    task.cache_k = queue.ptr<void>(args.in[3]), task.cache_v = queue.ptr<void>(args.in[4]);
+    task.cache_k = queue.ptr<void>(*in.cache_k), task.cache_v = queue.ptr<void>(*in.cache_v);
     task.y = queue.ptr<void>(args.out[0]);
-    task.offsets = queue.ptr<int>(args.in[5]), task.freqs = freqs;
+    task.offsets = queue.ptr<int>(*in.offsets), task.freqs = freqs;
+    task.sinks = in.sinks ? queue.ptr<void>(*in.sinks) : nullptr;
     task.B = batch, task.H = H, task.Hkv = Hkv, task.D = D, task.capacity = capacity;
-    task.rope_dims = op.rotation.dims, task.traditional = op.rotation.traditional;
-    task.rope_scale = op.rotation.scale, task.scale = op.scale;
+    task.rope_dims = rotation.dims, task.traditional = rotation.traditional;
+    task.rope_scale = rotation.scale, task.rope_amplitude = rotation.amplitude;
+    task.scale = form.scale, task.softcap = form.softcap, task.window = form.window;
     return queue.tasks().add(queue, task, q.dtype(), rates, args);
   }
   Job job = {};
@@ -117,10 +121,11 @@ void cached_attention(const fast::CachedAttention& op, const Args& args, CudaQue
     return queue.ptr<void>(x);
   };
   job.q = rows(q, job.q_stride), job.k = rows(k, job.k_stride), job.v = rows(v, job.v_stride);
-  job.cache_k = queue.ptr<void>(args.in[3]), job.cache_v = queue.ptr<void>(args.in[4]);
-  job.offsets = queue.ptr<int>(args.in[5]);
+  job.cache_k = queue.ptr<void>(*in.cache_k), job.cache_v = queue.ptr<void>(*in.cache_v);
+  job.offsets = queue.ptr<int>(*in.offsets);
   job.L = L, job.H = H, job.D = D, job.Hkv = Hkv, job.capacity = capacity;
-  job.rotation = {op.rotation.dims, op.rotation.traditional, op.rotation.scale, freqs, nullptr};
+  job.rotation = {rotation.dims,      rotation.traditional, rotation.scale,
+                  rotation.amplitude, freqs,                nullptr};
   std::copy(rates.begin(), rates.end(), job.rates);
   job.rotated = queue.scratch<std::byte>(q.nbytes());
   switch (q.dtype()) {
@@ -137,20 +142,31 @@ void cached_attention(const fast::CachedAttention& op, const Args& args, CudaQue
   flash.k = {job.cache_k, Hkv * head, head, D};
   flash.v = {job.cache_v, Hkv * head, head, D};
   flash.y = {queue.ptr<void>(args.out[0]), L * row, D, row};
-  flash.scale = op.scale;
+  flash.scale = form.scale;
   flash.keys = L, flash.more_keys = job.offsets;
   flash.causal = true, flash.more_offset = job.offsets;
+  if (in.sinks) flash.sinks = queue.ptr<void>(*in.sinks), flash.sinks_dtype = in.sinks->dtype();
   flash_attention(queue, flash);
 }
 
-// Rows must be contiguous and in vectors of eight; caches row-major; float64 is decomposed.
-bool cached_attention_fits(const Primitive&, std::span<const array> in) {
+// Rows must be contiguous and in vectors of eight; caches row-major; float64 is decomposed, and so
+// are rings, caches of latents or of another layer, and a window or a softcap of many new rows.
+bool cached_attention_fits(const Primitive& p, std::span<const array> in) {
+  const auto& op = static_cast<const fast::CachedAttention&>(p);
+  const fast::AttentionForm& form = op.form;
+  if (form.ring || form.latent > 0 || !form.writes) return false;
+  const fast::CachedAttention::Inputs i = op.inputs(in);
+  const bool hides = form.window > 0 && form.window < i.capacity;
+  if (i.L > 1 && (hides || form.softcap > 0)) return false;
+  if (i.freqs && i.freqs->ndim() == 2 && i.B > 1) return false;
+  const auto dense = [](const array* x) {
+    return !x || row_contiguous(x->shape(), x->node().strides);
+  };
   const auto contiguous_rows = [](const array& x) { return x.node().strides[3] == 1; };
-  const int D = in[0].shape(3);
-  return in[0].dtype() != float64 && D % 8 == 0 && D <= kMaxHeadDim && in[0].size() > 0 &&
-         contiguous_rows(in[0]) && contiguous_rows(in[1]) && contiguous_rows(in[2]) &&
-         row_contiguous(in[3].shape(), in[3].node().strides) &&
-         row_contiguous(in[4].shape(), in[4].node().strides);
+  return i.q->dtype() != float64 && i.D % 8 == 0 && i.D <= kMaxHeadDim && i.D == i.Dv &&
+         i.q->size() > 0 && contiguous_rows(*i.q) && contiguous_rows(*i.k) &&
+         contiguous_rows(*i.v) && dense(i.cache_k) && dense(i.cache_v) && dense(i.freqs) &&
+         dense(i.sinks);
 }
 
 }  // namespace hearth::cuda

@@ -40,18 +40,22 @@ std::vector<int64_t> integers(const array& a) {
     out.push_back(load_element<int64_t>(a.node().data() + int64_t(i) * stride, a.dtype()));
   return out;
 }
+// In row-major order.
 std::vector<float> floats(const array& a) {
   std::vector<float> out;
   out.reserve(a.size());
-  for (size_t i = 0; i < a.size(); ++i)
-    out.push_back(load_element<float>(a.node().data() + int64_t(i) * a.node().strides[0] * item(a),
-                                      a.dtype()));
+  const int rows = a.ndim() == 2 ? a.shape(0) : 1, columns = a.shape(-1);
+  const Strides& strides = a.node().strides;
+  for (int r = 0; r < rows; ++r)
+    for (int c = 0; c < columns; ++c) {
+      const int64_t at = (a.ndim() == 2 ? r * strides[0] : 0) + c * strides.back();
+      out.push_back(load_element<float>(a.node().data() + at * item(a), a.dtype()));
+    }
   return out;
 }
 Angles angles_of(const fast::Rotation& rotation, const array* freqs,
                  std::span<const int64_t> offsets, int64_t length) {
-  if (!freqs) return Angles(rotation, nullptr, offsets, length);
-  return Angles(rotation, floats(*freqs).data(), offsets, length);
+  return Angles(rotation, freqs ? floats(*freqs) : std::vector<float>(), offsets, length);
 }
 
 constexpr int64_t kBlock = 64;  // rows of a task
@@ -129,70 +133,86 @@ void scaled_dot_product_attention(const fast::Attention& op, const Args& args, C
 }
 
 void cached_attention(const fast::CachedAttention& op, const Args& args, CpuQueue&) {
-  const array &q = args.in[0], &k = args.in[1], &v = args.in[2], &y = args.out[0];
-  const array &cache_k = args.out[1], &cache_v = args.out[2];
-  const int64_t B = q.shape(0), L = q.shape(1), H = q.shape(2), D = q.shape(3), Hkv = k.shape(2);
-  const int64_t capacity = cache_k.shape(2);
-  const std::vector<int64_t> offsets = integers(args.in[5]);
+  const fast::AttentionForm& form = op.form;
+  const fast::CachedAttention::Inputs in = op.inputs(args.in);
+  const int64_t B = in.B, L = in.L, H = in.H, D = in.D, Dv = in.Dv, Hkv = in.Hkv;
+  const array &q = *in.q, &y = args.out[0];
+  const array& cache_k = in.k ? args.out[1] : *in.cache_k;
+  const array& cache_v = !in.cache_v ? cache_k : in.v ? args.out[2] : *in.cache_v;
+  const std::vector<int64_t> offsets = integers(*in.offsets);
   std::vector<int64_t> keys;
   for (int64_t b = 0; b < B; ++b) {
     ensure(offsets[b] >= 0, "cached_attention: row ", b, " has the negative offset ", offsets[b]);
-    ensure(offsets[b] + L <= capacity, "cached_attention: row ", b, " holds ", offsets[b],
-           " positions; ", L, " more exceed the cache's capacity of ", capacity);
+    ensure(form.ring || offsets[b] + L <= in.capacity, "cached_attention: row ", b, " holds ",
+           offsets[b], " positions; ", L, " more exceed the cache's capacity of ", in.capacity);
     keys.push_back(offsets[b] + L);
   }
   if (B * L * H * D == 0) return;
   std::optional<Angles> angles;
-  if (op.rotation.dims > 0)
-    angles = angles_of(op.rotation, op.rotation.has_freqs ? &args.in[6] : nullptr, offsets, L);
-  const LastAxisContiguous from_q(q), from_k(k), from_v(v), to_k(cache_k), to_v(cache_v);
+  if (form.rotation.dims > 0) angles = angles_of(form.rotation, in.freqs, offsets, L);
+  const LastAxisContiguous from_q(q), to_k(cache_k), to_v(cache_v);
   ensure(!to_k.copy && !to_v.copy,
          "cached_attention: wanted caches whose last axis is contiguous in memory");
+  const Heads k = to_k.heads(0, 1, 2);
+  Heads v = to_v.heads(0, 1, 2);
+  if (!in.cache_v) v.data += (D - Dv) * item(cache_k);
+  AttentionJob job{.dtype = q.dtype(),
+                   .B = B,
+                   .H = H,
+                   .Hkv = Hkv,
+                   .L = L,
+                   .D = D,
+                   .Dv = Dv,
+                   .q = from_q.heads(0, 2, 1),
+                   .k = k,
+                   .v = v,
+                   .y = LastAxisContiguous(y).heads(0, 2, 1),
+                   .scale = form.scale,
+                   .keys = keys.data(),
+                   .causal = true,
+                   .window = form.window,
+                   .ring = form.ring ? in.capacity : 0,
+                   .softcap = form.softcap,
+                   .angles = angles ? &*angles : nullptr,
+                   .traditional = form.rotation.traditional};
 
   // The new rows go to their places in the caches: `count` from (b, h, l) on along heads or
   // positions.
-  const auto store = [&](const Heads& from, const Heads& to, bool rotate, Along along, int64_t b,
-                         int64_t h, int64_t l, int64_t count) {
+  const auto store = [&](const Heads& from, const Heads& to, int64_t dims, bool rotate, Along along,
+                         int64_t b, int64_t h, int64_t l, int64_t count) {
     RotateRows rows{.dtype = q.dtype(),
                     .count = count,
-                    .D = D,
+                    .D = dims,
                     .x = from.at(b, h, l),
                     .x_stride = from.step(along),
-                    .y = to.at(b, h, offsets[b] + l),
+                    .y = to.at(b, h, job.row(offsets[b] + l)),
                     .y_stride = to.step(along),
                     .wide_y = false};
-    if (rotate) rows.turn(*angles, b, l, along, op.rotation.traditional);
+    if (rotate) rows.turn(*angles, b, l, along, form.rotation.traditional);
     rotate_rows(rows);
   };
-  const auto store_both = [&](Along along, int64_t b, int64_t h, int64_t l, int64_t count) {
-    store(from_k.heads(0, 2, 1), to_k.heads(0, 1, 2), angles.has_value(), along, b, h, l, count);
-    store(from_v.heads(0, 2, 1), to_v.heads(0, 1, 2), false, along, b, h, l, count);
-  };
-  const int64_t pieces = (L + kBlock - 1) / kBlock;
-  if (B * L * Hkv * D <= 16384)  // too little to share
-    for (int64_t i = 0; i < B * L; ++i) store_both(Along::heads, i / L, 0, i % L, Hkv);
-  else
-    parallel_for(B * Hkv * pieces, [&](int64_t i) {
-      const int64_t l = i % pieces * kBlock;
-      store_both(Along::positions, i / pieces / Hkv, i / pieces % Hkv, l, std::min(kBlock, L - l));
-    });
-
-  attend({.dtype = q.dtype(),
-          .B = B,
-          .H = H,
-          .Hkv = Hkv,
-          .L = L,
-          .D = D,
-          .Dv = D,
-          .q = from_q.heads(0, 2, 1),
-          .k = to_k.heads(0, 1, 2),
-          .v = to_v.heads(0, 1, 2),
-          .y = LastAxisContiguous(y).heads(0, 2, 1),
-          .scale = op.scale,
-          .keys = keys.data(),
-          .causal = true,
-          .angles = angles ? &*angles : nullptr,
-          .traditional = op.rotation.traditional});
+  if (in.k) {
+    const LastAxisContiguous from_k(*in.k), from_v(in.v ? *in.v : *in.k);
+    const auto store_both = [&](Along along, int64_t b, int64_t h, int64_t l, int64_t count) {
+      store(from_k.heads(0, 2, 1), k, D, angles.has_value(), along, b, h, l, count);
+      if (in.v) store(from_v.heads(0, 2, 1), v, Dv, false, along, b, h, l, count);
+    };
+    const int64_t pieces = (L + kBlock - 1) / kBlock;
+    if (B * L * Hkv * D <= 16384)  // too little to share
+      for (int64_t i = 0; i < B * L; ++i) store_both(Along::heads, i / L, 0, i % L, Hkv);
+    else
+      parallel_for(B * Hkv * pieces, [&](int64_t i) {
+        const int64_t b = i / pieces / Hkv, h = i / pieces % Hkv, l = i % pieces * kBlock;
+        const int64_t end = std::min(L, l + kBlock);
+        for (int64_t at = l, run; at < end; at += run) {
+          run = job.run(offsets[b] + at, end - at);
+          store_both(Along::positions, b, h, at, run);
+        }
+      });
+  }
+  std::vector<float> sinks;
+  if (in.sinks) sinks = floats(*in.sinks), job.sinks = sinks.data();
+  attend(job);
 }
 
 }  // namespace hearth::cpu

@@ -13,6 +13,7 @@ namespace {
 
 constexpr float kMasked = -std::numeric_limits<float>::max();
 constexpr int64_t kFewRows = 16;      // queries that share keys, up to which these are streamed
+constexpr int64_t kAligned = 64;      // keys: where what a window hides is cut
 constexpr int64_t kQueries = 256;     // queries for which a block of keys is packed once
 constexpr int64_t kGrain = 64 << 10;  // bytes of keys and values that are worth a task
 
@@ -58,13 +59,20 @@ class StreamedAttention {
     std::vector<Unit>& units = units_kept;
     units.clear();
     int64_t keys = 0;
-    for (int64_t b = 0; b < job_.B; ++b)
-      for (int64_t h = 0; h < job_.Hkv; ++h)
-        for (int64_t first = 0; first < job_.keys[b]; first += kernels::kMaxKeys) {
-          const int64_t n = std::min(kernels::kMaxKeys, job_.keys[b] - first);
-          units.push_back({b, h, first, n});
+    for (int64_t b = 0; b < job_.B; ++b) {
+      // Stretches begin at the same keys whatever the window hides, so that sums keep their order.
+      const int64_t begin = job_.hidden(b, 0) / kAligned * kAligned;
+      for (int64_t h = 0; h < job_.Hkv; ++h) {
+        const size_t head = units.size();
+        for (int64_t first = begin, n; first < job_.keys[b]; first += n) {
+          const int64_t end = (first / kernels::kMaxKeys + 1) * kernels::kMaxKeys;
+          n = job_.run(first, std::min(end, job_.keys[b]) - first);
+          units.push_back({b, h, first, n, 0});
           keys += n;
         }
+        if (head < units.size()) units[head].count = int64_t(units.size() - head);
+      }
+    }
     const int64_t count = int64_t(units.size()), D = job_.D, Dv = job_.Dv;
     float* const q =
         scratch.get<float>(size_t(job_.B * job_.H * job_.L * D + count * rows_ * (2 + Dv)));
@@ -78,15 +86,14 @@ class StreamedAttention {
     parallel_for(tasks, [&](int64_t t) {
       for (int64_t i = count * t / tasks; i < count * (t + 1) / tasks; ++i) attend(units[i], i, q);
     });
-    for (int64_t i = 0, next; i < count; i = next) {
-      for (next = i + 1; next < count && units[next].first > 0;) ++next;
-      if (next > i + 1) finish(units[i], i, next - i);
-    }
+    for (int64_t i = 0; i < count; i += units[i].count)
+      if (units[i].count > 1) finish(units[i], i, units[i].count);
   }
 
  private:
   struct Unit {
     int64_t b, h, first, n;
+    int64_t count;  // of the first of a head: its units; else 0
   };
   float* max(int64_t unit) const { return shares_ + unit * rows_ * (2 + job_.Dv); }
   float* sum(int64_t unit) const { return max(unit) + rows_; }
@@ -95,8 +102,11 @@ class StreamedAttention {
   void attend(const Unit& u, int64_t index, const float* q) const {
     thread_local Scratch scratch;
     const int64_t L = job_.L;
-    int64_t visible[kFewRows];
-    for (int64_t r = 0; r < rows_; ++r) visible[r] = job_.visible(u.b, r % L) - u.first;
+    int64_t hidden[kFewRows], visible[kFewRows];
+    for (int64_t r = 0; r < rows_; ++r) {
+      hidden[r] = job_.hidden(u.b, r % L) - u.first;
+      visible[r] = job_.visible(u.b, r % L) - u.first;
+    }
     float* bias = nullptr;
     if (job_.mask) {
       bias = scratch.get<float>(size_t(rows_ * u.n));
@@ -104,11 +114,12 @@ class StreamedAttention {
         for (int64_t j = 0; j < u.n; ++j)
           bias[r * u.n + j] = mask_at(job_, u.b, u.h * group_ + r / L, r % L, u.first + j);
     }
-    kernels::few_queries(
-        {job_.dtype, rows_, u.n, job_.D, job_.Dv, q + (u.b * job_.H + u.h * group_) * L * job_.D,
-         job_.k.at(u.b, u.h, u.first), job_.k.position, job_.v.at(u.b, u.h, u.first),
-         job_.v.position, visible, bias, max(index), sum(index), out(index)});
-    if (u.n == job_.keys[u.b]) finish(u, index, 1);
+    kernels::few_queries({job_.dtype, rows_, u.n, job_.D, job_.Dv,
+                          q + (u.b * job_.H + u.h * group_) * L * job_.D,
+                          job_.k.at(u.b, u.h, job_.row(u.first)), job_.k.position,
+                          job_.v.at(u.b, u.h, job_.row(u.first)), job_.v.position, hidden, visible,
+                          job_.softcap, bias, max(index), sum(index), out(index)});
+    if (u.count == 1) finish(u, index, 1);
   }
 
   // Joins the shares of `count` units of the same head.
@@ -164,7 +175,8 @@ class BlockedAttention {
   struct Panel {
     float *q, *max, *sum, *out;  // (D, nr), (nr), (nr), (Dv, nr)
     int64_t begin, end;          // rows: query head of the group * positions + position
-    int64_t keys, all_see;       // keys that some, and that all of them see
+    int64_t keys, all_see;       // keys that some, and that all of them see, counted from 0,
+    int64_t first, all_hide;     // but for those before: that all of them, that some do not
   };
 
   void attend(int64_t b, int64_t h, int64_t l0, int64_t l1) const {
@@ -184,16 +196,23 @@ class BlockedAttention {
     thread_local std::vector<Panel> kept;
     std::vector<Panel>& all = kept;
     all.clear();
-    int64_t keys = 0;
+    int64_t keys = 0, begin = job_.keys[b];
     for (int64_t i = 0; i < panels; ++i) {
       all.push_back(make_panel(b, h, l0, span, i * nr, std::min(rows, (i + 1) * nr), row_buffer,
                                take(panel_floats)));
       keys = std::max(keys, all.back().keys);
+      begin = std::min(begin, all.back().first);
     }
-    for (int64_t first = 0; first < keys; first += block_) {
+    for (int64_t first = begin / block_ * block_; first < keys; first += block_) {
       const int64_t n = std::min(block_, job_.keys[b] - first);
-      kernels::widen_rows(job_.dtype, n, D, job_.k.at(b, h, first), job_.k.position, wide_k);
-      kernels::widen_rows(job_.dtype, n, Dv, job_.v.at(b, h, first), job_.v.position, wide_v);
+      for (int64_t i = 0, run; i < n; i += run) {
+        run = job_.run(first + i, n - i);
+        const int64_t row = job_.row(first + i);
+        kernels::widen_rows(job_.dtype, run, D, job_.k.at(b, h, row), job_.k.position,
+                            wide_k + i * D);
+        kernels::widen_rows(job_.dtype, run, Dv, job_.v.at(b, h, row), job_.v.position,
+                            wide_v + i * Dv);
+      }
       for (int64_t i = 0; i < n; i += mr)
         parts_.pack(bytes(wide_k + i * D), D * 4, 4, std::min(mr, n - i), D, mr,
                     bytes(packed_k + i * D));
@@ -201,11 +220,11 @@ class BlockedAttention {
         parts_.pack(bytes(wide_v + i), 4, Dv * 4, std::min(mr, Dv - i), n, mr,
                     bytes(packed_v + i * n));
       for (const Panel& p : all) {
-        if (first >= p.keys) continue;
+        if (first >= p.keys || first + n <= p.first) continue;
         for (int64_t i = 0; i < n; i += mr)
           parts_.tile(std::min(mr, n - i), D, bytes(packed_k + i * D), bytes(p.q), scores + i * nr,
                       nr, false);
-        soften(p, b, h, l0, span, first, n, scores);
+        mask(p, b, h, l0, span, first, n, scores);
         for (int64_t i = 0; i < Dv; i += mr)
           parts_.tile(std::min(mr, Dv - i), n, bytes(packed_v + i * n), bytes(scores),
                       p.out + i * nr, nr, true);
@@ -223,8 +242,16 @@ class BlockedAttention {
   Panel make_panel(int64_t b, int64_t h, int64_t l0, int64_t span, int64_t begin, int64_t end,
                    float* row_buffer, float* memory) const {
     const int64_t nr = parts_.nr, D = job_.D;
-    Panel p{memory, memory + nr * D, memory + nr * (D + 1), memory + nr * (D + 2), begin, end,
-            0,      job_.keys[b]};
+    Panel p{memory,
+            memory + nr * D,
+            memory + nr * (D + 1),
+            memory + nr * (D + 2),
+            begin,
+            end,
+            0,
+            job_.keys[b],
+            job_.keys[b],
+            0};
     for (int64_t r = begin, run; r < end; r += run) {
       run = std::min(end - r, span - r % span);
       load_queries(job_, Along::positions, b, h * group_ + r / span, l0 + r % span, run,
@@ -242,14 +269,18 @@ class BlockedAttention {
       const int64_t seen = job_.visible(b, l0 + r % span);
       p.keys = std::max(p.keys, seen > 0 ? seen : job_.keys[b]);  // who sees none weighs all alike
       p.all_see = std::min(p.all_see, seen);
+      const int64_t unseen = job_.hidden(b, l0 + r % span);
+      p.first = std::min(p.first, unseen);
+      p.all_hide = std::max(p.all_hide, unseen);
     }
     return p;
   }
 
   // Masks a block of scores, (n, nr), and turns them into weights.
-  void soften(const Panel& p, int64_t b, int64_t h, int64_t l0, int64_t span, int64_t first,
-              int64_t n, float* scores) const {
+  void mask(const Panel& p, int64_t b, int64_t h, int64_t l0, int64_t span, int64_t first,
+            int64_t n, float* scores) const {
     const int64_t nr = parts_.nr;
+    if (job_.softcap > 0) kernels::soften(n * nr, job_.softcap, scores);
     if (job_.mask)
       for (int64_t r = p.begin; r < p.end; ++r)
         for (int64_t j = 0; j < n; ++j) {
@@ -257,15 +288,16 @@ class BlockedAttention {
           const float m = mask_at(job_, b, h * group_ + r / span, l0 + r % span, first + j);
           s = m == kMasked ? kMasked : s + m;
         }
-    int32_t visible[64];
-    const bool partly = p.all_see < first + n;
-    if (partly)
+    int32_t hidden[64], visible[64];
+    const bool late = p.all_see<first + n, early = p.all_hide> first;
+    if (late || early)
       for (int64_t c = 0; c < nr; ++c) {
-        const int64_t r = std::min(p.begin + c, p.end - 1);
-        visible[c] = int32_t(std::clamp<int64_t>(job_.visible(b, l0 + r % span) - first, 0, n));
+        const int64_t l = l0 + std::min(p.begin + c, p.end - 1) % span;
+        hidden[c] = int32_t(std::clamp<int64_t>(job_.hidden(b, l) - first, 0, n));
+        visible[c] = int32_t(std::clamp<int64_t>(job_.visible(b, l) - first, 0, n));
       }
-    kernels::softmax_block(
-        {n, nr, job_.Dv, scores, partly ? visible : nullptr, p.max, p.sum, p.out});
+    kernels::softmax_block({n, nr, job_.Dv, scores, early ? hidden : nullptr,
+                            late ? visible : nullptr, p.max, p.sum, p.out});
   }
 
   const AttentionJob& job_;
@@ -277,22 +309,29 @@ class BlockedAttention {
 
 }  // namespace
 
-Angles::Angles(const fast::Rotation& rotation, const float* freqs, std::span<const int64_t> offsets,
-               int64_t length)
+Angles::Angles(const fast::Rotation& rotation, std::span<const float> freqs,
+               std::span<const int64_t> offsets, int64_t length)
     : half_(rotation.dims / 2), one_(offsets.size() == 1), length_(length) {
-  std::vector<float> rates(size_t(half_), 0.0f);  // angle of a position: 1 / base^(i / half)
-  for (int i = 0; i < half_; ++i)
-    rates[i] = freqs ? 1 / freqs[i] : float(std::pow(double(rotation.base), -double(i) / half_));
+  // Angles of one position: 1 / base^(i / half), of a row, or of all.
+  const size_t half = size_t(half_),
+               rows = freqs.empty() ? 1 : freqs.size() / std::max<size_t>(1, half);
+  std::vector<float> rates(rows * half, 0.0f);
+  for (size_t i = 0; i < rates.size(); ++i)
+    rates[i] =
+        freqs.empty() ? float(std::pow(double(rotation.base), -double(i) / half_)) : 1 / freqs[i];
   values_.resize(offsets.size() * size_t(length * 2 * half_));
   float* to = values_.data();
-  for (const int64_t offset : offsets)
+  const float amplitude = rotation.amplitude;
+  for (size_t b = 0; b < offsets.size(); ++b) {
+    const float* const rate = rates.data() + (rows > 1 ? b * half : 0);
     for (int64_t l = 0; l < length; ++l, to += 2 * half_) {
-      const float position = float(offset + l) * rotation.scale;
+      const float position = float(offsets[b] + l) * rotation.scale;
       for (int i = 0; i < half_; ++i) {
-        to[i] = std::cos(position * rates[i]);
-        to[half_ + i] = std::sin(position * rates[i]);
+        to[i] = amplitude * std::cos(position * rate[i]);
+        to[half_ + i] = amplitude * std::sin(position * rate[i]);
       }
     }
+  }
 }
 
 void attend(const AttentionJob& job) {

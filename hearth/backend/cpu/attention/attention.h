@@ -2,8 +2,10 @@
 // running softmax, so that scores are never all in memory. Results have the same bits for any
 // number of threads.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "hearth/ops/primitives_fast.h"
@@ -25,9 +27,9 @@ struct Heads {
 /// cos and sin for `length` positions of each batch row: (B, length, 2, dims / 2).
 class Angles {
  public:
-  /// `freqs` may be null; offsets has one entry or one a row.
-  Angles(const fast::Rotation& rotation, const float* freqs, std::span<const int64_t> offsets,
-         int64_t length);
+  /// `freqs` may be empty, one for all rows, or one for each; offsets has one entry or one a row.
+  Angles(const fast::Rotation& rotation, std::span<const float> freqs,
+         std::span<const int64_t> offsets, int64_t length);
   int half() const { return half_; }
   const float* at(int64_t b, int64_t l) const {
     return values_.data() + ((one_ ? 0 : b) * length_ + l) * 2 * half_;
@@ -73,6 +75,9 @@ struct AttentionJob {
   float scale;
   const int64_t* keys;  // (B): how many keys row b has
   bool causal;          // the last query sees all of them, the one before all but one...
+  int64_t window = 0;   // of these only the last; 0: all
+  int64_t ring = 0;     // key j lies in row j % ring; 0: in row j
+  float softcap = 0;    // 0: none
   const Angles* angles = nullptr;
   bool traditional = false;
   const std::byte* mask = nullptr;  // (B, H, L, S), strides in bytes
@@ -80,7 +85,16 @@ struct AttentionJob {
   Dtype mask_dtype = bool_;
   const float* sinks = nullptr;  // (H)
 
+  /// Query l of batch row b sees keys from hidden() to before visible().
   int64_t visible(int64_t b, int64_t l) const { return causal ? keys[b] - L + l + 1 : keys[b]; }
+  int64_t hidden(int64_t b, int64_t l) const {
+    return window > 0 ? std::max<int64_t>(0, visible(b, l) - window) : 0;
+  }
+  int64_t row(int64_t key) const { return ring > 0 ? key % ring : key; }
+  /// How many of n keys from `key` on lie one after the other.
+  int64_t run(int64_t key, int64_t n) const {
+    return ring > 0 ? std::min(n, ring - key % ring) : n;
+  }
 };
 void attend(const AttentionJob& job);
 
@@ -95,7 +109,9 @@ struct FewQueries {
   int64_t k_stride;
   const std::byte* v;
   int64_t v_stride;
-  const int64_t* visible;  // (rows): keys from here on count as masked
+  const int64_t* hidden;   // (rows): keys before count as masked
+  const int64_t* visible;  // (rows): keys from here on too
+  float softcap;           // of scores; 0: none
   const float* bias;       // (rows, n) added to the scores, or null
   float *max, *sum, *out;  // (rows), (rows), (rows, Dv)
 };
@@ -107,10 +123,14 @@ void few_queries(const FewQueries& job);
 struct SoftmaxBlock {
   int64_t n, width, Dv;
   float* scores;
-  const int32_t* visible;  // (width), or null: all
+  const int32_t* hidden;   // (width): keys before are masked; or null: none
+  const int32_t* visible;  // (width): keys from here on; or null: none
   float *max, *sum, *out;
 };
 void softmax_block(const SoftmaxBlock& job);
+
+/// n scores become cap tanh(score / cap); what follows up to a whole vector is written too.
+void soften(int64_t n, float cap, float* scores);
 
 /// count rows of n elements of dtype to f32, without gaps.
 void widen_rows(Dtype dtype, int64_t count, int64_t n, const std::byte* x, int64_t stride,

@@ -153,6 +153,29 @@ HWY_INLINE void add_values(const FewQueries& job, const Slots& slots, int64_t fi
     }
 }
 
+// tanh: Cephes' polynomial near 0, so that small scores keep their digits, and by exp beyond.
+HWY_INLINE VF32 tanh(VF32 x) {
+  const F32 d;
+  const auto z = hn::Mul(x, x);
+  auto p = hn::Set(d, -5.70498872745e-3f);
+  p = hn::MulAdd(p, z, hn::Set(d, 2.06390887954e-2f));
+  p = hn::MulAdd(p, z, hn::Set(d, -5.37397155531e-2f));
+  p = hn::MulAdd(p, z, hn::Set(d, 1.33314422036e-1f));
+  p = hn::MulAdd(p, z, hn::Set(d, -3.33332819422e-1f));
+  const auto near = hn::MulAdd(hn::Mul(p, z), x, x);
+  const auto one = hn::Set(d, 1.0f);
+  const auto far = hn::Sub(one, hn::Div(hn::Set(d, 2.0f), hn::Add(exp(hn::Add(x, x)), one)));
+  return hn::IfThenElse(hn::Lt(hn::Abs(x), hn::Set(d, 0.625f)), near, far);
+}
+
+void soften(int64_t n, float cap, float* scores) {
+  const F32 d;
+  const int64_t lanes = lanes_of_f32();
+  const auto c = hn::Set(d, cap), inverse = hn::Set(d, 1 / cap);
+  for (int64_t i = 0; i < n; i += lanes)
+    hn::StoreU(hn::Mul(c, tanh(hn::Mul(hn::LoadU(d, scores + i), inverse))), d, scores + i);
+}
+
 // Weights exp(score - max) in place, and their sum.
 HWY_INLINE void softmax_row(float* scores, int64_t n, float* max, float* sum) {
   const int64_t lanes = lanes_of_f32();
@@ -198,11 +221,14 @@ void few_queries_of(const FewQueries& job, int64_t row) {
   }
   for (int r = 0; r < R; ++r) {
     float* s = scores + r * kernels::kMaxKeys;
+    if (job.softcap > 0) soften(job.n, job.softcap, s);
     if (job.bias)
       for (int64_t i = 0; i < job.n; ++i) {
         const float b = job.bias[(row + r) * job.n + i];
         s[i] = b == kMasked ? kMasked : s[i] + b;
       }
+    const int64_t hidden = std::clamp<int64_t>(job.hidden[row + r], 0, job.n);
+    std::fill(s, s + hidden, kMasked);
     for (int64_t i = std::max<int64_t>(0, job.visible[row + r]); i < job.n; ++i) s[i] = kMasked;
     softmax_row(s, job.n, job.max + row + r, job.sum + row + r);
   }
@@ -242,6 +268,14 @@ void softmax_block(const SoftmaxBlock& job) {
   const hn::RebindToSigned<F32> di;
   for (int64_t at = 0; at < job.width; at += lanes_of_f32()) {
     float* const scores = job.scores + at;
+    if (job.hidden) {
+      const auto hidden = hn::LoadU(di, job.hidden + at);
+      for (int64_t j = 0; j < job.n; ++j) {
+        const auto unseen = hn::RebindMask(d, hn::Lt(hn::Set(di, int32_t(j)), hidden));
+        float* s = scores + j * job.width;
+        hn::StoreU(hn::IfThenElse(unseen, hn::Set(d, kMasked), hn::LoadU(d, s)), d, s);
+      }
+    }
     if (job.visible) {
       const auto visible = hn::LoadU(di, job.visible + at);
       for (int64_t j = 0; j < job.n; ++j) {
@@ -295,11 +329,13 @@ namespace kernels {
 
 HWY_EXPORT(few_queries);
 HWY_EXPORT(softmax_block);
+HWY_EXPORT(soften);
 HWY_EXPORT(widen_rows);
 HWY_EXPORT(narrow_row);
 
 void few_queries(const FewQueries& job) { HWY_DYNAMIC_DISPATCH(few_queries)(job); }
 void softmax_block(const SoftmaxBlock& job) { HWY_DYNAMIC_DISPATCH(softmax_block)(job); }
+void soften(int64_t n, float cap, float* scores) { HWY_DYNAMIC_DISPATCH(soften)(n, cap, scores); }
 void widen_rows(Dtype dtype, int64_t count, int64_t n, const std::byte* x, int64_t stride,
                 float* y) {
   HWY_DYNAMIC_DISPATCH(widen_rows)(dtype, count, n, x, stride, y);

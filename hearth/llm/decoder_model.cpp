@@ -1,0 +1,191 @@
+#include "hearth/llm/decoder_model.h"
+
+#include "hearth/core/eval.h"
+#include "hearth/ops/ops.h"
+
+namespace hearth::llm {
+
+namespace {
+
+/// f(mixer): the one that is there.
+template <class L, class F>
+void for_mixer(L& layer, const F& f) {
+  if (layer.self_attn) f(*layer.self_attn);
+}
+template <class L, class F>
+void for_feed_forwards(L& layer, const F& f) {
+  if (layer.mlp) f(*layer.mlp);
+}
+
+}  // namespace
+
+Layer::Layer(const LayerTraits& t, const Traits& model)
+    : placement(t.placement), residual_scale(model.residual_scale) {
+  const Shape width{model.hidden};
+  const bool before = placement != Placement::post;
+  const bool after = placement == Placement::post || placement == Placement::sandwich;
+  const bool feeds = t.mlp.has_value();
+  if (before) input_layernorm.emplace(t.norm, width);
+  if (before && feeds && placement != Placement::parallel)
+    post_attention_layernorm.emplace(t.norm, width);
+  if (after) mixer_norm.emplace(t.norm, width);
+  if (after && feeds) feed_forward_norm.emplace(t.norm, width);
+  if (const auto* a = std::get_if<AttentionTraits>(&t.mixer)) self_attn.emplace(*a, model.hidden);
+  if (t.mlp) mlp.emplace(*t.mlp, model.hidden);
+  if (model.per_layer) per_layer.emplace(*model.per_layer, model.hidden);
+  if (t.scalar) layer_scalar = ones({1});
+}
+
+StateShape Layer::state() const {
+  StateShape shape;
+  for_mixer(*this, [&](const auto& mixer) { shape = mixer.state(); });
+  return shape;
+}
+
+Output Layer::run(const array& x, const std::optional<Norm>& norm, bool mixes, bool feeds,
+                  const StepInfo& step, LayerState& state) const {
+  std::vector<fast::Projection> reads;
+  std::vector<size_t> ends;
+  bool whole = false;  // someone wants the normed x itself
+  const auto ask = [&](const auto& part) {
+    part.reads(reads);
+    ends.push_back(reads.size());
+    whole = whole || part.kUsesInput;
+  };
+  if (mixes) for_mixer(*this, ask);
+  if (feeds) for_feed_forwards(*this, ask);
+  const array in = norm && whole ? (*norm)(x) : x;
+  Arrays read;
+  if (!reads.empty())
+    read = norm && !whole ? fast::linears(x, reads, norm->norm()) : fast::linears(in, reads);
+  Output all;
+  const auto add = [&](Output out) {
+    all.terms.insert(all.terms.end(), out.terms.begin(), out.terms.end());
+    if (out.sum) all.sum = all.sum ? hearth::add(*all.sum, *out.sum) : *out.sum;
+  };
+  size_t part = 0, begin = 0;
+  const auto input = [&] {
+    const size_t first = std::exchange(begin, ends[part++]);
+    return Input{in, std::span(read).subspan(first, begin - first), step};
+  };
+  if (mixes) for_mixer(*this, [&](const auto& mixer) { add(mixer(input(), state)); });
+  if (feeds) for_feed_forwards(*this, [&](const auto& f) { add(f(input())); });
+  return all;
+}
+
+array Layer::plus(const array& x, const Output& out, const std::optional<Norm>& norm) const {
+  if (!norm && residual_scale == 1) {
+    const array base = out.sum ? add(x, *out.sum) : x;
+    return out.terms.empty() ? base : fast::linear_sum(out.terms, base);
+  }
+  array y = out.terms.empty() ? *out.sum : fast::linear_sum(out.terms, out.sum);
+  if (norm) y = (*norm)(y);
+  if (residual_scale != 1) y = multiply(y, array(residual_scale, y.dtype()));
+  return add(x, y);
+}
+
+array Layer::operator()(const array& x, const StepInfo& step, LayerState& state,
+                        const std::optional<array>& part) const {
+  array y = mixed_and_fed(x, step, state);
+  if (per_layer) y = (*per_layer)(y, *part);
+  return layer_scalar ? multiply(y, *layer_scalar) : y;
+}
+
+array Layer::mixed_and_fed(const array& x, const StepInfo& step, LayerState& state) const {
+  if (placement == Placement::parallel)
+    return plus(x, run(x, input_layernorm, true, true, step, state), {});
+  const Output mixed = run(x, input_layernorm, true, false, step, state);
+  if (placement == Placement::parallel_two) {
+    Output both = run(x, post_attention_layernorm, false, true, step, state);
+    both.terms.insert(both.terms.begin(), mixed.terms.begin(), mixed.terms.end());
+    if (mixed.sum) both.sum = both.sum ? add(*mixed.sum, *both.sum) : *mixed.sum;
+    return plus(x, both, {});
+  }
+  const array h = plus(x, mixed, mixer_norm);
+  bool feeds = false;
+  for_feed_forwards(*this, [&](const auto&) { feeds = true; });
+  if (!feeds) return h;
+  return plus(h, run(h, post_attention_layernorm, false, true, step, state), feed_forward_norm);
+}
+
+DecoderModel::Trunk::Trunk(const Traits& t)
+    : embed_tokens(t.vocab, t.hidden), norm(t.norm, {t.hidden}) {
+  if (t.learned_positions > 0) embed_positions.emplace(t.learned_positions, t.hidden);
+  if (t.per_layer) per_layer.emplace(*t.per_layer, t.hidden, int(t.layers.size()));
+  layers.reserve(t.layers.size());
+  for (const LayerTraits& layer : t.layers) layers.emplace_back(layer, t);
+}
+
+DecoderModel::DecoderModel(Traits traits)
+    : traits_(std::move(traits)),
+      model(traits_),
+      lm_head(traits_.hidden, traits_.vocab, traits_.head_bias) {
+  facts.vocab_size = traits_.vocab, facts.context_length = traits_.context;
+  facts.layers = int(traits_.layers.size());
+  for (const LayerTraits& layer : traits_.layers)
+    if (const auto* a = std::get_if<AttentionTraits>(&layer.mixer))
+      if (a->rope.beyond && a->rope.beyond->freqs) facts.first_context = a->rope.beyond->original;
+}
+
+nn::Parameters DecoderModel::parameters() {
+  auto all = nn::parameters(*this);
+  if (traits_.tied) all.erase("lm_head.weight");
+  return all;
+}
+
+std::optional<LanguageModel::Tied> DecoderModel::tied() {
+  if (!traits_.tied) return {};
+  return Tied{"lm_head.weight", "model.embed_tokens.weight", &traits_.tied};
+}
+
+std::vector<LanguageModel::Joined> DecoderModel::joined() {
+  std::vector<Joined> all;
+  for (Layer& layer : model.layers)
+    if (layer.self_attn)
+      if (auto parts = layer.self_attn->joinable(); !parts.empty())
+        all.push_back({&layer.self_attn->qkv, std::move(parts)});
+  return all;
+}
+
+std::vector<StateShape> DecoderModel::states() const {
+  std::vector<StateShape> all;
+  for (const Layer& layer : model.layers) all.push_back(layer.state());
+  return all;
+}
+
+array DecoderModel::hidden(const array& tokens, const StepInfo& step, KvCache& cache) {
+  array x = model.embed_tokens(tokens);  // (B, L, hidden)
+  if (traits_.embed_scale != 1) x = multiply(x, array(traits_.embed_scale, x.dtype()));
+  if (model.embed_positions) {
+    const int B = tokens.shape(0), L = tokens.shape(1);
+    const array at = add(reshape(step.offsets, {B, 1}), reshape(arange(0, L, 1), {1, L}));
+    // Padding may stand beyond the last position.
+    x = add(x, (*model.embed_positions)(minimum(at, array(traits_.learned_positions - 1))));
+  }
+  Arrays parts;
+  if (model.per_layer) parts = (*model.per_layer)(tokens, x);
+  if (watch) watch("the embedding", x);
+  // A device begins with a prompt's first layers while the others are built, each time as many.
+  const bool early = tokens.shape(1) > 1 && ambient_stream().device != Device(Device::cpu);
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    x = model.layers[i](x, step, cache.layer(int(i)),
+                        parts.empty() ? std::nullopt : std::optional(parts[i]));
+    if (early && (i & (i + 1)) == 0) async_eval(x);
+    if (watch) watch(concat("layer ", i), x);
+  }
+  return x;
+}
+
+array DecoderModel::logits(const array& hidden) {
+  if (traits_.tied) lm_head.weight = model.embed_tokens.weight;
+  const fast::Projection read[] = {lm_head.projection()};
+  array y = fast::linears(hidden, read, model.norm.norm())[0];
+  if (traits_.logit_scale != 1) y = multiply(y, array(traits_.logit_scale, y.dtype()));
+  if (traits_.logit_softcap > 0) {
+    const array cap(traits_.logit_softcap, y.dtype());
+    y = multiply(tanh(divide(y, cap)), cap);
+  }
+  return y;
+}
+
+}  // namespace hearth::llm

@@ -1,0 +1,167 @@
+#include "hearth/llm/rewrite.h"
+
+#include <map>
+#include <optional>
+
+#include "hearth/base/error.h"
+#include "hearth/ops/ops.h"
+
+namespace hearth::llm {
+
+namespace {
+
+bool digit(char c) { return c >= '0' && c <= '9'; }
+
+struct Match {
+  size_t begin, end;
+  std::string number;
+};
+
+/// Where `pattern` matches at `at`, if it does.
+std::optional<Match> match_at(std::string_view pattern, std::string_view name, size_t at) {
+  Match m{at, at, {}};
+  for (const char p : pattern) {
+    if (p == '$') {
+      if (m.end != name.size()) return {};
+    } else if (p == '*') {
+      const size_t first = m.end;
+      while (m.end < name.size() && digit(name[m.end])) ++m.end;
+      if (m.end == first) return {};
+      m.number = std::string(name.substr(first, m.end - first));
+    } else if (m.end < name.size() && name[m.end] == p) {
+      ++m.end;
+    } else {
+      return {};
+    }
+  }
+  return m;
+}
+std::optional<Match> find(std::string_view pattern, std::string_view name) {
+  if (pattern.starts_with('^')) return match_at(pattern.substr(1), name, 0);
+  for (size_t at = 0; at <= name.size(); ++at)
+    if (auto m = match_at(pattern, name, at)) return m;
+  return {};
+}
+
+std::string replaced(const std::string& name, const Match& m, std::string to) {
+  if (const size_t star = to.find('*'); star != to.npos) to.replace(star, 1, m.number);
+  return name.substr(0, m.begin) + to + name.substr(m.end);
+}
+
+std::vector<std::string> parts_of(const std::string& list) {
+  std::vector<std::string> parts{""};
+  for (const char c : list) c == ',' ? (void)parts.emplace_back() : parts.back().push_back(c);
+  return parts;
+}
+
+/// The rows of x to each part of the rule.
+Arrays split_rows(const std::string& name, const array& x, const Rewrite& rule, size_t parts) {
+  const int rows = x.ndim() > 0 ? x.shape(0) : 0, groups = rule.groups;
+  const int each = groups > 0 && rows % groups == 0 ? rows / groups : 0;
+  std::vector<int> wanted = rule.rows;
+  if (wanted.empty() && each % int(parts) == 0) wanted.assign(parts, each / int(parts));
+  int64_t sum = 0;
+  for (const int n : wanted) sum += n;
+  ensure(wanted.size() == parts && sum == each && each > 0, name, ": its shape is ", x.shape(),
+         ", of which the first axis does not split into ", groups, " x (",
+         Shape(wanted.begin(), wanted.end()), ") rows, as config.json says");
+  Shape grouped{groups, each}, start(size_t(x.ndim()) + 1, 0);
+  grouped.insert(grouped.end(), x.shape().begin() + 1, x.shape().end());
+  const array all = reshape(x, grouped);
+  Arrays out;
+  for (const int n : wanted) {
+    Shape stop = grouped, shape = x.shape();
+    stop[1] = start[1] + n, shape[0] = groups * n;
+    const array part = reshape(slice(all, start, stop), shape);
+    out.push_back(groups > 1 ? contiguous(part) : part);
+    start[1] = stop[1];
+  }
+  return out;
+}
+
+/// What a rule makes of one tensor; stacks are gathered.
+class Applied {
+ public:
+  Applied(const Rewrite& rule, bool values) : rule_(rule), values_(values) {}
+
+  void take(const std::string& name, const array& x) {
+    const auto m = find(rule_.from, name);
+    if (!m) return put(name, x);
+    const std::string to = replaced(name, *m, rule_.to);
+    switch (rule_.operation) {
+      case Rewrite::skip: return;
+      case Rewrite::rename: return put(to, x);
+      case Rewrite::split: {
+        const std::vector<std::string> parts = parts_of(rule_.to);
+        const Arrays rows = split_rows(name, x, rule_, parts.size());
+        for (size_t i = 0; i < parts.size(); ++i) put(replaced(name, *m, parts[i]), rows[i]);
+        return;
+      }
+      case Rewrite::transpose:
+        ensure(x.ndim() >= 2, name, ": its shape is ", x.shape(), ", wanted 2 axes or more");
+        return put(to, contiguous(swapaxes(x, -1, -2)));
+      case Rewrite::plus_one: return put(to, values_ ? add(astype(x, float32), array(1.0f)) : x);
+      case Rewrite::stack: {
+        ensure(m->number.size() <= 6, name, ": the number is too large");
+        auto& all = stacks_[to];
+        ensure(all.emplace(std::stoi(m->number), x).second, name, ": is there twice");
+        return;
+      }
+    }
+  }
+  Tensors finish() {
+    for (const auto& [name, all] : stacks_) {
+      Arrays in_order;
+      for (const auto& [number, x] : all) {
+        ensure(size_t(number) == in_order.size(), name, ": part ", in_order.size(), " is missing");
+        ensure(x.shape() == all.begin()->second.shape() && x.dtype() == all.begin()->second.dtype(),
+               name, ": its parts are ", all.begin()->second.shape(), " and ", x.shape());
+        in_order.push_back(x);
+      }
+      put(name, stack(in_order, 0));
+    }
+    return std::move(out_);
+  }
+
+ private:
+  void put(const std::string& name, const array& x) {
+    ensure(out_.emplace(name, x).second, name, ": is there twice, under two names");
+  }
+
+  const Rewrite& rule_;
+  const bool values_;
+  Tensors out_;
+  std::map<std::string, std::map<int, array>> stacks_;
+};
+
+}  // namespace
+
+Tensors rewrite(Tensors tensors, std::span<const Rewrite> rules, bool values) {
+  for (const Rewrite& rule : rules) {
+    Applied applied(rule, values);
+    for (const auto& [name, x] : tensors) applied.take(name, x);
+    tensors = applied.finish();
+  }
+  return tensors;
+}
+
+std::string name_before(std::string parameter, std::span<const Rewrite> rules) {
+  const auto plain = [](std::string text) {
+    if (text.starts_with('^')) text.erase(0, 1);
+    if (text.ends_with('$')) text.pop_back();
+    return text;
+  };
+  for (size_t i = rules.size(); i-- > 0;) {
+    const Rewrite& rule = rules[i];
+    if (rule.operation == Rewrite::skip) continue;
+    for (const std::string& to : parts_of(rule.to)) {
+      const auto m = find(rule.from.starts_with('^') ? "^" + to : to, parameter);
+      if (to.empty() || !m) continue;
+      parameter = replaced(parameter, *m, plain(rule.from));
+      break;
+    }
+  }
+  return parameter;
+}
+
+}  // namespace hearth::llm

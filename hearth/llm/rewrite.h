@@ -1,0 +1,39 @@
+// What a checkpoint's tensors are called and how they lie, as data: rules that make them a model's
+// parameters. Views wherever nothing has to be moved.
+#pragma once
+#include <span>
+#include <string>
+#include <vector>
+
+#include "hearth/core/tensors.h"
+
+namespace hearth::llm {
+
+/// Applied to every tensor, one rule after the other; a name that does not match stays as it is.
+struct Rewrite {
+  enum Operation {
+    rename,
+    skip,       // the tensor is not needed
+    split,      // rows (of the first axis) go to the names of `to`, which commas separate
+    transpose,  // the last two axes change places
+    plus_one,   // 1 + w, in f32: norms that keep w
+    stack,      // the tensors that differ in the number for '*' become one, along a new first axis
+  };
+  /// A part of a name, the first that matches. '*' stands for a number, '^' before and '$' after
+  /// for the ends of the name.
+  std::string from;
+  std::string to;  // in its place; the number in the place of '*'
+  Operation operation = rename;
+  std::vector<int> rows = {};  // split: of each part; empty: as many of each
+  int groups = 1;              // split: the rows are so many groups alike, each split so
+};
+
+/// The tensors by the names of parameters. Throws std::runtime_error naming a tensor that a rule
+/// does not fit, and one that two become. Without `values` the tensors stand for their shapes and
+/// dtypes: these stay.
+Tensors rewrite(Tensors tensors, std::span<const Rewrite> rules, bool values = true);
+
+/// What the parameter is called in a checkpoint, as far as the rules show: for messages.
+std::string name_before(std::string parameter, std::span<const Rewrite> rules);
+
+}  // namespace hearth::llm
