@@ -4,7 +4,7 @@
 
 #include "hearth/core/backend.h"
 #include "hearth/ops/primitives.h"
-#include "hearth/ops/primitives_fast.h"
+#include "hearth/ops/primitives_layers.h"
 
 namespace hearth {
 

@@ -10,6 +10,7 @@ namespace hearth {
   X(Copy) X(Assign) \
   X(Map) X(StopGradient) \
   X(Matmul) X(LayerNorm) X(RMSNorm) X(RoPE) X(Attention) X(CachedAttention) X(Linear) X(LinearSum) X(Convolution) \
+  X(ExpertLinear) X(CausalConv) X(GatedDelta) \
   X(Reduce) X(ArgReduce) X(Scan) X(Sort) X(Softmax) X(LogSumExp) \
   X(Contiguous) X(Reshape) X(Transpose) X(Broadcast) X(Slice) X(AsStrided) X(Reinterpret) \
   X(Concatenate) X(SliceUpdate) X(DynamicSlice) X(DynamicSliceUpdate) X(Arange) \

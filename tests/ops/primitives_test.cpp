@@ -8,7 +8,7 @@
 
 #include "hearth/backend/plugin.h"
 #include "hearth/ops/primitives.h"
-#include "hearth/ops/primitives_fast.h"
+#include "hearth/ops/primitives_layers.h"
 
 namespace hearth {
 namespace {
@@ -71,6 +71,9 @@ SAMPLE(CachedAttention, AttentionForm{.scale = 0.5f, .window = 8, .rotation = {.
 SAMPLE(Linear, {{Activation::silu, true}, {Activation::none, false}}, value(true),
        Linear::Norm{1e-5f, false, true, true})
 SAMPLE(LinearSum, {true, false}, value(true))
+SAMPLE(ExpertLinear, {{Activation::silu, true}, {Activation::none, false}})
+SAMPLE(CausalConv, value(Activation::silu), value(true), value(false))
+SAMPLE(GatedDelta, value(true))
 template <>
 struct Sample<Map> {
   static Map* make(void* at) {

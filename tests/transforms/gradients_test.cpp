@@ -6,7 +6,7 @@
 #include <set>
 
 #include "hearth/ops/primitives.h"
-#include "hearth/ops/primitives_fast.h"
+#include "hearth/ops/primitives_layers.h"
 
 namespace hearth::testing {
 namespace {
@@ -308,6 +308,47 @@ std::vector<GradientCase> fast_cases() {
   return cases;
 }
 
+std::vector<GradientCase> layer_cases() {
+  const array x = scattered({2, 1, 4}), each = scattered({2, 3, 4}, 1);
+  const array chosen = array({0, 2, 2, 1, 0, 2}, {2, 3});
+  const auto experts = [=](const Arrays& in) {
+    const fast::Projection all[] = {{in[1], in[2], Activation::silu}, {in[3], {}}};
+    return fast::expert_linears(in[0], chosen, all);
+  };
+  const Arrays weights{scattered({3, 5, 4}, 2), scattered({3, 5}, 3), scattered({3, 2, 4}, 4)};
+  const auto conv = [](const Arrays& in) {
+    const auto r = fast::causal_conv(in[0], in[1], in[2], in[3], Activation::silu, ids({2, 3}));
+    return Arrays{r.y, r.state};
+  };
+  const auto delta = [](const Arrays& in) {
+    const auto r = fast::gated_delta(in[0], in[1], in[2], in[3], in[5], in[4]);
+    return Arrays{r.y, r.state};
+  };
+  const Arrays sequence{scattered({1, 3, 1, 2}),    scattered({1, 3, 1, 2}, 1),
+                        scattered({1, 3, 2, 3}, 2), scattered({1, 3, 2}, 3),
+                        scattered({1, 2, 2, 3}, 4), scattered({1, 3, 2}, 5)};
+  return {
+      {"expert_linears, one row for all", experts, {x, weights[0], weights[1], weights[2]}},
+      {"expert_linears, few choices",
+       [](const Arrays& in) {
+         const fast::Projection all[] = {{in[1], in[2], Activation::silu}};
+         return fast::expert_linears(in[0], array({2, 0}, {1, 2}), all);
+       },
+       {scattered({1, 1, 4}), weights[0], weights[1]}},
+      {"expert_linears, a row each", experts, {each, weights[0], weights[1], weights[2]}},
+      {"causal_conv",
+       conv,
+       {scattered({2, 3, 4}), scattered({4, 3}, 1), scattered({2, 2, 4}, 2), scattered({4}, 3)}},
+      {"gated_delta", delta, sequence},
+      {"gated_delta, nothing taken back",
+       [](const Arrays& in) {
+         const auto r = fast::gated_delta(in[0], in[1], in[2], in[3], {}, in[4]);
+         return Arrays{r.y, r.state};
+       },
+       {sequence.begin(), sequence.end() - 1}},
+  };
+}
+
 // By what enters; the old cache is written over.
 GradientCase cached_attention_case() {
   const auto f = [](const Arrays& in) {
@@ -324,8 +365,8 @@ GradientCase cached_attention_case() {
 
 std::vector<GradientCase> all_cases() {
   std::vector<GradientCase> all;
-  for (auto cases :
-       {movement_cases, index_cases, reduce_cases, matmul_cases, conv_cases, fast_cases})
+  for (auto cases : {movement_cases, index_cases, reduce_cases, matmul_cases, conv_cases,
+                     fast_cases, layer_cases})
     for (GradientCase& c : cases()) all.push_back(std::move(c));
   all.push_back(cached_attention_case());
   return all;

@@ -2,7 +2,7 @@
 #pragma once
 #include "hearth/backend/batch_queue.h"
 #include "hearth/ops/primitives.h"
-#include "hearth/ops/primitives_fast.h"
+#include "hearth/ops/primitives_layers.h"
 
 namespace hearth::cpu {
 
@@ -38,6 +38,9 @@ void rms_norm(const fast::RMSNorm& op, const Args& args, CpuQueue& queue);
 void rope(const fast::RoPE& op, const Args& args, CpuQueue& queue);
 void scaled_dot_product_attention(const fast::Attention& op, const Args& args, CpuQueue& queue);
 void cached_attention(const fast::CachedAttention& op, const Args& args, CpuQueue& queue);
+void expert_linears(const fast::ExpertLinear& op, const Args& args, CpuQueue& queue);
+void causal_conv(const fast::CausalConv& op, const Args& args, CpuQueue& queue);
+void gated_delta(const fast::GatedDelta& op, const Args& args, CpuQueue& queue);
 bool attention_fits(const Primitive& op, std::span<const array> in);  // f64 is decomposed
 
 }  // namespace hearth::cpu

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "hearth/backend/cpu/products/kernels.h"
 #include "hearth/backend/cpu/rows.h"
@@ -31,9 +32,11 @@ struct Product {
   Activation activation;
   const std::byte* residual;
   int64_t residual_row;
+  const int64_t* c_rows = nullptr;  // where each row goes; null: in order
 
   void finish(Dtype dtype, int64_t row, int64_t column, int64_t count, const void* sums) const {
     const int64_t at = column * int64_t(size_of(dtype));
+    if (c_rows) row = c_rows[row];
     kernels::finish_row(dtype, count, sums, bias ? bias + at : nullptr, activation,
                         residual ? residual + row * residual_row + at : nullptr,
                         c + row * c_row + at);
@@ -47,12 +50,12 @@ struct Left {
 };
 
 /// Calls body(which product, which of its blocks) for all blocks of all products, in parallel.
-template <class Count, class Body>
-void for_blocks(std::span<const Product> products, const Count& count, const Body& body) {
+template <class P, class Count, class Body>
+void for_blocks(std::span<P> products, const Count& count, const Body& body) {
   int64_t total = 0;
-  for (const Product& p : products) total += count(p);
+  for (const auto& p : products) total += count(p);
   parallel_for(total, [&](int64_t i) {
-    const Product* p = products.data();
+    auto* p = products.data();
     for (int64_t n; i >= (n = count(*p)); ++p) i -= n;
     body(*p, i);
   });
@@ -68,32 +71,46 @@ int64_t total_n(std::span<const Product> products) {
 /// large weights and up to 32 for those of 300 x 256).
 constexpr int64_t kStreamed = 32;
 
-/// At most kStreamed rows: the rows of b, contiguous along k, stream through registers, once.
-void streamed(Dtype dtype, Left a, std::span<const Product> products) {
-  constexpr int64_t kMost = 512;           // rows of a block
-  constexpr int64_t kWideBytes = 8 << 10;  // of x
-  const int64_t row_bytes = std::max<int64_t>(1, a.k * int64_t(size_of(dtype)));
+/// A product of at most kStreamed rows of its own.
+struct StreamedProduct {
+  Left a;
+  bool wide;  // a is of the sums' dtype
+  Product p;
+};
+
+/// Conversions limit what is read from the caches, so x is converted once; a long x would leave
+/// the first level no room for the weights on their way (6 % slower at K = 10240 from memory).
+bool worth_widening(Dtype dtype, const Left& a) {
+  constexpr int64_t kWideBytes = 8 << 10;
+  return kernels::widens(dtype) && a.m * a.k * 4 <= kWideBytes;
+}
+/// `a` widened, in memory for a.m rows of floats.
+Left widened(Dtype dtype, Left a, std::byte* to) {
+  for (int64_t i = 0; i < a.m; ++i)
+    kernels::widen(dtype, a.data + i * a.row, a.k, to + i * a.k * 4);
+  a.data = to, a.row = a.k * 4;
+  return a;
+}
+
+/// The rows of b, contiguous along k, stream through registers, once.
+void streamed(Dtype dtype, std::span<const StreamedProduct> products) {
+  if (products.empty()) return;
+  constexpr int64_t kMost = 512;  // rows of a block
+  const int64_t k = products[0].a.k;
+  const int64_t row_bytes = std::max<int64_t>(1, k * int64_t(size_of(dtype)));
+  int64_t all_n = 0;
+  for (const StreamedProduct& s : products) all_n += s.p.n;
   // Blocks of runs of 128 KB; smaller ones when the threads would not end together.
   const int64_t block_bytes =
-      std::clamp<int64_t>(total_n(products) * row_bytes / (16 * threads()), 32 << 10, 512 << 10);
+      std::clamp<int64_t>(all_n * row_bytes / (16 * threads()), 32 << 10, 512 << 10);
   const int64_t whole = 2 * kernels::streams(row_bytes);
   const int64_t rows = std::clamp<int64_t>(round_up(block_bytes / row_bytes, whole), whole, kMost);
-  // Conversions limit what is read from the caches, so x is converted once; a long x would leave
-  // the first level no room for the weights on their way (6 % slower at K = 10240 from memory).
-  const int64_t wide_row = a.k * 4;
-  const bool wide = kernels::widens(dtype) && a.m * wide_row <= kWideBytes;
-  if (wide) {
-    thread_local Scratch scratch;
-    std::byte* const to = scratch.get(size_t(a.m * wide_row));
-    for (int64_t i = 0; i < a.m; ++i)
-      kernels::widen(dtype, a.data + i * a.row, a.k, to + i * wide_row);
-    a.data = to, a.row = wide_row;
-  }
-  const int64_t each = ceil_div(a.m, ceil_div(a.m, kernels::kMaxRows));
   const int64_t sum_size = int64_t(kernels::sum_size(dtype));
   for_blocks(
-      products, [&](const Product& p) { return ceil_div(p.n, rows); },
-      [&](const Product& p, int64_t block) {
+      products, [&](const StreamedProduct& s) { return ceil_div(s.p.n, rows); },
+      [&](const StreamedProduct& s, int64_t block) {
+        const auto& [a, wide, p] = s;
+        const int64_t each = ceil_div(a.m, ceil_div(a.m, kernels::kMaxRows));
         alignas(64) double sums[kernels::kMaxRows * kMost];
         const int64_t j = block * rows, count = std::min(rows, p.n - j);
         for (int64_t i = 0, m; i < a.m; i += m) {  // the block stays in the second level
@@ -104,6 +121,18 @@ void streamed(Dtype dtype, Left a, std::span<const Product> products) {
             p.finish(dtype, i + r, j, count, bytes(sums) + r * count * sum_size);
         }
       });
+}
+
+/// At most kStreamed rows, read by all products.
+void streamed(Dtype dtype, Left a, std::span<const Product> products) {
+  const bool wide = worth_widening(dtype, a);
+  if (wide) {
+    thread_local Scratch scratch;
+    a = widened(dtype, a, scratch.get(size_t(a.m * a.k * 4)));
+  }
+  SmallVector<StreamedProduct, 8> all;
+  for (const Product& p : products) all.push_back({a, wide, p});
+  streamed(dtype, {all.data(), all.size()});
 }
 
 /// At most kMaxRows rows, b contiguous along n: its rows stream through sums in the first level.
@@ -232,6 +261,23 @@ void multiply(Dtype dtype, Left a, std::span<const Product> products) {
 
 }  // namespace
 
+namespace {
+
+Product product_of(const LinearJob& l, int64_t k, int64_t size) {
+  return {bytes(l.weight),
+          k * size,
+          size,
+          l.n,
+          bytes(l.y),
+          l.y_stride * size,
+          bytes(l.bias),
+          l.activation,
+          bytes(l.residual),
+          l.residual_stride * size};
+}
+
+}  // namespace
+
 void linear(Dtype dtype, int64_t m, int64_t k, const void* x, int64_t x_stride,
             std::span<const LinearJob> layers) {
   const int64_t size = int64_t(size_of(dtype));
@@ -239,22 +285,42 @@ void linear(Dtype dtype, int64_t m, int64_t k, const void* x, int64_t x_stride,
   Product few[kFew];
   for (size_t done = 0; done < layers.size();) {
     const size_t count = std::min(kFew, layers.size() - done);
-    for (size_t i = 0; i < count; ++i) {
-      const LinearJob& l = layers[done + i];
-      few[i] = {bytes(l.weight),
-                k * size,
-                size,
-                l.n,
-                bytes(l.y),
-                l.y_stride * size,
-                bytes(l.bias),
-                l.activation,
-                bytes(l.residual),
-                l.residual_stride * size};
-    }
+    for (size_t i = 0; i < count; ++i) few[i] = product_of(layers[done + i], k, size);
     multiply(dtype, {bytes(x), m, k, x_stride * size, size}, std::span(few, count));
     done += count;
   }
+}
+
+void linear_groups(Dtype dtype, int64_t k, std::span<const LinearGroup> groups) {
+  const int64_t size = int64_t(size_of(dtype));
+  const auto left_of = [&](const LinearGroup& g) {
+    return Left{bytes(g.x), g.m, k, g.x_stride * size, size};
+  };
+  int64_t room = 0;
+  for (const LinearGroup& g : groups)
+    if (g.m <= kStreamed && worth_widening(dtype, left_of(g))) room += g.m * k * 4;
+  thread_local Scratch scratch;
+  std::byte* to = scratch.get(size_t(room));
+  std::vector<StreamedProduct> few;
+  const void* x = nullptr;  // whose rows were put into memory last
+  for (const LinearGroup& g : groups) {
+    Product p = product_of(g.layer, k, size);
+    p.c_rows = g.y_rows;
+    Left a = left_of(g);
+    if (g.m > kStreamed) {
+      multiply(dtype, a, {&p, 1});
+      continue;
+    }
+    const bool wide = worth_widening(dtype, a);
+    if (wide && g.x == x && !few.empty() && few.back().a.m == g.m) {
+      a = few.back().a;  // another layer on the same rows
+    } else if (wide) {
+      a = widened(dtype, a, to);
+      to += g.m * k * 4, x = g.x;
+    }
+    if (g.m > 0) few.push_back({a, wide, p});
+  }
+  streamed(dtype, few);
 }
 
 void matmul(const MatmulJob& job) {

@@ -33,6 +33,19 @@ struct LinearJob {
 void linear(Dtype dtype, int64_t m, int64_t k, const void* x, int64_t x_stride,
             std::span<const LinearJob> layers);
 
+/// One product of linear_groups(): layer(x) for m rows of its own. Row i goes to row y_rows[i] of
+/// y.
+struct LinearGroup {
+  const void* x;  // (m, k)
+  int64_t m;
+  int64_t x_stride;  // elements between rows of x
+  const int64_t* y_rows;
+  LinearJob layer;  // without a residual
+};
+/// Many products of one k, each row in the bits that linear() gives it: those of up to 32 rows in
+/// one parallel region, the others one after the other.
+void linear_groups(Dtype dtype, int64_t k, std::span<const LinearGroup> groups);
+
 /// c = activation(a b + bias) + residual for any strides of a and b, in elements (0 and negative
 /// ones too), for one or many pairs of matrices.
 struct MatmulJob {

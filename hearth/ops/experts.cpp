@@ -1,0 +1,94 @@
+#include "hearth/ops/experts.h"
+
+#include "hearth/ops/create.h"
+#include "hearth/ops/index.h"
+#include "hearth/ops/matmul.h"
+#include "hearth/ops/movement.h"
+#include "hearth/ops/primitives_layers.h"
+#include "hearth/ops/wide.h"
+
+namespace hearth::fast {
+
+Arrays expert_linears(const array& x, const array& ids, std::span<const Projection> projections,
+                      StreamOrDevice s) {
+  StreamScope scope(s);
+  check(!projections.empty(), "expert_linears: wanted at least one projection");
+  check(is_integer(ids.dtype()), "expert_linears: wanted integer ids, got ", ids.dtype());
+  std::vector<Linear::Part> parts;
+  Arrays in{x, astype(ids, int32)};
+  for (const Projection& p : projections) {
+    parts.push_back({p.activation, p.bias.has_value()});
+    in.push_back(p.weight);
+    if (p.bias) in.push_back(*p.bias);
+  }
+  return apply_all(std::make_shared<ExpertLinear>(std::move(parts)), std::move(in));
+}
+
+Specs ExpertLinear::infer(std::span<const array> in) const {
+  constexpr std::string_view op = "expert_linears";
+  const array &x = in[0], &ids = in[1];
+  check(is_floating(x.dtype()), op, ": wanted a floating dtype, got ", x.dtype());
+  check(x.ndim() >= 2 && ids.ndim() == x.ndim() - 1, op, ": x is ", x.shape(), ", ids are ",
+        ids.shape(), ": wanted x (..., K or 1, k) and ids (..., K)");
+  const int K = ids.shape(-1), k = x.shape(-1);
+  Shape rows = ids.shape();
+  check(x.shape(-2) == K || x.shape(-2) == 1, op, ": x has ", x.shape(-2),
+        " rows for each choice of ", K, " experts, wanted 1 or ", K);
+  for (int i = 0; i + 1 < ids.ndim(); ++i)
+    check(x.shape(i) == ids.shape(i), op, ": x is ", x.shape(), ", ids are ", ids.shape(),
+          ": wanted x (..., K or 1, k) and ids (..., K)");
+  Specs out;
+  size_t next = 2;
+  const int E = in[next].ndim() == 3 ? in[next].shape(0) : 0;
+  for (const Linear::Part& part : parts) {
+    const array& weight = in[next++];
+    check(weight.ndim() == 3 && weight.shape(0) == E && weight.shape(2) == k, op, ": x is ",
+          x.shape(), ", a weight ", weight.shape(), ": wanted (", E > 0 ? concat(E) : "experts",
+          ", n, ", k, ")");
+    check(weight.dtype() == x.dtype(), op, ": wanted one dtype, got ", x.dtype(), " and ",
+          weight.dtype(), "; cast with astype");
+    if (part.bias) {
+      const array& bias = in[next++];
+      check(bias.shape() == Shape{E, weight.shape(1)} && bias.dtype() == x.dtype(), op,
+            ": wanted a bias of shape ", Shape{E, weight.shape(1)}, " and dtype ", x.dtype(),
+            ", got ", bias.shape(), " and ", bias.dtype());
+    }
+    Shape shape = rows;
+    shape.push_back(weight.shape(1));
+    out.push_back({shape, x.dtype()});
+  }
+  return out;
+}
+
+// Few choices gather their experts' weights; for many, every expert sees all rows, and each choice
+// takes its own: no memory grows with rows times weights.
+std::optional<Arrays> ExpertLinear::decompose(const Arrays& in) const {
+  const array &x = in[0], &ids = in[1];
+  const bool few = ids.size() <= size_t(in[2].shape(0));
+  const array column = expand_dims(widen(x), -1), chosen = expand_dims(ids, -1);
+  Arrays out;
+  size_t next = 2;
+  for (const Linear::Part& part : parts) {
+    const array& weight = in[next++];
+    const array* bias = part.bias ? &in[next++] : nullptr;
+    if (few) {
+      array y = squeeze(matmul(take(widen(weight), ids, 0), column), -1);
+      if (bias) y = add(y, take(widen(*bias), ids, 0));
+      out.push_back(astype(activate(y, part.activation), x.dtype()));
+      continue;
+    }
+    Shape shape = ids.shape();
+    shape.push_back(weight.shape(1));
+    array y = zeros(shape, x.dtype());
+    for (int e = 0; e < weight.shape(0); ++e) {
+      std::optional<array> b;
+      if (bias) b = take(*bias, e, 0);
+      const array one = linear(x, take(weight, e, 0), b, part.activation);
+      y = where(equal(chosen, array(e)), one, y);
+    }
+    out.push_back(y);
+  }
+  return out;
+}
+
+}  // namespace hearth::fast
