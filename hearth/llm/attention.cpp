@@ -16,7 +16,26 @@ Shape norm_shape(const AttentionTraits& t, int heads) {
   }
 }
 
+/// x (B, L, heads, D), rotated as attention would.
+array turned(const Rope& rope, const array& x, const StepInfo& step) {
+  const fast::Rotation& r = rope.rotation;
+  if (r.dims == 0) return x;
+  const auto freqs = rope.at(step);
+  const auto base = freqs ? std::nullopt : std::optional(r.base);
+  return swapaxes(
+      fast::rope(swapaxes(x, 1, 2), r.dims, r.traditional, base, r.scale, step.offsets, freqs), 1,
+      2);
+}
+
 }  // namespace
+
+array AttentionTraits::Temperature::of(const StepInfo& step, int length, Dtype dtype) const {
+  const int B = int(step.offsets.size());
+  const array positions =
+      add(reshape(step.offsets, {B, 1, 1, 1}), reshape(arange(0, length, 1), {1, length, 1, 1}));
+  const array turns = floor(divide(astype(positions, float32), array(float(original))));
+  return astype(add(multiply(log1p(turns), array(beta)), array(1.0f)), dtype);
+}
 
 Attention::Attention(const AttentionTraits& t, int hidden)
     : traits(t),
@@ -69,25 +88,21 @@ Output Attention::operator()(const Input& in, LayerState& state) const {
   }
   const auto heads_of = [&](const array& x, int heads, const std::optional<Norm>& norm) {
     const bool whole = t.qk_norm == AttentionTraits::width;
-    const array rows = reshape(norm && whole ? (*norm)(x) : x, {B, L, heads, D});
+    array rows = reshape(norm && whole ? (*norm)(x) : x, {B, L, heads, D});
+    if (t.norm_after_rope) rows = turned(t.rope, rows, in.step);
     return norm && !whole ? (*norm)(rows) : rows;
   };
   array q = heads_of(y[0], t.heads, q_norm);
-  if (t.temperature) {
-    const array positions =
-        add(reshape(in.step.offsets, {B, 1, 1, 1}), reshape(arange(0, L, 1), {1, L, 1, 1}));
-    const array turns = floor(divide(astype(positions, float32), array(t.temperature->original)));
-    const array factor = add(multiply(log1p(turns), array(t.temperature->beta)), array(1.0f));
-    q = multiply(q, astype(factor, q.dtype()));
-  }
+  if (t.temperature) q = multiply(q, t.temperature->of(in.step, L, q.dtype()));
   const fast::AttentionForm form{
       .scale = t.scale > 0 ? t.scale : 1 / std::sqrt(float(D)),
       .softcap = t.softcap,
       .window = t.window,
       .ring = state.ring,
-      .rotation = t.rope.rotation,
+      .rotation = t.norm_after_rope ? fast::Rotation{} : t.rope.rotation,
   };
-  const fast::AttentionArrays more{.freqs = t.rope.at(in.step), .sinks = sinks};
+  fast::AttentionArrays more{.sinks = sinks};
+  if (!t.norm_after_rope) more.freqs = t.rope.at(in.step);
   std::optional<array> attended;
   if (t.source >= 0) {
     attended =

@@ -19,6 +19,7 @@ struct AttentionTraits {
   /// head with its own weight (heads, head_dim), or of all heads' width at once.
   enum QkNorm { none, head, each_head, width } qk_norm = none;
   NormForm qk_form = {};
+  bool norm_after_rope = false;  // the norms of q and k come after the rotation (Hunyuan)
   bool value_norm = false;       // v without a weight (gemma4)
   bool values_are_keys = false;  // no v_proj: v is k before its norm (gemma4)
   bool out_gate = false;         // q_proj gives [q, gate] per head; the result times sigmoid(gate)
@@ -27,6 +28,8 @@ struct AttentionTraits {
   struct Temperature {
     float beta;
     int original;
+    /// The factors of a step's positions: (B, L, 1, 1).
+    array of(const StepInfo& step, int length, Dtype dtype) const;
   };
   std::optional<Temperature> temperature = {};
 };

@@ -7,14 +7,18 @@ namespace hearth::llm {
 
 namespace {
 
-/// f(mixer): the one that is there.
-template <class L, class F>
-void for_mixer(L& layer, const F& f) {
-  if (layer.self_attn) f(*layer.self_attn);
+/// f(part) for those that are there.
+template <class F, class... Part>
+void for_each(const F& f, Part&... part) {
+  (void(part ? (f(*part), 0) : 0), ...);
 }
 template <class L, class F>
-void for_feed_forwards(L& layer, const F& f) {
-  if (layer.mlp) f(*layer.mlp);
+void for_mixer(L& l, const F& f) {
+  for_each(f, l.self_attn, l.mla, l.linear_attn, l.mamba, l.conv);
+}
+template <class L, class F>
+void for_feed_forwards(L& l, const F& f) {
+  for_each(f, l.mlp, l.moe, l.beside);
 }
 
 }  // namespace
@@ -24,14 +28,24 @@ Layer::Layer(const LayerTraits& t, const Traits& model)
   const Shape width{model.hidden};
   const bool before = placement != Placement::post;
   const bool after = placement == Placement::post || placement == Placement::sandwich;
-  const bool feeds = t.mlp.has_value();
-  if (before) input_layernorm.emplace(t.norm, width);
-  if (before && feeds && placement != Placement::parallel)
+  const bool mixes = !std::holds_alternative<std::monostate>(t.mixer);
+  const bool feeds = t.mlp || t.moe || t.beside;
+  if (before && mixes) input_layernorm.emplace(t.norm, width);
+  if (before && feeds && placement != Placement::parallel && !t.beside)  // it has its own
     post_attention_layernorm.emplace(t.norm, width);
-  if (after) mixer_norm.emplace(t.norm, width);
+  if (after && mixes) mixer_norm.emplace(t.norm, width);
   if (after && feeds) feed_forward_norm.emplace(t.norm, width);
-  if (const auto* a = std::get_if<AttentionTraits>(&t.mixer)) self_attn.emplace(*a, model.hidden);
+  const auto mixer = [&](auto& part, const auto* traits) {
+    if (traits) part.emplace(*traits, model.hidden);
+  };
+  mixer(self_attn, std::get_if<AttentionTraits>(&t.mixer));
+  mixer(mla, std::get_if<MlaTraits>(&t.mixer));
+  mixer(linear_attn, std::get_if<GatedDeltaTraits>(&t.mixer));
+  mixer(mamba, std::get_if<Mamba2Traits>(&t.mixer));
+  mixer(conv, std::get_if<ShortConvTraits>(&t.mixer));
   if (t.mlp) mlp.emplace(*t.mlp, model.hidden);
+  if (t.moe) moe.emplace(*t.moe, model.hidden);
+  if (t.beside) beside.emplace(*t.beside, model.hidden);
   if (model.per_layer) per_layer.emplace(*model.per_layer, model.hidden);
   if (t.scalar) layer_scalar = ones({1});
 }
@@ -101,10 +115,9 @@ array Layer::mixed_and_fed(const array& x, const StepInfo& step, LayerState& sta
     if (mixed.sum) both.sum = both.sum ? add(*mixed.sum, *both.sum) : *mixed.sum;
     return plus(x, both, {});
   }
-  const array h = plus(x, mixed, mixer_norm);
-  bool feeds = false;
-  for_feed_forwards(*this, [&](const auto&) { feeds = true; });
-  if (!feeds) return h;
+  const bool mixes = !mixed.terms.empty() || mixed.sum;
+  const array h = mixes ? plus(x, mixed, mixer_norm) : x;
+  if (!mlp && !moe && !beside) return h;
   return plus(h, run(h, post_attention_layernorm, false, true, step, state), feed_forward_norm);
 }
 
@@ -145,6 +158,17 @@ std::vector<LanguageModel::Joined> DecoderModel::joined() {
       if (auto parts = layer.self_attn->joinable(); !parts.empty())
         all.push_back({&layer.self_attn->qkv, std::move(parts)});
   return all;
+}
+
+double DecoderModel::read_share(const std::string& parameter) const {
+  if (parameter.find(".experts.") == parameter.npos) return 1;
+  for (size_t i = 0; i < traits_.layers.size(); ++i) {
+    if (!parameter.starts_with(concat("model.layers.", i, "."))) continue;
+    const LayerTraits& layer = traits_.layers[i];
+    const Router& router = (layer.beside ? layer.beside->moe : *layer.moe).router;
+    return double(router.chosen) / router.experts;
+  }
+  return 1;
 }
 
 std::vector<StateShape> DecoderModel::states() const {

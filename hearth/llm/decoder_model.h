@@ -3,8 +3,10 @@
 #pragma once
 #include <variant>
 
-#include "hearth/llm/attention.h"
-#include "hearth/llm/mlp.h"
+#include "hearth/llm/gated_delta.h"
+#include "hearth/llm/mamba2.h"
+#include "hearth/llm/mla.h"
+#include "hearth/llm/mlp_beside_experts.h"
 #include "hearth/llm/model.h"
 #include "hearth/llm/per_layer_input.h"
 
@@ -19,12 +21,18 @@ enum class Placement {
   parallel_two,  // x += m(n(x)) + f(n'(x))
 };
 
+/// What a layer mixes positions by; the first: not at all.
+using MixerTraits = std::variant<std::monostate, AttentionTraits, MlaTraits, GatedDeltaTraits,
+                                 Mamba2Traits, ShortConvTraits>;
+
 struct LayerTraits {
-  std::variant<AttentionTraits> mixer;
+  MixerTraits mixer = {};
   std::optional<MlpTraits> mlp = {};
   Placement placement = Placement::pre;
   NormForm norm = {};
   bool scalar = false;  // the layer's result is multiplied by a number of its own
+  std::optional<MoeTraits> moe = {};
+  std::optional<MlpBesideExpertsTraits> beside = {};
 };
 
 struct Traits {
@@ -42,7 +50,7 @@ struct Traits {
   std::vector<Rewrite> rewrites = {};  // the checkpoint's names to those of the fields
 };
 
-/// Of the mixers exactly one is there. `input_layernorm` stands before the mixer,
+/// Of the mixers at most one is there. `input_layernorm` stands before the mixer,
 /// `post_attention_layernorm` before the feed-forwards (llama's names), `mixer_norm` and
 /// `feed_forward_norm` after them; a family's rewrites lead there.
 struct Layer {
@@ -55,12 +63,18 @@ struct Layer {
   Placement placement;
   float residual_scale;
   std::optional<Norm> input_layernorm, post_attention_layernorm, mixer_norm, feed_forward_norm;
-  std::optional<Attention> self_attn;  // a mixer
-  std::optional<Mlp> mlp;              // a feed-forward
+  std::optional<Attention> self_attn;  // mixers
+  std::optional<Mla> mla;
+  std::optional<GatedDelta> linear_attn;
+  std::optional<Mamba2> mamba;
+  std::optional<ShortConv> conv;
+  std::optional<Mlp> mlp;  // feed-forwards
+  std::optional<Moe> moe;
+  std::optional<MlpBesideExperts> beside;
   std::optional<PerLayerInput> per_layer;
   std::optional<array> layer_scalar;  // (1)
   HEARTH_FIELDS(input_layernorm, post_attention_layernorm, mixer_norm, feed_forward_norm, self_attn,
-                mlp, per_layer, layer_scalar)
+                mla, linear_attn, mamba, conv, mlp, moe, beside, per_layer, layer_scalar)
 
  private:
   array mixed_and_fed(const array& x, const StepInfo& step, LayerState& state) const;
@@ -79,6 +93,7 @@ class DecoderModel : public LanguageModel {
   std::span<const Rewrite> rewrites() const override { return traits_.rewrites; }
   std::optional<Tied> tied() override;
   std::vector<Joined> joined() override;
+  double read_share(const std::string& parameter) const override;
 
  protected:
   std::vector<StateShape> states() const override;

@@ -153,7 +153,7 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
     facts.weights_bytes += p->nbytes();
     const bool looked_up =
         name.ends_with("embed_tokens.weight") && parameters.contains("lm_head.weight");
-    if (!looked_up) facts.bytes_per_token += p->nbytes();
+    if (!looked_up) facts.bytes_per_token += size_t(double(p->nbytes()) * model->read_share(name));
   }
   return model;
 }

@@ -40,6 +40,8 @@ class LanguageModel {
     bool* tied;
   };
   virtual std::optional<Tied> tied() { return {}; }
+  /// The part of a parameter that a decoded token reads: of experts' weights, those chosen.
+  virtual double read_share(const std::string& parameter) const { return (void)parameter, 1; }
   /// Layers on the same input that can be one product: `whole` is made of the parts' weights, which
   /// become views of it. The pointers are good while the model stays where it is.
   struct Joined {
@@ -60,9 +62,10 @@ class LanguageModel {
     int first_context = 0;  // a row that outgrows it is read again from its start, by other
                             // frequencies of rope; 0: none
     Dtype dtype = float32;
-    size_t weights_bytes = 0;    // of all parameters
-    size_t bytes_per_token = 0;  // of those that every decoded token reads: all but the embedding
-    std::vector<int> bos, eos;   // from generation_config.json, else config.json
+    size_t weights_bytes = 0;  // of all parameters
+    // Of what a decoded token reads of them: all but the embedding, and of experts those chosen.
+    size_t bytes_per_token = 0;
+    std::vector<int> bos, eos;  // from generation_config.json, else config.json
   } facts;
 
  protected:

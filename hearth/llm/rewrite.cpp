@@ -1,5 +1,6 @@
 #include "hearth/llm/rewrite.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -56,25 +57,27 @@ std::vector<std::string> parts_of(const std::string& list) {
 
 /// The rows of x to each part of the rule.
 Arrays split_rows(const std::string& name, const array& x, const Rewrite& rule, size_t parts) {
-  const int rows = x.ndim() > 0 ? x.shape(0) : 0, groups = rule.groups;
+  const size_t axis = size_t(rule.axis);
+  const int rows = x.ndim() > rule.axis ? x.shape(rule.axis) : 0, groups = rule.groups;
   const int each = groups > 0 && rows % groups == 0 ? rows / groups : 0;
   std::vector<int> wanted = rule.rows;
   if (wanted.empty() && each % int(parts) == 0) wanted.assign(parts, each / int(parts));
   int64_t sum = 0;
   for (const int n : wanted) sum += n;
   ensure(wanted.size() == parts && sum == each && each > 0, name, ": its shape is ", x.shape(),
-         ", of which the first axis does not split into ", groups, " x (",
+         ", of which axis ", axis, " does not split into ", groups, " x (",
          Shape(wanted.begin(), wanted.end()), ") rows, as config.json says");
-  Shape grouped{groups, each}, start(size_t(x.ndim()) + 1, 0);
-  grouped.insert(grouped.end(), x.shape().begin() + 1, x.shape().end());
+  Shape grouped(x.shape().begin(), x.shape().begin() + rule.axis), start(size_t(x.ndim()) + 1, 0);
+  grouped.push_back(groups), grouped.push_back(each);
+  grouped.insert(grouped.end(), x.shape().begin() + rule.axis + 1, x.shape().end());
   const array all = reshape(x, grouped);
   Arrays out;
   for (const int n : wanted) {
     Shape stop = grouped, shape = x.shape();
-    stop[1] = start[1] + n, shape[0] = groups * n;
+    stop[axis + 1] = start[axis + 1] + n, shape[axis] = groups * n;
     const array part = reshape(slice(all, start, stop), shape);
     out.push_back(groups > 1 ? contiguous(part) : part);
-    start[1] = stop[1];
+    start[axis + 1] = stop[axis + 1];
   }
   return out;
 }
@@ -94,12 +97,29 @@ class Applied {
       case Rewrite::split: {
         const std::vector<std::string> parts = parts_of(rule_.to);
         const Arrays rows = split_rows(name, x, rule_, parts.size());
-        for (size_t i = 0; i < parts.size(); ++i) put(replaced(name, *m, parts[i]), rows[i]);
+        for (size_t i = 0; i < parts.size(); ++i) {
+          Arrays same;
+          for (size_t k = 0; k < parts.size(); ++k)
+            if (parts[k] == parts[i]) same.push_back(rows[k]);
+          if (std::find(parts.begin(), parts.begin() + long(i), parts[i]) ==
+              parts.begin() + long(i))
+            put(replaced(name, *m, parts[i]),
+                same.size() > 1 ? concatenate(same, rule_.axis) : same[0]);
+        }
         return;
       }
       case Rewrite::transpose:
         ensure(x.ndim() >= 2, name, ": its shape is ", x.shape(), ", wanted 2 axes or more");
         return put(to, contiguous(swapaxes(x, -1, -2)));
+      case Rewrite::flatten: return put(to, flatten(x));
+      case Rewrite::grouped: {
+        const int rows = x.ndim() > 0 ? x.shape(0) : 0;
+        ensure(rows > 0 && rows % rule_.groups == 0, name, ": its shape is ", x.shape(),
+               ", of which the first axis is not ", rule_.groups, " groups");
+        Shape shape{rule_.groups, rows / rule_.groups};
+        shape.insert(shape.end(), x.shape().begin() + 1, x.shape().end());
+        return put(to, reshape(x, shape));
+      }
       case Rewrite::plus_one: return put(to, values_ ? add(astype(x, float32), array(1.0f)) : x);
       case Rewrite::stack: {
         ensure(m->number.size() <= 6, name, ": the number is too large");

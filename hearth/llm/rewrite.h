@@ -14,8 +14,11 @@ struct Rewrite {
   enum Operation {
     rename,
     skip,       // the tensor is not needed
-    split,      // rows (of the first axis) go to the names of `to`, which commas separate
+    split,      // rows go to the names of `to`, which commas separate; what a name gets more than
+                // once becomes one
     transpose,  // the last two axes change places
+    flatten,    // all axes become one
+    grouped,    // the first axis becomes two: `groups`, and the rows of each
     plus_one,   // 1 + w, in f32: norms that keep w
     stack,      // the tensors that differ in the number for '*' become one, along a new first axis
   };
@@ -25,7 +28,8 @@ struct Rewrite {
   std::string to;  // in its place; the number in the place of '*'
   Operation operation = rename;
   std::vector<int> rows = {};  // split: of each part; empty: as many of each
-  int groups = 1;              // split: the rows are so many groups alike, each split so
+  int groups = 1;              // split, grouped: the rows are so many groups alike
+  int axis = 0;                // split: of which the rows are
 };
 
 /// The tensors by the names of parameters. Throws std::runtime_error naming a tensor that a rule

@@ -1,6 +1,7 @@
 #include "hearth/llm/models/family.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -104,6 +105,27 @@ std::vector<std::string> read_layer_types(const JsonObject& config, int layers,
            " is not known here; known: ", listed(known));
   }
   return types;
+}
+
+int read_pattern(const JsonObject& config, int fallback) {
+  const char* key = "sliding_window_pattern";
+  const bool letters = config.has(key) && config.raw().at(key).is_string();
+  return letters ? int(config.text(key).size()) : config.natural(key, fallback);
+}
+
+Rope read_alpha_rope(const JsonObject& config, int head_dim) {
+  Rope rope = read_rope(config, head_dim);
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    const JsonObject scaling = config.object(key);
+    const int dims = rope.rotation.dims;
+    if (!scaling.has("alpha") || dims <= 2) continue;
+    const double alpha = scaling.positive_number("alpha");
+    rope.rotation.base =
+        float(double(rope.rotation.base) * std::pow(alpha, double(dims) / (dims - 2)));
+    rope.beyond = {};
+    break;
+  }
+  return rope;
 }
 
 void refuse_flag(const JsonObject& config, const char* key, bool wanted) {

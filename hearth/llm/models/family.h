@@ -53,6 +53,11 @@ std::vector<std::string> read_layer_types(const JsonObject& config, int layers,
 /// "sliding_attention", but every n-th "full_attention"; n 0: all of them are full.
 std::string every_nth_full(int layer, int n);
 
+/// sliding_window_pattern: every so many-th layer is full; "LLLG" is 4.
+int read_pattern(const JsonObject& config, int fallback);
+/// A rope whose "dynamic" scaling is a base times alpha^(d / (d - 2)) (Hunyuan).
+Rope read_alpha_rope(const JsonObject& config, int head_dim);
+
 /// A flag that hearth has only one value of: throws naming it where the file has the other.
 void refuse_flag(const JsonObject& config, const char* key, bool wanted);
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <map>
 
-#include "hearth/llm/models/family.h"
+#include "hearth/llm/models/experts.h"
 
 namespace hearth::llm {
 
@@ -105,10 +105,36 @@ OwnSizes own_sizes(const JsonObject& config, const Sizes& s, int layer, bool ful
           config.positive("global_head_dim", 512)};
 }
 
+/// Where enable_moe_block says so, beside each layer's MLP.
+std::optional<MoeTraits> gemma4_experts(const JsonObject& config, fast::Activation activation) {
+  if (!config.flag("enable_moe_block", false)) return {};
+  const Router router{.experts = config.positive("num_experts"),
+                      .chosen = config.positive("top_k_experts"),
+                      .renormalise = true,
+                      .each_scaled = true};
+  MoeTraits moe = read_moe(config, router, nullptr);
+  moe.activation = activation;
+  return moe;
+}
+const std::vector<Rewrite> kGemma4Experts = {
+    {".pre_feedforward_layernorm.", ".beside.mlp_before."},
+    {".post_feedforward_layernorm_1.", ".beside.mlp_after."},
+    {".pre_feedforward_layernorm_2.", ".beside.experts_before."},
+    {".post_feedforward_layernorm_2.", ".beside.experts_after."},
+    {".mlp.", ".beside.mlp."},
+    {".router.scale$", ".beside.router_scale"},
+    {".router.proj.", ".beside.moe.gate."},
+    {".router.per_expert_scale$", ".beside.moe.per_expert_scale"},
+    {".experts.down_proj$", ".beside.moe.experts.down_proj"},
+    {.from = ".experts.gate_up_proj$",
+     .to = ".beside.moe.experts.gate_proj,.beside.moe.experts.up_proj",
+     .operation = Rewrite::split,
+     .axis = 1},
+};
+
 }  // namespace
 
 Traits gemma4(const JsonObject& config) {
-  refuse_flag(config, "enable_moe_block", false);
   ensure(!config.has("use_bidirectional_attention") ||
              config.text("use_bidirectional_attention") == "vision",
          config.where(), ": use_bidirectional_attention: hearth sees what is before only");
@@ -120,6 +146,7 @@ Traits gemma4(const JsonObject& config) {
   const bool k_is_v = config.flag("attention_k_eq_v", false);
   const bool wide = config.flag("use_double_wide_mlp", false);
   const auto activation = read_activation(config, "gelu_pytorch_tanh", "hidden_activation");
+  const std::optional<MoeTraits> moe = gemma4_experts(config, activation);
   auto types = read_layer_types(config, s.layers, [](int i) { return every_nth_full(i, 6); });
   types.back() = "full_attention";
   std::map<std::string, int> source;  // the last layer of a kind that has keys of its own
@@ -146,7 +173,12 @@ Traits gemma4(const JsonObject& config) {
     if (!full) a.window = window;
     if (shares) a.source = source[type];
     const MlpTraits mlp{.width = s.ffn * (wide && shares ? 2 : 1), .activation = activation};
-    return LayerTraits{a, mlp, Placement::sandwich, norm, true};
+    LayerTraits layer{a, mlp, Placement::sandwich, norm, true};
+    if (moe) {
+      layer.beside = {mlp, *moe, norm};
+      layer.mlp.reset();
+    }
+    return layer;
   });
   t.embed_scale = std::sqrt(float(s.hidden));
   t.logit_softcap = read_softcap(config, "final_logit_softcapping", 0);
@@ -166,6 +198,7 @@ Traits gemma4(const JsonObject& config) {
       {"model.per_layer_model_projection.", "model.per_layer.projection."},
       {"model.per_layer_projection_norm.", "model.per_layer.norm."},
   };
+  if (moe) t.rewrites.insert(t.rewrites.begin(), kGemma4Experts.begin(), kGemma4Experts.end());
   // Layers that share have such tensors in some checkpoints.
   for (int i = own; i < s.layers; ++i)
     for (const char* part : {"k_proj", "v_proj", "k_norm", "v_norm"})

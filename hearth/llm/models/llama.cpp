@@ -1,7 +1,10 @@
 // Llama 1 to 3.3 and what is built like it: RMSNorm before attention with grouped queries and
 // before a gated MLP. Mistral and Ministral 3 (a window, queries that grow with the position), Qwen
 // 2 and 3 (biases; norms of queries and keys), SmolLM3 (layers without rotation), Granite
-// (multipliers).
+// (multipliers), Seed-OSS, ERNIE 4.5 (rotation of neighbours), Hunyuan (norms after the rotation),
+// Apertus (xIELU).
+#include <nlohmann/json.hpp>
+
 #include "hearth/llm/models/family.h"
 
 namespace hearth::llm {
@@ -102,6 +105,52 @@ Traits smollm3(const JsonObject& config) {
     if (!rotated[size_t(i)]) a.rope = {};
     if (types[size_t(i)] == "sliding_attention") a.window = window;
   });
+}
+
+Traits seed_oss(const JsonObject& config) {
+  Llama model(config, {.kv_heads = 8, .head_dim = 128, .context = 524288});
+  model.attention.qkv_bias = config.flag("attention_bias", true);
+  model.attention.out_bias = config.flag("attention_out_bias", false);
+  return model.traits(config, false);
+}
+
+Traits ernie4_5(const JsonObject& config) {
+  Llama model(config, {.kv_heads = 2, .head_dim = 128, .context = 131072}, 500000, 1e-5);
+  model.attention.rope.rotation.traditional = true;
+  const bool bias = config.flag("use_bias", false);
+  model.attention.qkv_bias = model.attention.out_bias = bias;
+  model.mlp.up_bias = model.mlp.down_bias = bias;
+  return model.traits(config, true);
+}
+
+Traits hunyuan_v1_dense(const JsonObject& config) {
+  Llama model(config, {.context = 2048}, 10000, 1e-5);
+  model.attention.rope = read_alpha_rope(config, model.sizes.head_dim);
+  model.attention.qk_norm = AttentionTraits::head;
+  model.attention.qk_form = model.norm;
+  model.attention.norm_after_rope = true;
+  Traits t = model.traits(config, false);
+  t.rewrites = {{".self_attn.query_layernorm.", ".self_attn.q_norm."},
+                {".self_attn.key_layernorm.", ".self_attn.k_norm."}};
+  return t;
+}
+
+Traits apertus(const JsonObject& config) {
+  nlohmann::json silent = config.raw();  // the activation has parameters, and is none of the list
+  const std::string activation = config.text("hidden_act", "xielu");
+  ensure(activation == "xielu", config.where(), ": hidden_act ", in_quotes(activation),
+         " is not known here; known: xielu");
+  silent.erase("hidden_act");
+  Llama model(JsonObject::parse(silent.dump(), config.where()), {.context = 65536}, 12e6, 1e-5);
+  model.attention.qk_norm = AttentionTraits::head;
+  model.attention.qk_form = model.norm;
+  model.mlp.activation = fast::Activation::none;
+  model.mlp.gated = false;
+  model.mlp.xielu = true;
+  Traits t = model.traits(config, false);
+  t.rewrites = {{".attention_layernorm.", ".input_layernorm."},
+                {".feedforward_layernorm.", ".post_attention_layernorm."}};
+  return t;
 }
 
 Traits granite(const JsonObject& config) {

@@ -1,7 +1,5 @@
 // OLMo 2 and 3 and EXAONE 4: norms only after attention and after the MLP, and of queries and keys
 // (over all heads at once, or each).
-#include <nlohmann/json.hpp>
-
 #include "hearth/llm/models/family.h"
 
 namespace hearth::llm {
@@ -56,13 +54,7 @@ Traits olmo3(const JsonObject& config) {
 Traits exaone4(const JsonObject& config) {
   const Sizes s = read_sizes(config, {.context = 2048});
   const int window = read_window(config, 4096);
-  // "LLLG" is 4.
-  const auto& raw = config.raw();
-  const bool letters =
-      config.has("sliding_window_pattern") && raw.at("sliding_window_pattern").is_string();
-  const int every = window == 0 ? 0
-                    : letters   ? int(config.text("sliding_window_pattern").size())
-                                : config.natural("sliding_window_pattern", 4);
+  const int every = window == 0 ? 0 : read_pattern(config, 4);
   const auto types =
       read_layer_types(config, s.layers, [&](int i) { return every_nth_full(i, every); });
   const Rope rope = read_rope(config, s.head_dim);
