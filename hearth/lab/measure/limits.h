@@ -80,6 +80,10 @@ Reading<Samples> measure_dot_bf16(int threads, double seconds = 0.1);
 /// `seconds` only wakes the clock up.
 Reading<Samples> measure_clock_mhz(Device device = Device::cpu, double seconds = 0.1);
 
+/// The samples of a clock without those that something interrupted (a hypervisor, say), which are
+/// far below the best; missing where these are more than half.
+Reading<Samples> steady_clock_of(std::vector<double> samples);
+
 /// MHz of the processor's constant counter (TSC): often its nominal clock, never its real one.
 Reading<double> measure_counter_mhz();
 

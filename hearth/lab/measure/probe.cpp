@@ -4,6 +4,7 @@
 
 #include "hearth/backend/cpu/products/products.h"
 #include "hearth/backend/pool.h"
+#include "hearth/base/error.h"
 
 namespace hearth::lab {
 namespace {
@@ -45,6 +46,27 @@ Scaling<Bandwidth> measure_pages(Pages pages, int threads, std::optional<Walk> w
 }
 
 }  // namespace
+
+std::vector<std::string> contradictions(const Machine& machine) {
+  std::vector<std::string> all;
+  const auto look = [&](const char* what, const char* unit, const Samples& one,
+                        const Samples& together) {
+    // All threads are one more than none: they reach what one does, but for what is in the way.
+    if (machine.threads > 1 && together.median < 0.9 * one.median)
+      all.push_back(concat(machine.threads, " threads ", what, " ", int(together.median), " ", unit,
+                           ", one alone ", int(one.median)));
+    // Loops that do nothing else have one speed.
+    else if (unit == std::string_view("GFLOP/s") && together.min < 0.5 * together.median)
+      all.push_back(concat(machine.threads, " threads ", what, " ", int(together.median), " ", unit,
+                           ", at times only ", int(together.min)));
+  };
+  look("read", "GB/s", machine.read_bandwidth.one_thread.gb_s,
+       machine.read_bandwidth.all_threads.gb_s);
+  for (const auto* loop : {&machine.fma_f32, &machine.dot_bf16})
+    if (loop->one_thread.value && loop->all_threads.value)
+      look("compute", "GFLOP/s", *loop->one_thread.value, *loop->all_threads.value);
+  return all;
+}
 
 Machine probe_machine(std::span<const Device> devices) {
   const int threads = cpu::threads();

@@ -1,6 +1,7 @@
 // hearth probe: the machine's facts and its measured limits.
 #pragma once
 #include <span>
+#include <string>
 #include <vector>
 
 #include "hearth/lab/measure/launch.h"
@@ -47,5 +48,9 @@ MatmulRates measure_matmul(double seconds_each = 0.2);
 /// Reads and measures all of it, in about four seconds, with cpu::threads() as "all threads"; the
 /// clock of each of `devices`, which stay in use by this process, and the time of a launch there.
 Machine probe_machine(std::span<const Device> devices);
+
+/// What shows that others ran meanwhile, so that the limits are not the machine's: "2 threads read
+/// 9.1 GB/s, one alone 12.3". Empty where nothing does.
+std::vector<std::string> contradictions(const Machine& machine);
 
 }  // namespace hearth::lab

@@ -83,6 +83,8 @@ json to_json(const Machine& machine) {
     w.put("launch_us." + to_string(device) + ".evaluated", launch.evaluated_us);
     w.put("launch_us." + to_string(device) + ".replayed", launch.replayed_us);
   }
+  const auto busy = contradictions(machine);
+  w.put("not_idle", busy.empty() ? json() : json(busy));
   w.put("reasons", w.reasons);
   return w.root;
 }
@@ -206,6 +208,11 @@ std::string to_text(const Machine& machine) {
     for (const auto& reading : {launch.evaluated_us, launch.replayed_us})
       if (!reading.value) p.missing += fmt::format("  launch on {}: {}\n", name, reading.reason);
   }
+  if (const auto busy = contradictions(machine); !busy.empty())
+    p.lines += fmt::format(
+        "\nThe machine was not idle: {}.\nThese are not its limits; measure again "
+        "when nothing else runs.\n",
+        fmt::join(busy, "; "));
   return p.missing.empty() ? p.lines : p.lines + "\nunknown, and why\n" + p.missing;
 }
 

@@ -1,13 +1,17 @@
 #include "hearth/lab/measure/limits.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "hearth/backend/cpu/isa.h"
 #include "hearth/lab/measure/launch.h"
 #include "hearth/lab/measure/loops.h"
+#include "hearth/lab/measure/probe.h"
 #include "hearth/lab/measure/team.h"
+#include "hearth/lab/show/probe_report.h"
 
 namespace hearth::lab {
 namespace {
@@ -141,6 +145,40 @@ TEST(limits, the_counter_is_constant) {
   Reading<double> a = measure_counter_mhz(), b = measure_counter_mhz();
   if (!a.value) GTEST_SKIP() << a.reason;
   EXPECT_NEAR(*a.value / *b.value, 1, 0.05);
+}
+
+// What others ran meanwhile is no part of a clock, and no clock is better than a wrong one.
+TEST(limits, a_clock_is_of_samples_that_nothing_interrupted) {
+  const auto clock = steady_clock_of({6, 3100, 3108, 2900, 3050});
+  ASSERT_TRUE(clock.value.has_value());
+  EXPECT_EQ(clock.value->min, 2900);
+  EXPECT_EQ(clock.value->all.size(), 4u);
+  EXPECT_THAT(steady_clock_of({6, 7, 3108, 12}).reason,
+              ::testing::HasSubstr("was not idle: 3 of 4"));
+  EXPECT_THROW(steady_clock_of({}), std::invalid_argument);
+}
+
+TEST(limits, threads_that_contradict_one_another_say_that_others_ran) {
+  Machine m{};
+  m.threads = 2;
+  const auto samples = [](double median) {
+    return summarize({median * 0.99, median, median * 1.01});
+  };
+  m.read_bandwidth.one_thread.gb_s = samples(10);
+  m.read_bandwidth.all_threads.gb_s = samples(18);
+  m.fma_f32 = {samples(92), samples(180)};
+  m.dot_bf16 = {Reading<Samples>::missing("none"), Reading<Samples>::missing("none")};
+  EXPECT_TRUE(contradictions(m).empty());
+  m.fma_f32.all_threads = samples(12);
+  EXPECT_THAT(contradictions(m),
+              ::testing::ElementsAre("2 threads compute 12 GFLOP/s, one alone 92"));
+  EXPECT_THAT(to_text(m), ::testing::HasSubstr("The machine was not idle: 2 threads compute 12"));
+  EXPECT_EQ(to_json(m)["not_idle"].size(), 1u);
+  m.fma_f32.all_threads = summarize({20, 180, 181});
+  EXPECT_THAT(contradictions(m),
+              ::testing::ElementsAre("2 threads compute 180 GFLOP/s, at times only 20"));
+  m.fma_f32.all_threads = samples(180);
+  EXPECT_TRUE(to_json(m)["not_idle"].is_null());
 }
 
 }  // namespace
