@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "hearth/base/system.h"
@@ -94,18 +95,21 @@ std::string lines_of(const lab::Result& result, const lab::EngineResult& e, int 
   std::string text = fmt::format("  {:24}", e.label);
   if (times.totals.empty()) return text + fmt::format("{}\n", lab::to_string(e.status));
   const double mean = lab::mean(times.totals);
-  text += fmt::format("{:>9} +- {:>8} (std. dev. of {} runs)", with_unit(mean),
-                      with_unit(lab::stddev(times.totals)), times.totals.size());
+  text += fmt::format("{:>20} (std. dev. of {} runs)",
+                      lab::with_spread(mean, lab::stddev(times.totals)), times.totals.size());
   if (job.kind == lab::JobKind::prefill)
     text += fmt::format("  {:.1f} prompt tokens/s", job.batch * job.prompt_tokens / mean);
   else if (job.kind != lab::JobKind::op)
     text += fmt::format("  {:.1f} tokens/s", job.batch * job.new_tokens / mean);
-  if (times.decode_per_s.value) text += fmt::format(", decode {:.1f}", *times.decode_per_s.value);
+  // Tokens are timed one by one in other repetitions than those of the total.
+  if (times.decode_per_s.value && times.streamed_per_s.value)
+    text += fmt::format("; streamed {:.1f} tokens/s, decode {:.1f}", *times.streamed_per_s.value,
+                        *times.decode_per_s.value);
   text += "\n";
   const int far = lab::outliers(times.totals);
   if (times.totals.size() > 1)
-    text += fmt::format("  {:24}{:>9} +- {:>8} (median, MAD{})\n", "",
-                        with_unit(lab::median(times.totals)), with_unit(lab::mad(times.totals)),
+    text += fmt::format("  {:24}{:>20} (median, MAD{})\n", "",
+                        lab::with_spread(lab::median(times.totals), lab::mad(times.totals)),
                         far ? fmt::format("; {} far off, kept", far) : "");
   std::string more;
   const auto add = [&](const char* what, const lab::Reading<double>& time) {
@@ -118,6 +122,10 @@ std::string lines_of(const lab::Result& result, const lab::EngineResult& e, int 
   add("99 %", times.between_99_s);
   add("loaded in", e.load_s);
   add("cold run", e.first_s);
+  if (times.wake_s.value && *times.wake_s.value > 0) add("waking costs", times.wake_s);
+  if (times.streamed_ratio.value && std::abs(std::log(*times.streamed_ratio.value)) > 0.05)
+    more += fmt::format("{}a streamed run takes {:.2f} times as long: each token is sent by itself",
+                        more.empty() ? "" : ", ", *times.streamed_ratio.value);
   return more.empty() ? text : text + fmt::format("  {:24}{}\n", "", more);
 }
 
@@ -133,17 +141,13 @@ std::string noise_floor(const lab::Result& result, int job) {
   return text;
 }
 
-/// The smallest difference that as many pairs detect.
+/// The smallest difference that as many starts detect.
 std::string power_of(const lab::PairedRatio& time) {
-  if (time.pairs < 2) return "";
-  const auto percent = [](double share) {
-    return 100 * share < 9.95 ? fmt::format("{:.1f} %", 100 * share)
-                              : fmt::format("{:.0f} %", 100 * share);
-  };
-  const double least = lab::detectable(time.spread, time.pairs);
-  return fmt::format("  {} pairs with this spread ({}) detect a difference of {} or more{}\n",
-                     time.pairs, percent(time.spread), percent(least),
-                     least < 0.1 ? "" : ". Run more pairs, or quiet the machine");
+  if (time.starts < 2) return "";
+  const double least = lab::detectable(time.spread, time.starts);
+  return fmt::format("  {} starts with this spread ({}) detect a difference of {} or more{}\n",
+                     time.starts, lab::in_percent(time.spread), lab::in_percent(least),
+                     least < 0.1 ? "" : ". Run more starts, or quiet the machine");
 }
 
 }  // namespace
@@ -169,7 +173,7 @@ std::string summary(const lab::Result& result) {
 
 namespace {
 
-constexpr int kDrift = 3;  // exit code of --strict
+constexpr int kDrift = 3, kBusy = 4;  // exit codes of --strict
 
 struct CompareOptions {
   std::string file, a, b, fail;
@@ -188,14 +192,16 @@ nlohmann::json json_of(const lab::Comparison& c) {
                         {"verdict", nullptr},
                         {"ratio", nullptr}};
   if (c.time) {
-    out["ratio"] = c.time->ratio;
-    out["interval"] = {c.time->low, c.time->high};
+    const lab::PairedRatio& time = c.time->time;
+    out["ratio"] = time.ratio;
+    out["interval"] = {time.low, time.high};
     out["pairs"] = c.time->pairs;
-    out["detectable"] = c.time->pairs < 2
-                            ? nlohmann::json()
-                            : nlohmann::json(lab::detectable(c.time->spread, c.time->pairs));
-    if (c.gate.comparable() && c.gate.drift_controlled)
-      out["verdict"] = lab::to_string(c.time->verdict);
+    out["starts"] = time.starts;
+    out["disturbed"] = c.time->disturbed;
+    if (!c.time->busy.empty()) out["busy"] = c.time->busy;
+    out["detectable"] = time.starts < 2 ? nlohmann::json()
+                                        : nlohmann::json(lab::detectable(time.spread, time.starts));
+    if (const std::string verdict = c.verdict(); !verdict.empty()) out["verdict"] = verdict;
   }
   return out;
 }
@@ -213,16 +219,17 @@ void compare(const CompareOptions& o) {
   const std::string drift =
       (result.plan.order.empty() ? "unknown order" : result.plan.order) + ": drift not controlled";
   auto all = nlohmann::json::array();
-  std::string slower;
+  std::string slower, busy;
   bool controlled = true;
   for (const auto& [first, second] : pairs)
     for (size_t j = 0; j < result.jobs.size(); ++j) {
       const auto c = lab::compare(result, first, second, int(j));
       all.push_back(json_of(c));
       controlled &= c.gate.drift_controlled;
+      if (c.time && !c.time->busy.empty() && busy.empty()) busy = c.time->busy;
       if (!o.json) {
         std::string text = lab::to_text(c, result.jobs[j]) + "\n";
-        if (c.time) text += power_of(*c.time);
+        if (c.time) text += power_of(c.time->time);
         for (const auto& why : c.gate.differences) text += "  not the same: " + why + "\n";
         for (const auto& what : c.gate.unknown) text += "  not known: " + what + "\n";
         text += lab::environment_line(c.gate);
@@ -231,18 +238,23 @@ void compare(const CompareOptions& o) {
         print_out(lab::printable(text));
       }
       if (fail == 0 || !slower.empty()) continue;
-      if (!c.time || c.time->pairs < lab::kFewestPairs)
-        slower = fmt::format("{} and {}: too few pairs", c.a, c.b);
+      if (!c.time || c.time->time.starts < lab::kFewestStarts)
+        slower = fmt::format("{} and {}: too few starts", c.a, c.b);
       else if (!c.gate.drift_controlled)
         slower = fmt::format("{} and {}: {}", c.a, c.b, drift);
       else if (!c.gate.comparable())
         slower = fmt::format("{} and {} are not comparable", c.a, c.b);
-      else if (c.time->high < 1 && c.time->ratio < 1 / (1 + fail))
+      else if (!c.time->busy.empty())
+        slower =
+            fmt::format("{} and {}: undecided: the machine was busy: {}", c.a, c.b, c.time->busy);
+      else if (c.time->time.high < 1 && c.time->time.ratio < 1 / (1 + fail))
         slower = fmt::format("{} is {:.1f} % slower than {}, more than {:.1f} %", c.a,
-                             100 * (1 / c.time->ratio - 1), c.b, 100 * fail);
+                             100 * (1 / c.time->time.ratio - 1), c.b, 100 * fail);
     }
   if (o.json) print_out(all.dump(2) + "\n");
   if (o.strict && !controlled) throw Failure(kDrift, o.file + ": " + drift);
+  if (o.strict && !busy.empty())
+    throw Failure(kBusy, o.file + ": undecided: the machine was busy: " + busy);
   ensure(slower.empty(), slower);
 }
 
@@ -301,7 +313,7 @@ void add_lab_compare(CLI::App& lab) {
                    "Exit 1 if A is slower than B by more than this, or the result cannot show it")
       ->type_name("X%");
   command->add_flag("--strict", o->strict,
-                    "Exit 3 if the engines took no turns, so that drift is in it");
+                    "Exit 3 if the engines took no turns, 4 if the machine was busy");
   command->add_flag("--json", o->json, "Print JSON (docs/lab.md)");
   command->callback([o] {
     try {

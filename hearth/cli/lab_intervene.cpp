@@ -100,7 +100,7 @@ void add_lab_intervene(CLI::App& lab) {
       ->check(CLI::IsMember(std::vector<std::string>(all.begin(), all.end())))
       ->type_name("LIST");
   add_number(*command, "--job", o->job, {1, 9999}, "The number of the job, from 1");
-  o->turns.add_to(*command, lab::kFewestPairs);
+  o->turns.add_to(*command, lab::kFewestStarts);
   command->callback([o] {
     try {
       intervene(*o);

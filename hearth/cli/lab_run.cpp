@@ -11,6 +11,7 @@
 #include "hearth/cli/options.h"
 #include "hearth/io/hub.h"
 #include "hearth/io/output_file.h"
+#include "hearth/lab/result/journal.h"
 #include "hearth/lab/result/result_json.h"
 #include "hearth/lab/show/report.h"
 
@@ -173,7 +174,26 @@ std::string default_name() {
   return fmt::format("hearth-lab-{:%Y%m%d-%H%M%S}.json", fmt::gmtime(std::time(nullptr)));
 }
 
-/// An hour of samples is not replaced by mistake.
+/// Claims the result's journal: an hour of samples is not replaced by mistake. Without -o the name
+/// is one that no other run has.
+std::unique_ptr<lab::Journal> claim(std::string& out, const Options& o) {
+  using Earlier = lab::Journal::Earlier;
+  const Earlier earlier = !o.resume.empty() && out == o.resume ? Earlier::read
+                          : o.overwrite                        ? Earlier::replaced
+                                                               : Earlier::refused;
+  const fs::path wanted = out;
+  const bool any = o.out.empty() && o.resume.empty();
+  std::error_code none;
+  for (int n = 2; any && n < 1000; ++n) {
+    if (!fs::exists(out, none)) try {
+        return std::make_unique<lab::Journal>(out, earlier);
+      } catch (const lab::Taken&) {
+      }
+    out = fmt::format("{}-{}.json", wanted.stem().string(), n);
+  }
+  return std::make_unique<lab::Journal>(out, earlier);
+}
+
 void refuse_to_replace(const fs::path& out, const Options& o) {
   std::error_code none;
   const bool goes_on = !o.resume.empty() && fs::equivalent(out, o.resume, none);
@@ -190,13 +210,26 @@ void run(const Options& o) {
   options.limits = !o.no_limits;
   if (!o.target_ci.empty()) options.target_ci = parse_share(o.target_ci, "--target-ci");
 
+  std::string out = !o.out.empty() ? o.out : !o.resume.empty() ? o.resume : default_name();
+  refuse_to_replace(out, o);
+  OutputFile{out};  // an hour of samples must not end in a folder that cannot be written to
+  const auto journal = claim(out, o);
   std::optional<lab::Result> before;
   if (!o.resume.empty()) {
-    before = lab::read_result(o.resume);
-    ensure(!before->plan.finished, o.resume, ": this run is finished");
+    before = journal->found();
+    if (!before) {
+      before = lab::read_result(o.resume);
+      ensure(!before->plan.finished, o.resume, ": this run is finished");
+      lab::Addition all;
+      all.state = {*before};
+      journal->write(all);
+    }
     ensure(!before->jobs.empty() && !before->engines.empty(), o.resume,
            ": nothing to go on with: no jobs, or no engines");
     options.pairs = before->plan.pairs;
+    options.starts = before->plan.starts;
+    for (const auto& e : before->engines)  // as it began
+      if (!e.repetitions.empty()) options.watch = e.repetitions[0].disturbance.has_value();
     options.target_ci = before->plan.target_ci;
     options.least_seconds = before->plan.least_seconds;
     options.telemetry_period_s = before->plan.telemetry_period_s.value.value_or(0);
@@ -204,9 +237,7 @@ void run(const Options& o) {
       options.engines.push_back(lab::parse_engine(e.label.substr(0, e.label.find('#'))));
     options.jobs = before->jobs;
   }
-  const std::string out = !o.out.empty() ? o.out : !o.resume.empty() ? o.resume : default_name();
-  refuse_to_replace(out, o);
-  OutputFile{out};  // an hour of samples must not end in a folder that cannot be written to
+  options.keep = [&](const lab::Addition& more) { journal->write(more); };
   const bool op = before ? before->jobs[0].kind == lab::JobKind::op : o.job == "op";
   if (!before) {
     options.jobs = op ? operations(o)
@@ -225,7 +256,7 @@ void run(const Options& o) {
     ProgressLine line;
     result = lab::run(options, CatchInterrupt::flag(), std::ref(line), std::move(before));
   }
-  lab::write_result(result, out);
+  journal->close(result);
   print_out(lab::printable(summary(result)));
   if (!before && o.engines.empty() && options.engines.size() == 1)
     print_out("Only hearth is here; `hearth lab engines` lists what the others need.\n");
@@ -324,7 +355,7 @@ void add_lab_run(CLI::App& lab) {
     for (const char* begun :
          {"--model", "--random-weights", "--engines", "--job", "--prompt", "--prompt-tokens",
           "--tokens", "--batch", "--op", "--shape", "--op-dtype", "--pairs", "--seconds",
-          "--target-ci", "--aa", "--telemetry"})
+          "--target-ci", "--aa", "--telemetry", "--starts"})
       if (!o->resume.empty() && command->get_option(begun)->count() > 0)
         throw CLI::ValidationError(
             fmt::format("{}: --resume goes on with what the run began with; leave it out", begun));

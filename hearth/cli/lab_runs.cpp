@@ -19,9 +19,13 @@ namespace fs = std::filesystem;
 
 void TurnOptions::add_to(CLI::App& command, int fewest_pairs) {
   add_number(command, "--pairs", pairs, {fewest_pairs, 10000}, "Rounds in which every engine runs");
+  add_number(command, "--starts", starts, {0, 10000},
+             "Processes of each engine that these are spread over; 0: by what a start costs");
   add_number(command, "--seconds", seconds, {0, 3600}, "Samples of each engine, at least");
   add_number(command, "--warmup", warmup, {0, 3600}, "Seconds to wait for steady times, at most");
   add_number(command, "--timeout", timeout, {0.1, 86400}, "Seconds that one execution may take");
+  command.add_flag("--ignore-others", ignore_others,
+                   "Do not look at what else runs: all pairs count, however busy the machine is");
 }
 
 lab::RunOptions TurnOptions::run_options() const {
@@ -30,6 +34,8 @@ lab::RunOptions TurnOptions::run_options() const {
   options.made_by = std::string("hearth ") + kVersion;
   options.timeouts.run_s = timeout;
   options.pairs = pairs;
+  options.starts = starts;
+  options.watch = !ignore_others;
   options.least_seconds = seconds;
   options.warmup_s = warmup;
   return options;

@@ -13,10 +13,11 @@ namespace hearth::cli {
 
 /// How engines take turns: the same options wherever they do.
 struct TurnOptions {
-  int pairs = 12;
+  int pairs = 12, starts = 0;
   double seconds, warmup, timeout = 600;
+  bool ignore_others = false;
 
-  /// --pairs, --seconds, --warmup, --timeout.
+  /// --pairs, --starts, --seconds, --warmup, --timeout, --ignore-others.
   void add_to(CLI::App& command, int fewest_pairs);
   /// With this program's engines.
   lab::RunOptions run_options() const;

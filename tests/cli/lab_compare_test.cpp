@@ -27,9 +27,10 @@ lab::Result two(double ratio, int rounds = 12) {
     e.bytes_per_weight = 4;
     e.sampling = lab::Sampling::greedy;
     e.same_prompt_ids = true;
+    e.starts.resize(size_t(rounds));
     for (int k = 0; k < rounds; ++k) {
       lab::Repetition x;
-      x.round = k;
+      x.round = x.start = k;
       x.total_s = (1 + 0.001 * (k % 3)) * (i ? ratio * std::exp(0.01 * (k % 4 - 1.5)) : 1);
       x.new_tokens = 4;
       x.ids = {{1, 2, 3, 4}};
@@ -54,15 +55,15 @@ TEST(Lab, CompareGivesAVerdictAndAnExitCode) {
   EXPECT_THAT(
       Compared(two(1.1), {}).out,
       ::testing::StartsWith("a is 1.100 times faster than b per new token (95 % interval 1.092 to "
-                            "1.108, 12 pairs)\n"));
+                            "1.108, 12 starts of each)\n"));
   EXPECT_THAT(Compared(two(1.1), {"b", "a"}).out,
               HasSubstr("b is 1.100 times slower than a per new token (95 % interval 1.092 to "
-                        "1.108, 12 pairs)"));
+                        "1.108, 12 starts of each)"));
   EXPECT_THAT(Compared(two(1 / 1.1), {}).out,
               HasSubstr("a is 1.100 times slower than b per new token (95 % interval 1.092 to "
-                        "1.108, 12 pairs)"));
+                        "1.108, 12 starts of each)"));
   EXPECT_THAT(Compared(two(1.01), {}).out, HasSubstr("a and b are equivalent"));
-  EXPECT_THAT(Compared(two(2, 5), {}).out, HasSubstr("undecided; 5 pairs, at least 6"));
+  EXPECT_THAT(Compared(two(2, 5), {}).out, HasSubstr("undecided; 5 starts of each, at least 6"));
   EXPECT_EQ(Compared(two(1.1), {"--fail-if-slower", "3%"}).exit_code, 0);
   EXPECT_EQ(Compared(two(0.98), {"--fail-if-slower", "3%"}).exit_code, 0);
   const Compared slower(two(0.9), {"--fail-if-slower", "3%"});
@@ -82,7 +83,7 @@ TEST(Lab, FailIfSlowerAsksForTheRatioAndForTheInterval) {
   EXPECT_EQ(code(1.05, "3%"), 0);
   EXPECT_EQ(Compared(two(1.1, 6), {"--fail-if-slower", "3%"}).exit_code, 0);
   EXPECT_THAT(Compared(two(1.1, 5), {"--fail-if-slower", "3%"}).err,
-              HasSubstr("a and b: too few pairs"));
+              HasSubstr("a and b: too few starts"));
 }
 
 // The first engine is not always the faster one.
@@ -96,6 +97,8 @@ TEST(Lab, JsonHasTheRatioOfAAgainstB) {
     EXPECT_EQ(c["b"], "b");
     EXPECT_EQ(c["verdict"], verdict);
     EXPECT_EQ(c["pairs"], 12);
+    EXPECT_EQ(c["starts"], 12);
+    EXPECT_EQ(c["disturbed"], 0);
     EXPECT_NEAR(c["ratio"], ratio, 1e-12);
     EXPECT_NEAR(c["interval"][0], ratio * 0.992608, 1e-6);
     EXPECT_NEAR(c["interval"][1], ratio * 1.007447, 1e-6);
@@ -152,12 +155,12 @@ TEST(Lab, TimesThatRiseAllAlongAreUnstable) {
 TEST(Lab, SaysHowSmallADifferenceItCanTell) {
   EXPECT_THAT(
       Compared(two(1.1), {}).out,
-      HasSubstr("  12 pairs with this spread (1.2 %) detect a difference of 1.0 % or more\n"));
+      HasSubstr("  12 starts with this spread (1.2 %) detect a difference of 1.0 % or more\n"));
   auto noisy = two(1.1);
   for (auto& x : noisy.engines[1].repetitions) x.total_s *= x.round % 2 ? 1.5 : 0.5;
   EXPECT_THAT(
       Compared(noisy, {}).out,
-      HasSubstr("detect a difference of 67 % or more. Run more pairs, or quiet the machine"));
+      HasSubstr("detect a difference of 67 % or more. Run more starts, or quiet the machine"));
   EXPECT_TRUE(
       nlohmann::json::parse(Compared(two(2, 1), {"--json"}).out)[0]["detectable"].is_null());
 }
@@ -185,10 +188,10 @@ TEST(Lab, NothingIsFasterInSequenceOrByFewPairs) {
   r.plan.order = "";
   EXPECT_THAT(Compared(r, {}).out, HasSubstr("unknown order: drift not controlled"));
   EXPECT_EQ(Compared(two(1.5), {"--strict"}).exit_code, 0);
-  for (int rounds = 1; rounds < lab::kFewestPairs; ++rounds)
+  for (int rounds = 1; rounds < lab::kFewestStarts; ++rounds)
     EXPECT_THAT(Compared(two(1.5, rounds), {}).out,
                 AllOf(HasSubstr("undecided"), ::testing::Not(HasSubstr("faster"))));
-  EXPECT_THAT(Compared(two(1.5, lab::kFewestPairs), {}).out, HasSubstr("faster"));
+  EXPECT_THAT(Compared(two(1.5, lab::kFewestStarts), {}).out, HasSubstr("faster"));
 }
 
 TEST(Lab, CompareWithholdsTheVerdictWhereTheWorkDiffers) {

@@ -22,7 +22,7 @@ struct Ran : Finished {
   TempFolder folder;
   std::string file = folder / "r.json";
   explicit Ran(const Words& options) : Finished{} {
-    Words args = {"lab", "run", "--no-limits", "-o", file};
+    Words args = {"lab", "run", "--no-limits", "--ignore-others", "-o", file};
     args.insert(args.end(), options.begin(), options.end());
     const std::pair<const char*, const char*> shorter[] = {{"--pairs", "6"},
                                                            {"--seconds", "0"},
@@ -262,7 +262,7 @@ TEST(Lab, ANamedEngineThatIsMissingFailsTheRunWhichIsKept) {
 // The run goes on with the others, and fails: numbers of other work must not pass unseen.
 TEST(Lab, TooFewTokensFailTheRun) {
   HEARTH_PYTHON_OR_SKIP();
-  const Ran ran({"--engines", fake("fault=early,after=8").text + "," + fake().text});
+  const Ran ran({"--engines", fake("fault=early,after=4").text + "," + fake().text});
   EXPECT_EQ(ran.exit_code, 1);
   EXPECT_THAT(ran.err, HasSubstr("E_TOKENS: stopped early: 5 of 6 tokens"));
   EXPECT_EQ(ran.result().engines[1].status, lab::EngineStatus::ok);
@@ -377,11 +377,17 @@ TEST(Lab, CtrlCKeepsWhatWasMeasured) {
   HEARTH_PYTHON_OR_SKIP();
   TempFolder folder;
   const std::string file = folder / "r.json", note = folder / "note";
-  const Finished stopped =
-      run_hearth({"lab", "run", "--engines",
-                  fake("fault=interrupt,after=8,note=" + note).text + "," + fake().text, "--pairs",
-                  "20", "--seconds", "0", "--warmup", "0", "--no-limits", "--tokens", "6",
-                  "--telemetry", "off", "-o", file});
+  const Finished stopped = run_hearth(
+      {"lab",         "run",
+       "--engines",   fake("fault=interrupt,after=8,note=" + note).text + "," + fake().text,
+       "--starts",    "1",
+       "--pairs",     "20",
+       "--seconds",   "0",
+       "--warmup",    "0",
+       "--no-limits", "--ignore-others",
+       "--tokens",    "6",
+       "--telemetry", "off",
+       "-o",          file});
   EXPECT_EQ(stopped.exit_code, 130);
   EXPECT_THAT(stopped.err, HasSubstr("interrupted; `hearth lab run --resume " + file));
   const size_t before = lab::read_result(file).engines[0].repetitions.size();

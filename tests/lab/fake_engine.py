@@ -112,6 +112,9 @@ def run(request):
     rows = [[row[-1] + 1 + i + shift for i in range(new)] for row in request["prompts"]]
     for i in range(new if request["stream"] else 0):
         send(request, token=[row[i] + (fault == "streams_other_ids") for row in rows])
+    if "log" in options:  # one byte for each answer, before it is sent
+        with open(options["log"], "ab", buffering=0) as log:
+            log.write(b".")
     answered = time.monotonic()
     send(request, done={"ids": rows, "prompt_tokens": len(request["prompts"][0]), "own": {"x": 1.5, "y": "text"}})
 

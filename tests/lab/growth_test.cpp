@@ -46,9 +46,10 @@ Result long_result(int n) {
     const bool slow = &e == &r.engines[0];
     e.repetitions.clear();
     e.telemetry.time_s.clear();
+    e.starts.resize(size_t(n / 4 + 1));
     for (int i = 0; i < n; ++i) {
       Repetition rep = one;
-      rep.round = i / 4;
+      rep.round = rep.start = i / 4;
       rep.start_s = 2.0 * i + slow;
       rep.total_s = (slow ? 0.8 : 0.4) * (1 + 0.001 * (i % 7));
       rep.streamed = i % 4 == 3;

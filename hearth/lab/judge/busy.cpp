@@ -7,6 +7,7 @@
 #include <map>
 
 #include "hearth/base/error.h"
+#include "hearth/lab/judge/pairs.h"
 #include "hearth/lab/judge/stats.h"
 #include "hearth/lab/judge/windows.h"
 #include "hearth/lab/telemetry/samples.h"
@@ -88,7 +89,6 @@ std::string asked_for(const Busy& busy) {
 }
 
 std::string crowded(const Busy& busy) {
-  constexpr double kFew = 0.1;
   if (busy.others.value.value_or(0) < kFew) return "";
   return fmt::format("other processes took {:.0f} % of the processors", 100 * *busy.others.value);
 }

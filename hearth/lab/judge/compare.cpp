@@ -41,7 +41,7 @@ Output output_of(const EngineResult& e, int job) {
   for (const Repetition& r : e.repetitions) {
     if (r.job != job) continue;
     if (const auto it = r.own.find("checksum"); it != r.own.end()) out.checksum = it->second;
-    if (r.warmup) continue;
+    if (!r.counts()) continue;
     out.prompt_tokens = r.prompt_tokens;
     out.new_tokens = r.new_tokens;
   }
@@ -129,15 +129,6 @@ std::string clock_changed(const Result& result) {
 }
 
 }  // namespace
-
-std::vector<double> log_ratios(const EngineResult& a, const EngineResult& b, int job) {
-  const auto of_a = round_times(a, job), of_b = round_times(b, job);
-  std::vector<double> logs;
-  for (const auto& [round, time] : of_a)
-    if (const auto it = of_b.find(round); it != of_b.end())
-      logs.push_back(std::log(it->second / time));
-  return logs;
-}
 
 std::optional<Divergence> first_divergence(const std::vector<std::vector<int>>& a,
                                            const std::vector<std::vector<int>>& b) {
@@ -228,9 +219,14 @@ Comparison compare(const Result& result, std::string_view a, std::string_view b,
         " and itself; name two engines (`hearth lab run --aa` measures one ",
         "twice, for the noise)");
   check_job(result, job, "compare");
-  Comparison c{std::string(a), std::string(b), job, comparability(result, *of_a, *of_b, job), {}};
-  if (const auto logs = log_ratios(*of_a, *of_b, job); !logs.empty()) c.time = paired_ratio(logs);
-  return c;
+  return {std::string(a), std::string(b), job, comparability(result, *of_a, *of_b, job),
+          estimate(*of_a, *of_b, job)};
+}
+
+std::string Comparison::verdict() const {
+  if (!time || !gate.comparable() || !gate.drift_controlled) return "";
+  if (!time->busy.empty()) return "undecided: the machine was busy";
+  return std::string(to_string(time->time.verdict));
 }
 
 std::string environment_line(const Comparability& gate) {
@@ -252,16 +248,29 @@ std::string to_text(const Comparison& c, const Job& job) {
                                : job.kind == JobKind::prefill ? "per prompt"
                                                               : "per new token";
   if (!c.time) return fmt::format("{} and {}: no pairs were measured", c.a, c.b);
-  const PairedRatio& t = *c.time;
+  const PairedRatio& t = c.time->time;
   const bool slower = t.ratio < 1;
+  const std::string of = t.starts == 1 && c.time->pairs > 1
+                             ? fmt::format("{} pairs of one start", c.time->pairs)
+                         : c.time->pairs == t.starts
+                             ? fmt::format("{} starts of each", t.starts)
+                             : fmt::format("{} starts of each, {} pairs", t.starts, c.time->pairs);
+  const std::string left_out = c.time->disturbed > 0 && c.time->busy.empty()
+                                   ? fmt::format("; {} disturbed left out", c.time->disturbed)
+                                   : "";
   const std::string interval =
-      fmt::format("95 % interval {} to {}, {} pairs", digits(slower ? 1 / t.high : t.low),
-                  digits(slower ? 1 / t.low : t.high), t.pairs);
+      fmt::format("95 % interval {} to {}, {}{}", digits(slower ? 1 / t.high : t.low),
+                  digits(slower ? 1 / t.low : t.high), of, left_out);
   const std::string times = digits(slower ? 1 / t.ratio : t.ratio);
   if (!c.gate.comparable() || !c.gate.drift_controlled)
     return fmt::format("{} took {} times the time of {} {} ({}); {}", slower ? c.a : c.b, times,
                        slower ? c.b : c.a, per, interval,
                        c.gate.comparable() ? "no verdict, they took no turns" : "not comparable");
+  if (!c.time->busy.empty())
+    return fmt::format(
+        "{} and {}: undecided: the machine was busy: {} ({} took {} times the time "
+        "of {} {}, {})",
+        c.a, c.b, c.time->busy, slower ? c.a : c.b, times, slower ? c.b : c.a, per, interval);
   switch (t.verdict) {
     case Verdict::equivalent:
       return fmt::format("{} and {} are equivalent {}: within {:.0f} % ({})", c.a, c.b, per,
@@ -272,9 +281,9 @@ std::string to_text(const Comparison& c, const Job& job) {
                          per, interval);
     case Verdict::undecided: break;
   }
-  return t.pairs < kFewestPairs
-             ? fmt::format("{} and {}: undecided; {} pairs, at least {} are needed", c.a, c.b,
-                           t.pairs, kFewestPairs)
+  return t.starts < kFewestStarts
+             ? fmt::format("{} and {}: undecided; {} start{} of each, at least {} are needed ({})",
+                           c.a, c.b, t.starts, t.starts == 1 ? "" : "s", kFewestStarts, interval)
              : fmt::format("{} and {}: undecided {} ({})", c.a, c.b, per, interval);
 }
 

@@ -3,14 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "hearth/lab/judge/stats.h"
+#include "hearth/lab/judge/pairs.h"
 #include "hearth/lab/result/result.h"
 
 namespace hearth::lab {
-
-/// ln(time of B / time of A) for each round of the job in which both ran: of the mean time per new
-/// token (per call of an op, per prompt of a prefill) of the repetitions that did not stream.
-std::vector<double> log_ratios(const EngineResult& a, const EngineResult& b, int job);
 
 /// Rounding alone does not change a trained model's greedy ids sooner than this.
 constexpr int kSoonestByRounding = 8;
@@ -43,12 +39,15 @@ struct Comparison {
   std::string a, b;
   int job = 0;
   Comparability gate;
-  std::optional<PairedRatio> time;  // A against B; nothing where no pairs were measured
+  std::optional<Estimate> time;  // A against B; nothing where no pairs were measured
+  /// "faster", "slower", "equivalent", "undecided", "undecided: the machine was busy"; "" where
+  /// there is none: no pairs, other work, no turns.
+  std::string verdict() const;
 };
 /// Throws std::invalid_argument for labels that the result has not.
 Comparison compare(const Result& result, std::string_view a, std::string_view b, int job);
 
-/// "A is 2.75 times faster than B per token (95 % interval 2.70 to 2.80, 12 pairs)".
+/// "A is 2.75 times faster than B per token (95 % interval 2.70 to 2.80, 12 starts of each)".
 std::string to_text(const Comparison& comparison, const Job& job);
 
 }  // namespace hearth::lab

@@ -35,8 +35,9 @@ TimeRatio ratio_of(const Total& a, const Total& b, double units_a, double units_
 }
 
 // compare() has how many times faster A is; here it is A's time over B's.
-TimeRatio ratio_of(const PairedRatio& pairs) {
-  return {1 / pairs.ratio, 1 / pairs.high, 1 / pairs.low, pairs.pairs, true};
+TimeRatio ratio_of(const Estimate& pairs) {
+  const PairedRatio& t = pairs.time;
+  return {1 / t.ratio, 1 / t.high, 1 / t.low, t.starts, true};
 }
 
 Attribution attribute(const Explanation& e) {
@@ -113,7 +114,10 @@ void conclude(Explanation& e) {
   const Regime regime = e.a.phases.empty() ? Regime::unknown : e.a.phases[0].regime;
   const std::string bound =
       regime == Regime::unknown ? "" : fmt::format("{} is {}", e.a.label, to_string(regime));
-  if (!e.gate.comparable()) {
+  if (e.pairs && !e.pairs->busy.empty()) {
+    e.certainty = "not established";
+    e.cause = "not established: the machine was busy, " + e.pairs->busy;
+  } else if (!e.gate.comparable()) {
     e.certainty = "not established";
     e.cause = main ? fmt::format(
                          "not established. Of the logarithm of the ratio most is {}, but "
@@ -179,11 +183,21 @@ Explanation explain(const Result& result, std::string_view a, std::string_view b
                                     ", not ABBA"));
   e.pairs = comparison.time;
   const Total total_a = *total_of(of_a, job), total_b = *total_of(of_b, job);
-  e.total = ratio_of(total_a, total_b, 1, 1);
+  // The same estimator for both: where tokens are equal, both are one number.
+  const auto whole = estimate(of_a, of_b, job, Per::execution);
+  e.total = whole ? ratio_of(*whole) : ratio_of(total_a, total_b, 1, 1);
   e.per_unit = e.pairs ? ratio_of(*e.pairs)
                        : ratio_of(total_a, total_b, std::max(1, total_a.new_tokens),
                                   std::max(1, total_b.new_tokens));
   e.attribution = attribute(e);
+  // What is said of one engine alone reads as if the other were not so.
+  for (auto [one, other] : {std::pair(&e.a, &e.b), {&e.b, &e.a}})
+    if (!one->phases.empty() && !other->phases.empty() &&
+        one->phases[0].regime == Regime::unknown && other->phases[0].regime != Regime::unknown) {
+      other->phases[0].because =
+          concat("of ", one->label, " it is not known, so of neither: ", one->phases[0].because);
+      other->phases[0].regime = Regime::unknown;
+    }
   if (!e.a.phases.empty()) e.hypotheses = hypotheses_of(result, of_a, job, e.a.phases[0], e.a.busy);
   conclude(e);
   return e;

@@ -16,7 +16,7 @@ namespace hearth::lab {
 /// A's time over B's, with a 95 % interval.
 struct TimeRatio {
   double value = 1, low = 1, high = 1;
-  int n = 0;            // pairs, or published runs of the one with fewer
+  int n = 0;            // starts, or published runs of the one with fewer
   bool paired = false;  // else from published means and spreads
 };
 
@@ -43,7 +43,7 @@ struct Explanation {
   std::string unit;  // "new token", "prompt", "call"
   Side a, b;
   Comparability gate;
-  std::optional<PairedRatio> pairs;
+  std::optional<Estimate> pairs;
   TimeRatio total, per_unit;
   Attribution attribution;
   std::vector<Hypothesis> hypotheses;

@@ -24,9 +24,11 @@ struct Change {
   double before_s, after_s;  // a step: of all rows
 };
 
+// The geometric mean, as of all ratios.
 double step_time(const EngineResult& engine, int job) {
-  const auto times = unit_times(engine, job);
-  return times.empty() ? 0 : mean(times);
+  auto times = unit_times(engine, job);
+  for (double& time : times) time = std::log(time);
+  return times.empty() ? 0 : std::exp(mean(times));
 }
 
 std::string option_of(const EngineResult& engine, const char* key) {

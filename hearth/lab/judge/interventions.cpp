@@ -111,13 +111,14 @@ std::vector<Intervention> predict(const Result& result, std::string_view label, 
 Observed judge(const Intervention& i) {
   Observed observed{.ratio = std::nullopt, .verdict = "not tested"};
   if (i.measured_at.empty() || i.executions.size() < 2) return observed;
-  bool within = true, outside = false;
+  bool within = true, outside = false, busy = false;
   double farthest = -1;
   for (size_t e = 1; e < i.executions.size(); ++e) {
-    const auto logs = log_ratios(i.executions[0], i.executions[e], i.job);
-    if (logs.empty()) return observed;
-    const PairedRatio ratio = paired_ratio(logs);
-    const bool enough = ratio.pairs >= kFewestPairs;
+    const auto seen = estimate(i.executions[0], i.executions[e], i.job);
+    if (!seen) return observed;
+    const PairedRatio& ratio = seen->time;
+    const bool enough = ratio.starts >= kFewestStarts && seen->busy.empty();
+    busy |= !seen->busy.empty();
     within &= enough && ratio.low >= i.least && ratio.high <= i.most;
     outside |= enough && (ratio.high < i.least || ratio.low > i.most);
     if (const double far = std::abs(std::log(ratio.ratio / i.predicted)); far > farthest) {
@@ -125,7 +126,10 @@ Observed judge(const Intervention& i) {
       observed.ratio = ratio;
     }
   }
-  observed.verdict = outside ? "failed" : within ? "held" : "undecided";
+  observed.verdict = outside  ? "failed"
+                     : within ? "held"
+                     : busy   ? "undecided: the machine was busy"
+                              : "undecided";
   return observed;
 }
 

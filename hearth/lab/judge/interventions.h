@@ -27,7 +27,7 @@ std::vector<Intervention> predict(const Result& result, std::string_view engine,
 struct Observed {
   std::optional<PairedRatio> ratio;  // changed over unchanged; nothing if no pairs were measured
   /// "held" if the whole interval lies in the predicted range, "failed" if it lies outside,
-  /// "undecided", or "not tested".
+  /// "undecided" (": the machine was busy" where that is why), or "not tested".
   std::string verdict;
 };
 Observed judge(const Intervention& intervention);

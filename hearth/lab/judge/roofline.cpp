@@ -6,6 +6,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/lab/judge/busy.h"
+#include "hearth/lab/judge/pairs.h"
 #include "hearth/lab/judge/stats.h"
 #include "hearth/lab/judge/times.h"
 #include "hearth/lab/judge/windows.h"
@@ -24,8 +25,14 @@ constexpr double kFullClock = 0.9;
 
 Reading<double> ceiling(const Result& result, const EngineResult& engine, std::string_view name) {
   const std::string device = engine.device.substr(0, engine.device.find(':'));
-  for (const Ceiling& one : result.ceilings)
-    if (one.name == name && one.device == device) return one.value;
+  for (const Ceiling& one : result.ceilings) {
+    if (one.name != name || one.device != device) continue;
+    if (one.value.value && one.others.value.value_or(0) > kFew)
+      return Reading<double>::missing(
+          fmt::format("{} of {} was measured while others took {:.0f} % of the processors", name,
+                      device, 100 * *one.others.value));
+    return one.value;
+  }
   return Reading<double>::missing(
       concat("the result has no ", name, " of ", device, "; its limits were not measured"));
 }
@@ -225,7 +232,7 @@ std::vector<Phase> phases_of(const Result& result, const EngineResult& engine, i
   std::vector<double> decode, first;
   for (const Repetition& r : engine.repetitions)
     // Tokens that came all at one moment were held back: they have no phases.
-    if (r.job == job && !r.warmup && r.token_s.size() > 1 && r.token_s.front() > 0 &&
+    if (r.job == job && r.counts() && r.token_s.size() > 1 && r.token_s.front() > 0 &&
         r.token_s.back() > r.token_s.front()) {
       decode.push_back((r.token_s.back() - r.token_s.front()) / double(r.token_s.size() - 1));
       first.push_back(r.token_s.front());

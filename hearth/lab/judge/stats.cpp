@@ -82,19 +82,25 @@ double t_quantile(double p, int degrees) {
   return (low + high) / 2;
 }
 
+namespace {
+double half_width(double spread, int n) {
+  return t_quantile(0.975, n - 1) * spread / std::sqrt(double(n));
+}
+}  // namespace
+
 PairedRatio paired_ratio(std::span<const double> log_ratios, double margin) {
   check(!log_ratios.empty(), "paired_ratio: no pairs");
   for (double x : log_ratios) check(std::isfinite(x), "paired_ratio: a pair that is not finite");
   PairedRatio r;
-  r.pairs = int(log_ratios.size());
+  r.starts = int(log_ratios.size());
   r.spread = stddev(log_ratios);
   const double centre = mean(log_ratios);
   r.ratio = r.low = r.high = std::exp(centre);
-  if (r.pairs < 2) return r;
-  const double half = t_quantile(0.975, r.pairs - 1) * r.spread / std::sqrt(double(r.pairs));
+  if (r.starts < 2) return r;
+  const double half = half_width(r.spread, r.starts);
   r.low = std::exp(centre - half);
   r.high = std::exp(centre + half);
-  if (r.pairs < kFewestPairs) return r;
+  if (r.starts < kFewestStarts) return r;
   if (r.low >= 1 / (1 + margin) && r.high <= 1 + margin)
     r.verdict = Verdict::equivalent;
   else if (r.low > 1)
@@ -104,10 +110,25 @@ PairedRatio paired_ratio(std::span<const double> log_ratios, double margin) {
   return r;
 }
 
-double detectable(double spread, int pairs) {
-  check(pairs >= 2, "detectable: got ", pairs, " pairs, wants at least 2");
-  const double quantiles = t_quantile(0.975, pairs - 1) + t_quantile(0.8, pairs - 1);
-  return std::expm1(quantiles * spread / std::sqrt(double(pairs)));
+int most_by_chance(int n, double p, double level) {
+  check(n > 0 && p > 0 && p < 1 && level > 0, "most_by_chance: n ", n, ", p ", p, ", level ",
+        level);
+  // P(X > k) = I_p(k + 1, n - k)
+  int k = 0;
+  while (k < n && incomplete_beta(k + 1, n - k, p) >= level) ++k;
+  return k;
+}
+
+double detectable(double spread, int starts) {
+  check(starts >= 2, "detectable: got ", starts, " starts, wants at least 2");
+  const double quantiles = t_quantile(0.975, starts - 1) + t_quantile(0.8, starts - 1);
+  return std::expm1(quantiles * spread / std::sqrt(double(starts)));
+}
+
+int starts_for(double spread, double half, int most) {
+  int n = kFewestStarts;
+  while (n < most && half_width(spread, n) > half) ++n;
+  return std::min(n, most);
 }
 
 namespace {
@@ -171,8 +192,8 @@ struct Random {
 }  // namespace
 
 SimulationResult simulate(const Simulation& s) {
-  check(s.runs > 0 && s.pairs > 0 && s.true_ratio > 0,
-        "simulate: runs, pairs and ratio must be > 0");
+  check(s.runs > 0 && s.starts > 0 && s.pairs > 0 && s.true_ratio > 0,
+        "simulate: runs, starts, pairs and ratio must be > 0");
   SimulationResult out;
   Random random{std::mt19937_64(s.seed)};
   for (int run = 0; run < s.runs; ++run) {
@@ -183,12 +204,18 @@ SimulationResult simulate(const Simulation& s) {
       return time;
     };
     std::vector<double> logs;
-    for (int pair = 0; pair < s.pairs; ++pair) {
-      double a = 0, b = 0;
-      if (pair % 2 == 0) a = execute(1);
-      b = execute(s.true_ratio);
-      if (pair % 2 == 1) a = execute(1);
-      logs.push_back(std::log(b / a));
+    for (int start = 0, pair = 0; start < s.starts; ++start) {
+      const double of_a = std::exp(s.layout * (s.layout > 0 ? random.normal() : 0)),
+                   of_b = std::exp(s.layout * (s.layout > 0 ? random.normal() : 0));
+      double sum = 0;
+      for (int i = 0; i < s.pairs; ++i, ++pair) {
+        double a = 0, b = 0;
+        if (pair % 2 == 0) a = execute(of_a);
+        b = execute(of_b * s.true_ratio);
+        if (pair % 2 == 1) a = execute(of_a);
+        sum += std::log(b / a);
+      }
+      logs.push_back(sum / s.pairs);
     }
     const PairedRatio r = paired_ratio(logs);
     const bool verdict = r.verdict == Verdict::faster || r.verdict == Verdict::slower;

@@ -10,30 +10,38 @@ namespace hearth::lab {
 enum class Verdict : uint8_t { equivalent, faster, slower, undecided };
 std::string_view to_string(Verdict verdict);
 
-/// How A's time stands to B's, from pairs: a ratio above 1 says that A is that many times faster.
+/// How A's time stands to B's: a ratio above 1 says that A is that many times faster.
 struct PairedRatio {
-  int pairs = 0;
+  int starts = 0;                       // values that it is of: each a start of A with a start of B
   double ratio = 1, low = 1, high = 1;  // the geometric mean and its 95 % interval
-  double spread = 0;                    // standard deviation of the log ratios
+  double spread = 0;                    // standard deviation of their log ratios
   Verdict verdict = Verdict::undecided;
 };
 
-/// Fewer pairs than this decide nothing, whatever they show.
-constexpr int kFewestPairs = 6;
+/// Fewer starts of each than this decide nothing, whatever they show: chance puts the same one
+/// ahead in all of five in 1 of 16 comparisons.
+constexpr int kFewestStarts = 6;
 /// Within this of 1, two engines are equivalent.
 constexpr double kMargin = 0.02;
 
-/// log_ratios[i] = ln(time of B / time of A) in pair i. Equivalent if the whole interval lies
-/// within the margin; else faster or slower if it excludes 1; else undecided. Throws
-/// std::invalid_argument when there are none, or one is not finite.
+/// log_ratios[i] = ln(time of B / time of A) in the starts i, which have nothing in common.
+/// Equivalent if the whole interval lies within the margin; else faster or slower if it excludes 1;
+/// else undecided. Throws std::invalid_argument when there are none, or one is not finite.
 PairedRatio paired_ratio(std::span<const double> log_ratios, double margin = kMargin);
 
-/// The difference, as a part of the time, that as many pairs with this spread of their log ratios
+/// The difference, as a part of the time, that as many starts with this spread of their log ratios
 /// detect in 8 of 10 comparisons. Throws for fewer than two.
-double detectable(double spread, int pairs);
+double detectable(double spread, int starts);
+/// The fewest starts, with this spread of their log ratios, whose interval reaches no further than
+/// `half` (of the logarithm) on either side; kFewestStarts at least, `most` at most.
+int starts_for(double spread, double half, int most);
 
 /// The value that Student's t with `degrees` of freedom stays below with probability p.
 double t_quantile(double p, int degrees);
+
+/// The fewest that more than come in less than `level` of all cases, of n that each come with
+/// probability p: of 40 at 5 %, 6 at a level of 1 %.
+int most_by_chance(int n, double p, double level);
 
 double mean(std::span<const double> values);
 double median(std::span<const double> values);
@@ -61,7 +69,9 @@ bool drifting(std::span<const double> values);
 
 /// Simulated comparisons: how often the verdict is right. Seeded: always the same.
 struct Simulation {
-  int runs = 1000, pairs = 12;
+  int runs = 1000, starts = 12;
+  int pairs = 1;          // of each start
+  double layout = 0;      // standard deviation between processes of the same program, relative
   double true_ratio = 1;  // of B's time to A's
   double noise = 0.02;    // standard deviation of each time, relative
   double drift = 0.0015;  // that each execution is slower than the last

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
 
 #include "hearth/lab/judge/stats.h"
 
@@ -16,6 +19,47 @@ Reading<double> of(const std::vector<double>& values, double share, const std::s
   return percentile(values, share);
 }
 
+/// What is seen within turns: the first execution against those after it, streamed against not.
+void compare_turns(Times& times, const Job& what, const EngineResult& engine, int job) {
+  constexpr double kWaited = 0.02;  // seconds between executions: others ran, or it was stopped
+  struct Turn {
+    std::optional<double> first;  // after it had waited
+    double plain = 0, streamed = 0;
+    int plains = 0, streams = 0;
+  };
+  std::map<int, Turn> turns;
+  double tokens = 0, streamed_s = 0, end = 0;
+  for (const Repetition& r : engine.repetitions) {
+    const bool waited = r.start_s - std::exchange(end, r.start_s + r.total_s) > kWaited;
+    if (r.job != job || r.warmup) continue;
+    const bool begins = !turns.contains(r.round);
+    Turn& t = turns[r.round];
+    if (r.settling) {
+      if (begins && waited) t.first = r.total_s;
+    } else if (r.streamed) {
+      t.streamed += r.total_s, ++t.streams;
+      tokens += double(what.batch) * r.new_tokens, streamed_s += r.total_s;
+    } else {
+      t.plain += r.total_s, ++t.plains;
+    }
+  }
+  std::vector<double> wakes, ratios;
+  for (const auto& [round, t] : turns) {
+    if (t.first && t.plains) wakes.push_back(*t.first - t.plain / t.plains);
+    if (t.streams && t.plains)
+      ratios.push_back(std::log(t.streamed / t.streams / (t.plain / t.plains)));
+  }
+  times.wake_s = of(wakes, 0.5, "no first execution of a turn was kept apart");
+  if (streamed_s > 0 && tokens > 0)
+    times.streamed_per_s = tokens / streamed_s;
+  else
+    times.streamed_per_s = Reading<double>::missing("no repetition streamed tokens");
+  if (ratios.empty())
+    times.streamed_ratio = Reading<double>::missing("no turn has executions of both kinds");
+  else
+    times.streamed_ratio = std::exp(mean(ratios));
+}
+
 }  // namespace
 
 Times times_of(const Result& result, const EngineResult& engine, int job) {
@@ -24,7 +68,7 @@ Times times_of(const Result& result, const EngineResult& engine, int job) {
   for (const Repetition* r : engine.totals(job)) times.totals.push_back(r->total_s / r->calls);
   std::vector<double> first, prefill, decode, between;
   for (const Repetition& r : engine.repetitions) {
-    if (r.job != job || r.warmup || r.token_s.empty()) continue;
+    if (r.job != job || !r.counts() || r.token_s.empty()) continue;
     first.push_back(r.token_s[0]);
     // Tokens that came at one moment were held back: they have no rate.
     if (first.back() > 0) prefill.push_back(what.batch * r.prompt_tokens / first.back());
@@ -43,6 +87,7 @@ Times times_of(const Result& result, const EngineResult& engine, int job) {
   times.between_s = of(between, 0.5, none);
   times.between_95_s = of(between, 0.95, none);
   times.between_99_s = of(between, 0.99, none);
+  compare_turns(times, what, engine, job);
   return times;
 }
 
@@ -75,10 +120,36 @@ std::optional<Total> total_of(const EngineResult& engine, int job) {
   return std::nullopt;
 }
 
+namespace {
+
+struct Unit {
+  double size;
+  std::string_view name;
+};
+Unit unit_of(double s) {
+  return s >= 1 ? Unit{1, "s"} : s >= 1e-3 ? Unit{1e-3, "ms"} : Unit{1e-6, "us"};
+}
+
+}  // namespace
+
 std::string with_unit(double s) {
-  return s >= 1      ? fmt::format("{:.3g} s", s)
-         : s >= 1e-3 ? fmt::format("{:.3g} ms", s * 1e3)
-                     : fmt::format("{:.3g} us", s * 1e6);
+  const auto [size, name] = unit_of(s * 1.0005);  // 0.9996 s rounds up to 1 s, not to 1e+03 ms
+  const double x = s / size;
+  return x < 1000 ? fmt::format("{:.3g} {}", x, name) : fmt::format("{:.0f} {}", x, name);
+}
+
+std::string with_spread(double s, double spread) {
+  const auto [size, name] = unit_of(s * 1.0005);
+  const double smaller = spread > 0 ? spread / size : s / size / 10;
+  const int digits = std::clamp(1 - int(std::floor(std::log10(smaller))), 0, 6);
+  return fmt::format("{:.{}f} {} +- {:.{}f} {}", s / size, digits, name, spread / size, digits,
+                     name);
+}
+
+std::string in_percent(double share) {
+  const double percent = 100 * share;
+  return std::abs(percent) < 9.95 ? fmt::format("{:.1f} %", percent)
+                                  : fmt::format("{:.0f} %", percent);
 }
 
 }  // namespace hearth::lab

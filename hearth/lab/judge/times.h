@@ -18,6 +18,11 @@ struct Times {
   /// Between one token and the next, of all that streamed: the median, and what 95 and 99 % of them
   /// do not exceed.
   Reading<double> between_s, between_95_s, between_99_s;
+  /// Of the repetitions that streamed, all tokens of all rows over their totals; and how many times
+  /// the total of those that did not, in the same turns, theirs is (the geometric mean).
+  Reading<double> streamed_per_s, streamed_ratio;
+  /// What the first execution of a turn takes longer than those after it: the median of all turns.
+  Reading<double> wake_s;
 };
 
 Times times_of(const Result& result, const EngineResult& engine, int job);
@@ -35,5 +40,9 @@ struct Total {
 std::optional<Total> total_of(const EngineResult& engine, int job);
 /// "1.24 ms": seconds in the unit that fits, three digits.
 std::string with_unit(double s);
+/// "6.26 s +- 0.01 s": both in the unit that fits the value, two digits of the spread.
+std::string with_spread(double s, double spread);
+/// "0.4 %", "3.5 %", "170 %".
+std::string in_percent(double share);
 
 }  // namespace hearth::lab

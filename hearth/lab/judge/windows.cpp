@@ -14,7 +14,7 @@ std::vector<Window> windows_of(const EngineResult& engine, int job, std::string_
   constexpr double kSameTurn = 0.1;         // between repetitions of a round
   std::vector<std::pair<Window, int>> all;  // with their rounds
   for (const Repetition& r : engine.repetitions) {
-    if (r.job != job || r.warmup) continue;
+    if (r.job != job || !r.counts()) continue;
     if (phase.empty())
       all.push_back({{r.start_s, r.start_s + r.total_s}, r.round});
     else if (phase == "prefill" && !r.token_s.empty())

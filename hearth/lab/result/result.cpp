@@ -1,6 +1,7 @@
 // What the values of a result must satisfy beyond their types.
 #include "hearth/lab/result/result.h"
 
+#include <algorithm>
 #include <ctime>
 #include <set>
 
@@ -17,14 +18,14 @@ const EngineResult* Result::engine(std::string_view label) const {
 
 const std::vector<std::vector<int>>* EngineResult::ids(int job) const {
   for (const Repetition& r : repetitions)
-    if (r.job == job && !r.warmup && !r.ids.empty()) return &r.ids;
+    if (r.job == job && r.counts() && !r.ids.empty()) return &r.ids;
   return nullptr;
 }
 
 std::vector<const Repetition*> EngineResult::totals(int job) const {
   std::vector<const Repetition*> plain, streamed;
   for (const Repetition& r : repetitions)
-    if (r.job == job && !r.warmup) (r.streamed ? streamed : plain).push_back(&r);
+    if (r.job == job && r.counts()) (r.streamed ? streamed : plain).push_back(&r);
   return plain.empty() ? streamed : plain;
 }
 
@@ -87,6 +88,8 @@ void check_index(int job, const Result& result, const Where& at) {
 void check_repetition(const Repetition& r, const Result& result, const Where& at) {
   check_index(r.job, result, at);
   agree(r.round >= 0, at, "round is ", r.round, ", wanted 0 or more");
+  agree(!r.disturbance || r.disturbance->processors > 0, at,
+        "disturbance.processors is below 1, wanted 1 or more");
   agree(r.start_s >= 0, at, "start_s is ", r.start_s, ", wanted 0 or more");
   agree(r.total_s >= kShortest, at, "total_s is ", r.total_s, ", wanted 1e-9 or more");
   agree(r.calls > 0, at, "calls is ", r.calls, ", wanted 1 or more");
@@ -100,8 +103,13 @@ void check_repetition(const Repetition& r, const Result& result, const Where& at
 
 void check_engine(const EngineResult& e, const Result& result, const Where& at) {
   agree(!e.label.empty(), at, "label is empty");
-  for (size_t i = 0; i < e.repetitions.size(); ++i)
-    check_repetition(e.repetitions[i], result, at.in("repetitions", i));
+  for (size_t i = 0; i < e.repetitions.size(); ++i) {
+    const Repetition& r = e.repetitions[i];
+    check_repetition(r, result, at.in("repetitions", i));
+    agree(r.start >= 0 && size_t(r.start) < std::max<size_t>(1, e.starts.size()),
+          at.in("repetitions", i), "start is ", r.start, ", but there are ", e.starts.size(),
+          " starts");
+  }
   for (size_t i = 0; i < e.published.size(); ++i) {
     const Published& p = e.published[i];
     const Where here = at.in("published", i);

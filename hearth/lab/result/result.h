@@ -43,11 +43,39 @@ struct Job {
                 op, dtype, shape)
 };
 
+/// What disturbed an execution, as far as the system shows it; seconds of its time. Of the
+/// processors that the engine may run on, `processors` of them.
+struct Disturbance {
+  int processors = 1;
+  std::optional<double> others_s;  // that others ran, the lab not counted; a tick wrong, or below 0
+  std::optional<double> stolen_s;  // that a hypervisor took
+  std::optional<double> waited_s;  // in which its threads, summed, could run and did not
+  std::optional<double> throttled_s;  // in which a quota of its cgroup stopped it
+  std::optional<double> pressure_s;   // in which any task of the system waited for a processor
+  std::optional<double> switches;     // involuntary ones, of all its threads
+  std::optional<double> clock_mhz;    // of a processor, just before
+  static constexpr std::string_view kName = "Disturbance";
+  HEARTH_FIELDS(processors, others_s, stolen_s, waited_s, throttled_s, pressure_s, switches,
+                clock_mhz)
+};
+
+/// One process of an engine. Repetitions belong to one: what differs between processes of the same
+/// program (pages, layout, placement) is not seen within it.
+struct Start {
+  double began_s = 0;               // of the run's clock
+  Reading<double> start_s, load_s;  // process to hello; load
+  Reading<double> first_s;          // its cold first repetition
+  static constexpr std::string_view kName = "Start";
+  HEARTH_FIELDS(began_s, start_s, load_s, first_s)
+};
+
 /// One execution of a job (or `calls` of them in a row), timed by the lab.
 struct Repetition {
   int job = 0;    // index into Result::jobs
   int round = 0;  // the engines' repetitions of one round, job and `streamed` are a pair
+  int start = 0;  // index into EngineResult::starts: the process that made it
   bool warmup = false;
+  bool settling = false;  // the first of a turn, or one before it was steady: kept, not counted
   bool streamed =
       false;           // a line per token came, which costs some engines: totals come from others
   double start_s = 0;  // of the run's clock, as are the times of telemetry
@@ -58,9 +86,13 @@ struct Repetition {
   std::vector<double> token_s;        // when each came, after start_s; only if streamed
   std::vector<std::vector<int>> ids;  // new ones, of each row; empty where the engine gives none
   std::map<std::string, double> own;  // what the engine says of itself, never mixed with ours
+  std::optional<Disturbance> disturbance;  // nothing where none was looked for
+  /// It was measured and is steady.
+  bool counts() const { return !warmup && !settling; }
   static constexpr std::string_view kName = "Repetition";
-  HEARTH_FIELDS(job, round, warmup, streamed, start_s, total_s, calls, prompt_tokens, new_tokens,
-                token_s, ids, own)
+  static constexpr std::string_view kNewer[] = {"start", "settling"};
+  HEARTH_FIELDS(job, round, start, warmup, settling, streamed, start_s, total_s, calls,
+                prompt_tokens, new_tokens, token_s, ids, own, disturbance)
 };
 
 /// What stands in place of repetitions where only a summary was published.
@@ -144,22 +176,24 @@ struct EngineResult {
   // Of a decoding step, as the engine counts them: started one by one, and as a recorded whole.
   Reading<int64_t> launches, replayed;
 
-  Reading<double> start_s, load_s, first_s;  // process to hello; load; the cold first repetition
-  std::vector<Repetition> repetitions;       // in the order they ran
+  Reading<double> start_s, load_s, first_s;   // of the first of `starts`
+  std::vector<Start> starts;                  // its processes; older results have none here
+  std::map<std::string, std::string> unseen;  // of a disturbance: what is missing, and why
+  std::vector<Repetition> repetitions;        // in the order they ran
   std::vector<Published> published;
   std::vector<Memory> memory;
   std::vector<Margin> margins;
   Timeline telemetry;
   /// The ids of the first measured repetition of the job that has some; null if none has.
   const std::vector<std::vector<int>>* ids(int job) const;
-  /// The repetitions of the job whose totals count: measured, and not streamed, which costs some
-  /// engines time; or the streamed ones where there are no others (a server's requests).
+  /// The repetitions of the job whose totals count: measured, steady, and not streamed, which costs
+  /// some engines time; or the streamed ones where there are no others (a server's requests).
   std::vector<const Repetition*> totals(int job) const;
   static constexpr std::string_view kName = "EngineResult";
   HEARTH_FIELDS(label, name, program, device, options, version, commit, status, faults, notes,
                 dtype, bytes_per_weight, weights_bytes, threads, same_prompt_ids, sampling,
-                launches, replayed, start_s, load_s, first_s, repetitions, published, memory,
-                margins, telemetry)
+                launches, replayed, start_s, load_s, first_s, starts, unseen, repetitions,
+                published, memory, margins, telemetry)
 };
 
 /// A change of one thing of an engine's execution, and what a supposed cause predicts for it:
@@ -187,15 +221,19 @@ struct Intervention {
 
 /// How the run went about it.
 struct Plan {
-  int pairs = 0;                    // rounds asked for
-  std::string order;                // "ABBA", or "sequential" where drift was not controlled
-  bool side_by_side = true;         // all engines loaded at once; else blocks alternate
+  int pairs = 0;             // rounds asked for
+  int starts = 0;            // of each engine, that these rounds are spread over; 0: all in one
+  int64_t order_seed = 0;    // of the order of turns
+  std::string order;         // "ABBA...", or "sequential" where drift was not controlled
+  bool side_by_side = true;  // all engines loaded at once; else blocks alternate
   std::optional<double> target_ci;  // half width of the interval to reach, 0.01 = 1 %
   double least_seconds = 0;         // of samples, for each engine
   Reading<double> telemetry_period_s;
   bool finished = false;  // false: interrupted; `hearth lab run --resume` goes on
   static constexpr std::string_view kName = "Plan";
-  HEARTH_FIELDS(pairs, order, side_by_side, target_ci, least_seconds, telemetry_period_s, finished)
+  static constexpr std::string_view kNewer[] = {"starts", "order_seed"};
+  HEARTH_FIELDS(pairs, starts, order_seed, order, side_by_side, target_ci, least_seconds,
+                telemetry_period_s, finished)
 };
 
 /// One fact about the machine, as text: "processor", "memory_total_bytes", "gpu_0", ...
@@ -213,8 +251,9 @@ struct Ceiling {
   std::string unit;    // "GB/s", "GFLOP/s", "us"
   std::string source;  // "measured", ...
   Reading<double> value;
+  Reading<double> others = {};  // the part of the processors that others took meanwhile
   static constexpr std::string_view kName = "Ceiling";
-  HEARTH_FIELDS(name, device, unit, source, value)
+  HEARTH_FIELDS(name, device, unit, source, value, others)
 };
 
 struct Result {

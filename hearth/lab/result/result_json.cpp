@@ -1,5 +1,6 @@
 #include "hearth/lab/result/result_json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -53,9 +54,16 @@ template <class T>
 concept Struct = requires {
   T::kName;
 };
-/// May be left out: then it is empty, or missing.
+/// May be left out: what is then empty, or missing; and the fields `kNewer` of a struct, which
+/// older files lack and which then have their defaults.
 template <class T>
 constexpr bool kOptional = Kind<T>::list || Kind<T>::map || Kind<T>::reading || Kind<T>::maybe;
+template <class T>
+constexpr bool newer(std::string_view name) {
+  if constexpr (requires { T::kNewer; })
+    return std::ranges::find(T::kNewer, name) != std::end(T::kNewer);
+  return false;
+}
 
 template <class T>
 json write(const T& value) {
@@ -117,7 +125,8 @@ void read(const json& from, T& to, const Path& at) {
         ++found;
         read(*it, field, here);
       } else {
-        ensure(kOptional<std::decay_t<decltype(field)>>, here.text(), " is missing");
+        ensure(kOptional<std::decay_t<decltype(field)>> || newer<T>(name), here.text(),
+               " is missing");
       }
     });
     if (found == from.size()) return;
@@ -196,7 +205,7 @@ json schema(json& defs) {
       T().fields([&](const char* key, auto& field) {
         using Field = std::decay_t<decltype(field)>;
         properties[key] = schema<Field>(defs);
-        if (!kOptional<Field>) required.push_back(key);
+        if (!kOptional<Field> && !newer<T>(key)) required.push_back(key);
       });
       defs[name] = {{"type", "object"},
                     {"properties", properties},
@@ -298,7 +307,24 @@ Result parse_result(std::string_view text, std::string_view name) {
   return result;
 }
 
+std::string to_line(const Addition& addition) {
+  return write(addition).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Addition parse_addition(std::string_view line, std::string_view name) {
+  Addition addition;
+  read(parse_json(line, name), addition, Path{nullptr, name});
+  return addition;
+}
+
 Result read_result(const std::filesystem::path& path) {
+  std::error_code none;
+  if (const auto journal = journal_of(path);
+      !std::filesystem::exists(path, none) && std::filesystem::exists(journal, none)) {
+    auto result = read_journal(journal);
+    ensure(result.has_value(), journal.string(), ": nothing was measured yet");
+    return *std::move(result);
+  }
   const auto file = MappedFile::open(path);
   const auto bytes = file->bytes();
   return parse_result({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.string());

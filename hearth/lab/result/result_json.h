@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "hearth/lab/result/journal.h"
 #include "hearth/lab/result/result.h"
 
 namespace hearth::lab {
@@ -13,9 +14,13 @@ nlohmann::json to_json(const Result& result);
 /// Reads what to_json wrote, or others by docs/lab_result.schema.json. Lists, maps and readings may
 /// be left out; all else must be there, and nothing unknown. `name` (a file) begins the errors.
 Result parse_result(std::string_view text, std::string_view name);
+/// Where there is no such file but the journal of a run that was killed, what that holds.
 Result read_result(const std::filesystem::path& path);
 /// Written whole or not at all.
 void write_result(const Result& result, const std::filesystem::path& path);
+/// An addition on one line, and back.
+std::string to_line(const Addition& addition);
+Addition parse_addition(std::string_view line, std::string_view name);
 /// The text of the file: one key a line, lists of numbers on one line.
 std::string to_text(const Result& result);
 

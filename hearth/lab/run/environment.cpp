@@ -3,14 +3,17 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <thread>
 
 #include "hearth/backend/pool.h"
 #include "hearth/base/error.h"
+#include "hearth/lab/judge/pairs.h"
 #include "hearth/lab/measure/launch.h"
 #include "hearth/lab/measure/limits.h"
+#include "hearth/lab/run/watch.h"
 #include "hearth/lab/telemetry/sources.h"
 #include "hearth/lab/telemetry/telemetry.h"
 
@@ -102,6 +105,44 @@ Samples read_bandwidth(int threads, const std::function<void()>& look) {
   return measure_read_bandwidth(memory, threads, 0.4, Walk::forward, Share::own).gb_s;
 }
 
+/// What the processors can do, now, and what others took of them meanwhile.
+std::vector<Ceiling> processor_limits(std::string_view moment,
+                                      const std::atomic<bool>& interrupted) {
+  std::vector<Ceiling> all;
+  Watch watch(0);
+  const auto look = [&] {  // each limit takes half a second or so
+    if (interrupted) throw Interrupted();
+  };
+  const auto limit = [&](const char* name, const char* unit, auto&& measure) {
+    const auto begin = Clock::now();
+    watch.begin();
+    const Reading<double> value = measure();
+    const Disturbance d = watch.end();
+    const double s = std::chrono::duration<double>(Clock::now() - begin).count() * d.processors;
+    Ceiling c{name, "cpu", unit, concat("measured ", moment), value};
+    if (d.others_s)
+      c.others = std::clamp((*d.others_s + d.stolen_s.value_or(0)) / s, 0.0, 1.0);
+    else
+      c.others = Reading<double>::missing(watch.unseen().at("others_s"));
+    all.push_back(std::move(c));
+    look();
+  };
+  const auto median_of = [](const Reading<Samples>& samples) {
+    return samples.value ? Reading<double>(samples.value->median)
+                         : Reading<double>::missing(samples.reason);
+  };
+  const int threads = cpu::threads();
+  limit("read_bandwidth", "GB/s",
+        [&] { return Reading<double>(read_bandwidth(threads, look).median); });
+  limit("flops_f32", "GFLOP/s", [&] { return median_of(measure_fma_f32(threads)); });
+  limit("flops_bf16", "GFLOP/s", [&] { return median_of(measure_dot_bf16(threads)); });
+  limit("clock", "MHz", [&] { return median_of(measure_clock_mhz()); });
+  limit("launch", "us", [&] { return median_of(measure_launch(Device::cpu).evaluated_us); });
+  limit("launch_replayed", "us",
+        [&] { return median_of(measure_launch(Device::cpu).replayed_us); });
+  return all;
+}
+
 // What makers state, beside what is measured: of a GPU by its memory's clock and width.
 void state_bandwidth(Result& result, const RunOptions& options) {
   std::map<std::string, int> kinds = {{"cpu", 0}};  // and the number of the first of a kind
@@ -152,26 +193,26 @@ void describe_machine(Result& result, const RunOptions& options,
   if (options.telemetry_period_s > 0)
     for (Ceiling& c : idle_power(options.telemetry_period_s, interrupted))
       result.ceilings.push_back(std::move(c));
-  const auto look = [&] {  // each limit takes half a second or so
-    if (interrupted) throw Interrupted();
-  };
-  const auto limit = [&](const char* name, const char* unit, const Reading<Samples>& samples) {
-    Ceiling c{name, "cpu", unit, "measured", {}};
-    c.value = samples.value ? Reading<double>(samples.value->median)
-                            : Reading<double>::missing(samples.reason);
+  for (Ceiling& c : processor_limits("before", interrupted))
     result.ceilings.push_back(std::move(c));
-    look();
-  };
-  const int threads = cpu::threads();
-  const auto clock = measure_clock_mhz();
-  limit("read_bandwidth", "GB/s", read_bandwidth(threads, look));
-  limit("flops_f32", "GFLOP/s", measure_fma_f32(threads));
-  limit("flops_bf16", "GFLOP/s", measure_dot_bf16(threads));
-  limit("clock", "MHz", clock);
-  const Launch launch = measure_launch(Device::cpu);
-  limit("launch", "us", launch.evaluated_us);
-  limit("launch_replayed", "us", launch.replayed_us);
   for (Ceiling& c : limits_of_gpus(options, interrupted)) result.ceilings.push_back(std::move(c));
+}
+
+void measure_limits_again(Result& result, std::string_view moment,
+                          const std::atomic<bool>& interrupted) {
+  for (Ceiling& now : processor_limits(moment, interrupted)) {
+    const auto same = std::ranges::find_if(result.ceilings, [&](const Ceiling& c) {
+      return c.name == now.name && c.device == now.device && c.source.starts_with("measured");
+    });
+    if (same == result.ceilings.end() || !now.value.value || now.name == "clock") continue;
+    const double before = same->others.value.value_or(0), after = now.others.value.value_or(0);
+    const bool less_is_more = now.unit == "us";
+    const bool further =
+        same->value.value && (less_is_more ? *now.value.value < *same->value.value
+                                           : *now.value.value > *same->value.value);
+    if (!same->value.value || (before > kFew ? after < before : after <= kFew && further))
+      *same = std::move(now);
+  }
 }
 
 }  // namespace hearth::lab

@@ -15,16 +15,29 @@ double expected_seconds(const Intervention& i, const Result& result, const RunOp
   const EngineResult& engine = *result.engine(i.engine);
   const auto total = total_of(engine, i.job);
   const double once = total ? total->mean_s : 0;
+  const double start = engine.start_s.value.value_or(0) + engine.load_s.value.value_or(0);
+  const double share = options.least_seconds / options.pairs;
+  struct One {
+    double time, pause;
+  };
+  std::vector<One> all;  // as it is, then as it is changed
+  double starts_s = 0, round_s = 0;
+  for (size_t k = 0; k <= i.to.size(); ++k) {
+    all.push_back(
+        {once * (k ? i.predicted : 1), k && i.change == "pause" ? std::stod(i.to[k - 1]) : 0});
+    starts_s += start + all.back().time;
+    round_s += all.back().time + std::max(share, all.back().time);
+  }
+  const double starts = options.starts > 0 ? std::min(options.starts, options.pairs)
+                                           : starts_by_cost(options.pairs, starts_s, round_s);
   double sum = 0;
-  for (size_t k = 0; k <= i.to.size(); ++k) {  // as it is, then as it is changed
-    const double time = once * (k ? i.predicted : 1);
-    const double pause = k && i.change == "pause" ? std::stod(i.to[k - 1]) : 0;
+  for (const auto& [time, pause] : all) {
+    sum += starts * (start + time);  // and a cold execution
+    sum += time + std::clamp(options.warmup_s, 2 * time, kSteadyAfter * time);
     const double measured =
         time > 0 ? std::max(double(options.pairs), options.least_seconds / time) : 0;
-    sum += engine.start_s.value.value_or(0) + engine.load_s.value.value_or(0);
-    sum += 2 * time + std::clamp(options.warmup_s, 2 * time, kSteadyAfter * time);
     sum += (measured + kStreamed * options.pairs) * (time + pause);
-    if (i.change == "pause") sum += options.pairs * time;  // an execution before, which counts not
+    sum += options.pairs * time;  // the first of each turn, which counts not
   }
   return sum;
 }
@@ -45,8 +58,6 @@ void try_out(Intervention& i, const Result& result, RunOptions options,
   }
   options.jobs = {result.jobs[size_t(i.job)]};
   options.against_itself = options.limits = options.launches = options.hash_weights = false;
-  // After its own time only: what ran before an execution is the same for both.
-  options.warm_turns = i.change == "pause";
   Result tried = run(options, interrupted, progress);
   i.executions = std::move(tried.engines);
   for (EngineResult& e : i.executions) {

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <random>
 #include <set>
+#include <span>
 
 #include "hearth/base/error.h"
 #include "hearth/base/system.h"
@@ -24,6 +26,7 @@ namespace {
 
 constexpr double kLongest_s = 1e7;   // four months
 constexpr double kLoadedSize = 1.5;  // memory of a loaded engine, in sizes of the checkpoint
+constexpr int kMostUnquiet = 3;      // times the starts that were planned, where others disturb
 
 class Run {
  public:
@@ -38,6 +41,7 @@ class Run {
 
   Result all() {
     try {
+      turns_.keep_state();
       measure();
       result_.plan.finished = true;
     } catch (const Interrupted&) {
@@ -58,15 +62,18 @@ class Run {
     result_.jobs = o_.jobs;
     Plan& plan = result_.plan;
     plan.pairs = o_.pairs;
+    plan.order_seed = o_.order_seed ? *o_.order_seed : int64_t(std::random_device()());
     plan.target_ci = o_.target_ci;
     plan.least_seconds = o_.least_seconds;
     plan.side_by_side = !o_.take_turns && fit_together();
-    plan.order = plan.side_by_side ? "ABBA" : "ABBA, in two blocks";
+    plan.order = plan.side_by_side ? "ABBA, who begins by chance"
+                                   : "ABBA, who begins by chance, one engine loaded at a time";
     if (o_.telemetry_period_s > 0)
       plan.telemetry_period_s = o_.telemetry_period_s;
     else
       plan.telemetry_period_s = Reading<double>::missing("telemetry was off");
     std::set<std::string> labels;
+    std::vector<EngineSpec> specs;
     for (const EngineSpec& spec : o_.engines)
       for (int twin = 0; twin <= int(o_.against_itself); ++twin) {
         std::string label = spec.text;
@@ -76,9 +83,10 @@ class Run {
         e.name = spec.name;
         e.device = spec.device;
         e.options = spec.options;
-        everyone_.push_back({spec, result_.engines.size(), nullptr});
         result_.engines.push_back(std::move(e));
+        specs.push_back(spec);
       }
+    for (size_t i = 0; i < specs.size(); ++i) everyone_.push_back(turns_.join(specs[i], i));
     if (!o_.model.empty()) describe_model();
     tell(o_.limits ? "measuring the machine" : "looking at the machine");
     describe_machine(result_, o_, interrupted_);
@@ -100,40 +108,21 @@ class Run {
     result_.environment.push_back({"weights_sha256", hash});
   }
 
+  /// Whatever was measured is kept, and counts; only what is missing is measured.
   void go_on(Result before) {
     result_ = std::move(before);
+    result_.plan.finished = false;
     double end = 0;
     for (size_t i = 0; i < result_.engines.size(); ++i) {
       EngineResult& e = result_.engines[i];
-      Participant p{parse_engine(e.label.substr(0, e.label.find('#'))), i, nullptr};
-      p.out = e.status == EngineStatus::unavailable || !e.faults.empty();
-      everyone_.push_back(std::move(p));
+      // An older result has no list of its processes: all of its repetitions are of one.
+      if (e.starts.empty() && !e.repetitions.empty()) e.starts.emplace_back();
+      everyone_.push_back(turns_.join(parse_engine(e.label.substr(0, e.label.find('#'))), i));
       for (const Repetition& r : e.repetitions) end = std::max(end, r.start_s + r.total_s);
       if (!e.telemetry.time_s.empty()) end = std::max(end, e.telemetry.time_s.back());
     }
     origin_ = Clock::now() -
               std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(end));
-    // A round that not all have finished is measured again.
-    for (int job = 0; job < int(result_.jobs.size()); ++job) {
-      const int done = rounds_done(job);
-      for (EngineResult& e : result_.engines)
-        std::erase_if(e.repetitions, [&](const Repetition& r) {
-          return r.job == job && !r.warmup && r.round >= done;
-        });
-    }
-  }
-
-  int rounds_done(int job) const {
-    int done = -1;
-    for (const Participant& p : everyone_) {
-      if (p.out) continue;
-      int mine = 0;
-      for (const Repetition& r : result_.engines[p.index].repetitions)
-        if (r.job == job && !r.warmup)
-          mine = std::max(mine, r.round + (turns_.streams(r.round) ? r.streamed : 1));
-      done = done < 0 ? mine : std::min(done, mine);
-    }
-    return std::max(done, 0);
   }
 
   /// In the host's memory, and those on NVIDIA's GPUs in that of each.
@@ -170,135 +159,209 @@ class Run {
     }
   }
 
-  bool takes_part(const Participant& p) const { return !p.out && !p.passes && p.engine; }
+  /// Who begins is chance, and turned round in every second round: what the order does to an engine
+  /// (caches, clocks, what the one before left behind) it does to all alike.
+  std::vector<Participant*> in_order(int round) {
+    std::vector<Participant*> order;
+    for (Participant& p : everyone_) order.push_back(&p);
+    std::mt19937_64 random(uint64_t(result_.plan.order_seed) * 0x9E3779B97F4A7C15u +
+                           uint64_t(round / 2));
+    for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random() % i]);
+    if (round % 2 == 1) std::reverse(order.begin(), order.end());
+    return order;
+  }
 
-  /// Rounds [from, to) of the job, the order turned at each.
-  void rounds(int job, int from, int to, const std::vector<Participant*>& who) {
+  void rounds(int job, int from, int to, std::span<Participant* const> who) {
     for (int round = from; round < to; ++round) {
       const auto begin = Clock::now();
-      auto order = who;
-      if (round % 2 == 1) std::reverse(order.begin(), order.end());
-      for (Participant* p : order)
-        if (takes_part(*p)) turns_.turn(*p, job, round);
+      for (Participant* p : in_order(round))
+        if (std::ranges::find(who, p) != who.end() && p->engine && p->lacks(job, round))
+          turns_.turn(*p, job, round);
       ++rounds_;
       ++rounds_timed_;
       round_seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
     }
   }
 
-  bool measured(const Participant& p, int job) const {
-    return !result_.engines[p.index].totals(job).empty();
+  /// f(first, other) for each pair of engines whose ratio is asked for.
+  template <class F>
+  void each_pair(int job, F&& f) const {
+    const EngineResult* first = nullptr;
+    for (const Participant& p : everyone_) {
+      const EngineResult& e = result_.engines[p.index];
+      if (p.out || p.jobs[size_t(job)].refused || e.totals(job).empty()) continue;
+      if (first)
+        f(*first, e);
+      else
+        first = &e;
+    }
   }
 
-  /// Is every interval as narrow as was asked?
-  bool narrow(int job) const {
-    const Participant* first = nullptr;
-    for (const Participant& p : everyone_) {
-      if (p.out || p.passes || !measured(p, job)) continue;
-      if (!first) {
-        first = &p;
-        continue;
+  /// How many starts of each engine are needed, as far as those that are done show: for as many as
+  /// were planned that nothing disturbed, and for the interval that was asked for.
+  int starts_wanted(int job, int done) const {
+    const int planned = sessions_planned(), most = 10 * planned;
+    int wanted = planned;
+    each_pair(job, [&](const EngineResult& a, const EngineResult& b) {
+      const auto e = estimate(a, b, job);
+      if (!e) return;
+      // Where all is disturbed, it is not tried for ever.
+      if (e->disturbed > 0) {
+        const int lost = (e->disturbed + per_start() - 1) / per_start();
+        wanted = std::max(wanted, std::min(planned + lost, kMostUnquiet * planned));
       }
-      const auto logs = log_ratios(result_.engines[first->index], result_.engines[p.index], job);
-      if (logs.size() < size_t(kFewestPairs)) return false;
-      const PairedRatio r = paired_ratio(logs);
-      if (std::log(r.high / r.low) / 2 > *o_.target_ci) return false;
+      if (!o_.target_ci) return;
+      const PairedRatio& t = e->time;
+      if (t.starts < kFewestStarts || std::log(t.high / t.low) / 2 > *o_.target_ci) {
+        const int needed = starts_for(t.spread, *o_.target_ci, most) - t.starts;
+        wanted = std::max(wanted, done + std::max(needed, 1));
+      }
+    });
+    return std::min(wanted, most);
+  }
+
+  int per_start() const {
+    return (result_.plan.pairs + result_.plan.starts - 1) / result_.plan.starts;
+  }
+  int sessions_planned() const { return (result_.plan.pairs + per_start() - 1) / per_start(); }
+
+  /// How the rounds are spread over starts: known before, or when the first start has shown its
+  /// cost.
+  void plan_starts(std::span<Participant* const> who) {
+    Plan& plan = result_.plan;
+    if (plan.starts > 0) return;
+    double start = 0, round = 0;
+    for (const Participant* p : who) {
+      if (p->out || !p->engine) continue;
+      const Start& last = result_.engines[p->index].starts.back();
+      for (const auto* part : {&last.start_s, &last.load_s, &last.first_s})
+        start += part->value.value_or(0);
+      for (int job = 0; job < int(result_.jobs.size()); ++job) {
+        const double once = turns_.usual(*p, job);
+        round += once + std::max(once, turns_.share());
+      }
     }
-    return true;
+    plan.starts =
+        o_.starts > 0 ? std::min(o_.starts, plan.pairs) : starts_by_cost(plan.pairs, start, round);
+    // One that is loaded alone takes turns by its starts.
+    if (!plan.side_by_side) plan.starts = std::max(plan.starts, std::min(2, plan.pairs));
+    tell(concat(plan.starts, " starts of each engine, ", per_start(), " rounds in each"));
+    turns_.keep_state();
   }
 
   void measure() {
-    rounds_of_ = o_.pairs * int(result_.jobs.size());
-    if (result_.plan.side_by_side)
-      side_by_side();
-    else
-      take_turns();
+    rounds_of_ = result_.plan.pairs * int(result_.jobs.size());
+    if (!result_.plan.side_by_side) rounds_of_ *= int(everyone_.size());
+    if (o_.starts > 0) plan_starts({});
+    int wanted = 1;
+    for (int session = 0; session < wanted; ++session) {
+      run_session(session);
+      if (result_.plan.starts == 0) break;  // nobody is there
+      wanted = std::max(wanted, sessions_planned());
+      const int done = session + 1;
+      if (done < wanted) continue;
+      // It is looked at anew each time there is 1 % more, as looking takes longer the more there
+      // is.
+      for (int job = 0; job < int(result_.jobs.size()); ++job)
+        if (const int more = starts_wanted(job, done); more > done) {
+          say_wanted(job, more);
+          wanted = std::max(wanted, std::min(more, done + std::max(1, done / 100)));
+        }
+    }
+    for (int job = 0; job < int(result_.jobs.size()); ++job) note_width(job);
     for (EngineResult& e : result_.engines) turns_.look_for_leak(e);
     if (!o_.limits) return;
+    measure_limits_again(result_, "after", interrupted_);
     const auto clock = measure_clock_mhz();
     result_.ceilings.push_back({"clock_after", "cpu", "MHz", "measured after the run",
                                 clock.value ? Reading<double>(clock.value->median)
                                             : Reading<double>::missing(clock.reason)});
   }
 
-  void side_by_side() {
+  /// Before they are measured; and once into the result, by the spread of those that were planned.
+  void say_wanted(int job, int starts) {
+    rounds_of_ = starts * per_start() * int(result_.jobs.size()) *
+                 (result_.plan.side_by_side ? 1 : int(everyone_.size()));
+    const std::string what = concat("job ", job + 1, ": ", starts, " starts of each engine are ",
+                                    "needed, by the spread of the first ", sessions_planned());
+    tell(what);
+    if (said_.insert(job).second && o_.target_ci) result_.notes.push_back(what);
+  }
+
+  /// Says so if all starts that there may be did not bring the interval that was asked for.
+  void note_width(int job) {
+    if (!o_.target_ci) return;
+    each_pair(job, [&](const EngineResult& a, const EngineResult& b) {
+      const auto e = estimate(a, b, job);
+      if (!e || (e->time.starts >= kFewestStarts &&
+                 std::log(e->time.high / e->time.low) / 2 <= *o_.target_ci))
+        return;
+      result_.notes.push_back(
+          concat("job ", job + 1, ": after ", e->time.starts, " starts the interval of ", b.label,
+                 " is still wider than the ", 100 * *o_.target_ci, " % that were asked for"));
+    });
+  }
+
+  /// A start of each engine, with its rounds of all jobs. Side by side they are all loaded, else
+  /// one after the other.
+  void run_session(int session) {
+    const bool last = result_.plan.starts > 0 && session + 1 >= sessions_planned();
+    if (o_.limits && result_.plan.starts > 0 && session > 0 && session == sessions_planned() / 2)
+      measure_limits_again(result_, "between", interrupted_);
     std::vector<Participant*> who;
-    for (Participant& p : everyone_) {
-      if (p.out) continue;
-      if (turns_.start(p)) who.push_back(&p);
-      if (p.engine) p.engine->pause();
+    for (Participant* p : in_order(session))
+      if (result_.plan.starts == 0 ? !p->out : wants(*p, session, last)) who.push_back(p);
+    if (who.empty()) return;
+    if (result_.plan.side_by_side)
+      run_together(session, who);
+    else
+      for (Participant* p : who) run_together(session, std::span(&p, 1));
+    turns_.keep_state();
+  }
+
+  std::pair<int, int> rounds_of(int session) const {
+    const int from = session * per_start();
+    return {from, session < sessions_planned() ? std::min(from + per_start(), result_.plan.pairs)
+                                               : from + per_start()};
+  }
+
+  /// Rounds, or what is asked after all of them.
+  bool wants(const Participant& p, int session, bool last) const {
+    if (p.out) return false;
+    const auto [from, to] = rounds_of(session);
+    for (int job = 0; job < int(result_.jobs.size()); ++job)
+      for (int round = from; round < to; ++round)
+        if (p.lacks(job, round)) return true;
+    const auto& memory = result_.engines[p.index].memory;
+    return last && std::ranges::find(memory, "cleared", &Memory::moment) == memory.end();
+  }
+
+  void run_together(int session, std::span<Participant* const> who) {
+    for (Participant* p : who) {
+      turns_.start(*p);
+      if (p->engine) p->engine->pause();
     }
     for (int job = 0; job < int(result_.jobs.size()); ++job) {
-      const int done = rounds_done(job);
-      rounds_ = job * o_.pairs + std::min(done, o_.pairs);
-      if (done >= o_.pairs && !o_.target_ci) continue;
       for (Participant* p : who)
-        if (!p->out) turns_.warm_up(*p, job);
-      if (job == 0)
+        if (p->engine && !p->jobs[size_t(job)].refused) turns_.warm_up(*p, job);
+      if (std::ranges::none_of(who, [](const Participant* p) { return p->engine != nullptr; }))
+        break;
+      plan_starts(who);
+      const bool last = session + 1 >= sessions_planned();
+      if (job == 0 && last)
         for (Participant* p : who) turns_.gauges(*p, "before");
-      rounds(job, done, o_.pairs, who);
-      for (int round = std::max(done, o_.pairs); o_.target_ci && round < 10 * o_.pairs; ++round) {
-        // Looked at each time there is 1 % more, as looking takes longer the more there is.
-        if (round % std::max(1, round / 100) == 0 && narrow(job)) break;
-        ++rounds_of_;
-        rounds(job, round, round + 1, who);
-      }
-      note_width(job);
+      turns_.keep_state();
+      const auto [from, to] = rounds_of(session);
+      rounds(job, from, to, who);
     }
-    for (const char* moment : {"after", "cleared"})
-      for (Participant* p : who) turns_.gauges(*p, moment);
-    for (Participant* p : who) turns_.count_launches(*p), turns_.ask_margins(*p);
-  }
-
-  /// Says so if all rounds that there may be did not bring the interval that was asked for.
-  void note_width(int job) {
-    if (o_.target_ci && !narrow(job))
-      result_.notes.push_back(concat("job ", job + 1, ": after ", rounds_done(job),
-                                     " rounds an interval is still wider than the ",
-                                     100 * *o_.target_ci, " % that were asked for"));
-  }
-
-  void take_turns() {
-    rounds_of_ *= int(everyone_.size());
-    two_blocks(0, o_.pairs);
-    const auto all_narrow = [&] {
-      for (int job = 0; job < int(result_.jobs.size()); ++job)
-        if (!narrow(job)) return false;
-      return true;
-    };
-    for (int n = 1; n < 10 && o_.target_ci && !all_narrow(); ++n) {
-      rounds_of_ += o_.pairs * int(result_.jobs.size() * everyone_.size());
-      two_blocks(n * o_.pairs, (n + 1) * o_.pairs);
+    if (result_.plan.starts > 0 && session + 1 >= sessions_planned()) {
+      for (const char* moment : {"after", "cleared"})
+        for (Participant* p : who) turns_.gauges(*p, moment);
+      if (session + 1 == sessions_planned())
+        for (Participant* p : who) turns_.count_launches(*p), turns_.ask_margins(*p);
     }
-    for (int job = 0; job < int(result_.jobs.size()); ++job) note_width(job);
-  }
-
-  /// A loads, does the first half of the rounds, and goes; so do the others; then back.
-  void two_blocks(int from, int to) {
-    const int half = from + (to - from + 1) / 2;
-    for (int pass = 0; pass < 2; ++pass) {
-      const int begin = pass ? half : from, end = pass ? to : half;
-      std::vector<Participant*> who;
-      for (Participant& p : everyone_) who.push_back(&p);
-      if (pass == 1) std::reverse(who.begin(), who.end());
-      bool done = true;  // by a run that is resumed
-      for (int job = 0; job < int(result_.jobs.size()); ++job) done &= rounds_done(job) >= end;
-      for (Participant* p : who) {
-        if (done || p->out || !turns_.start(*p)) continue;
-        for (int job = 0; job < int(result_.jobs.size()) && !p->out; ++job) {
-          std::erase_if(result_.engines[p->index].repetitions, [&](const Repetition& r) {
-            return r.job == job && !r.warmup && r.round >= begin && r.round < end;
-          });
-          turns_.warm_up(*p, job);
-          if (job == 0) turns_.gauges(*p, "before");
-          rounds(job, begin, end, {p});
-        }
-        turns_.gauges(*p, "after");
-        turns_.gauges(*p, "cleared");
-        if (pass == 1) turns_.count_launches(*p), turns_.ask_margins(*p);
-        if (p->engine) p->engine->bye(), p->engine.reset();
-      }
-    }
+    for (Participant* p : who)
+      if (p->engine) p->engine->bye(), p->engine.reset();
   }
 
   const RunOptions& o_;
@@ -310,10 +373,20 @@ class Run {
   Turns turns_{o_, interrupted_, result_, origin_,
                [this](std::string doing) { tell(std::move(doing)); }};
   int rounds_ = 0, rounds_of_ = 0, rounds_timed_ = 0;
+  std::set<int> said_;  // jobs of which it was said how many starts they need
   double round_seconds_ = 0;
 };
 
 }  // namespace
+
+int starts_by_cost(int pairs, double start_s, double round_s) {
+  check(pairs > 0 && start_s >= 0 && round_s >= 0, "starts_by_cost: pairs ", pairs, ", start ",
+        start_s, " s, round ", round_s, " s");
+  const double best = round_s > 0 ? std::sqrt(start_s / round_s) : 1;
+  const int most = std::max(1, pairs / kFewestStarts);
+  const int each = std::clamp(int(std::min(best, 1e6)), 1, most);
+  return (pairs + each - 1) / each;
+}
 
 std::vector<int> random_ids(int count, int vocabulary, uint32_t seed) {
   check(count > 0 && vocabulary > 0, "random_ids: ", count, " of a vocabulary of ", vocabulary);

@@ -1,7 +1,9 @@
 #include "hearth/lab/run/turns.h"
 
 #include <algorithm>
+#include <span>
 #include <thread>
+#include <utility>
 
 #include "hearth/base/error.h"
 #include "hearth/lab/judge/compare.h"
@@ -18,6 +20,10 @@ constexpr int kStreamedEvery = 3;         // rounds in which tokens are also tim
 constexpr double kShortestOp = 0.1;       // seconds that one timing of an operation should last
 constexpr int kFewestTokens = 4;          // of which steps can be told apart
 constexpr size_t kMostRepeats = 1000;     // in one turn
+constexpr double kSteady = 1.1;           // times its usual time an execution is steady
+constexpr int kMostAside = 3;             // executions at the beginning of a turn that do not count
+constexpr size_t kRemembered = 9;         // of which the usual time is the median
+constexpr double kKeepTelemetry_s = 1;    // samples are written down as often as that
 constexpr double kLeak = 0.10;            // growth of the resident memory that is worth a note
 constexpr int64_t kLeakBytes = 64 << 20;  // and at least this
 
@@ -29,23 +35,51 @@ void note_once(EngineResult& e, const std::string& note) {
   if (std::ranges::find(e.notes, note) == e.notes.end()) e.notes.push_back(note);
 }
 
-/// Looks once at what a run that is resumed has of the job already.
-void begin_job(Participant& p, const EngineResult& e, int job) {
-  p.passes = false;
-  p.calls = 1;
-  p.sampled_s = 0;
-  p.ids.clear();
-  for (const Repetition& r : e.repetitions) {
-    if (r.job != job) continue;
-    if (!r.warmup && !r.streamed) p.sampled_s += r.total_s;
-    if (p.ids.empty()) p.ids = r.ids;
-  }
+void remember(std::vector<double>& steady, double total_s) {
+  steady.push_back(total_s);
+  if (steady.size() > kRemembered) steady.erase(steady.begin());
+}
+
+bool has(const EngineResult& e, std::string_view moment) {
+  return std::ranges::find(e.memory, moment, &Memory::moment) != e.memory.end();
 }
 
 }  // namespace
 
+Participant Turns::join(const EngineSpec& spec, size_t index) const {
+  const EngineResult& e = result_.engines[index];
+  Participant p{.spec = spec, .index = index, .jobs = {}};
+  p.jobs.resize(result_.jobs.size());
+  for (const Repetition& r : e.repetitions) {
+    Participant::OfJob& j = p.jobs[size_t(r.job)];
+    if (j.ids.empty()) j.ids = r.ids;
+    if (r.streamed) continue;
+    j.calls = r.calls;
+    if (!r.counts()) continue;
+    j.rounds.insert(r.round);
+    remember(j.steady, r.total_s);
+  }
+  p.out = e.status == EngineStatus::unavailable || !e.faults.empty();
+  return p;
+}
+
+double Turns::usual(const Participant& p, int job) const {
+  const auto& steady = p.jobs[size_t(job)].steady;
+  return steady.empty() ? 0 : median(steady);
+}
+
+void Turns::keep(const Participant& p, Addition addition) const {
+  if (!o_.keep) return;
+  addition.engine = int(p.index);
+  o_.keep(addition);
+}
+
+void Turns::keep_state() {
+  if (o_.keep) o_.keep(state_of(result_));
+}
+
 template <class F>
-bool Turns::attempt(Participant& p, const std::string& doing, F&& f) {
+bool Turns::attempt(Participant& p, const std::string& doing, Participant::OfJob* job, F&& f) {
   try {
     f();
     return true;
@@ -55,7 +89,7 @@ bool Turns::attempt(Participant& p, const std::string& doing, F&& f) {
     p.out = true;
   } catch (const EngineRefusal& refusal) {
     of(p).faults.push_back(concat(doing, ": ", refusal.what()));
-    p.passes = true;
+    if (job) job->refused = true;
   }
   return false;
 }
@@ -67,7 +101,7 @@ bool Turns::streams(int round) const {
 void Turns::settle(Participant& p) {
   EngineResult& e = of(p);
   if (e.status == EngineStatus::unavailable) return;
-  const bool any = std::ranges::any_of(e.repetitions, [](const auto& r) { return !r.warmup; });
+  const bool any = std::ranges::any_of(e.repetitions, [](const auto& r) { return r.counts(); });
   if (any) e.status = e.faults.empty() ? EngineStatus::ok : EngineStatus::partial;
   if (!any && !e.faults.empty()) e.status = EngineStatus::failed;
   if (!any && e.faults.empty()) e.status = EngineStatus::partial;
@@ -78,12 +112,16 @@ void Turns::settle(Participant& p) {
 
 bool Turns::start(Participant& p) {
   EngineResult& e = of(p);
-  tell_(concat("starting ", e.label));
+  const int number = int(e.starts.size()) + 1;
+  tell_(number > 1 ? concat("starting ", e.label, " again (", number, ")")
+                   : concat("starting ", e.label));
   const auto from = Clock::now();
-  const bool here = attempt(p, "start", [&] {
+  Start start;
+  start.began_s = std::chrono::duration<double>(from - origin_).count();
+  const bool here = attempt(p, "start", nullptr, [&] {
     p.engine = std::make_unique<Engine>(p.spec, o_.places, o_.timeouts, &interrupted_);
     const EngineHello hello = p.engine->hello();
-    e.start_s = seconds_since(from);
+    start.start_s = seconds_since(from);
     e.version = hello.version;
     e.commit = hello.commit;
     p.counts_launches = hello.counts_launches;
@@ -96,20 +134,20 @@ bool Turns::start(Participant& p) {
     if (const auto lack = hello.lack(result_.jobs[0])) throw EngineRefusal(*lack);
   });
   if (!here) {
-    e.status = EngineStatus::unavailable;
+    if (number == 1) e.status = EngineStatus::unavailable;
     p.out = true;
     if (p.engine) p.engine->bye(), p.engine.reset();
     return false;
   }
-  const bool loaded = attempt(p, "load", [&] {
-    e.memory.push_back(p.engine->memory("started"));
-    if (p.spec.altered.keepalive)
+  const bool loaded = attempt(p, "load", nullptr, [&] {
+    if (!has(e, "started")) e.memory.push_back(p.engine->memory("started"));
+    if (p.spec.altered.keepalive && !p.load)
       p.load = std::make_unique<KeepAlive>(e.device, o_.places, o_.timeouts, &interrupted_);
     if (o_.model.empty()) return;
     tell_(concat("loading ", e.label));
     const auto begin = Clock::now();
     const EngineLoad facts = p.engine->load(o_.model);
-    e.load_s = seconds_since(begin);
+    start.load_s = seconds_since(begin);
     e.dtype = facts.dtype;
     e.bytes_per_weight = facts.bytes_per_weight;
     e.weights_bytes = facts.weights_bytes;
@@ -117,13 +155,21 @@ bool Turns::start(Participant& p) {
     e.same_prompt_ids = facts.same_prompt_ids;
     e.sampling = facts.sampling;
     for (const std::string& note : facts.notes) note_once(e, note);
-    e.memory.push_back(p.engine->memory("loaded"));
+    if (!has(e, "loaded")) e.memory.push_back(p.engine->memory("loaded"));
   });
   if (!loaded) {
     p.out = true;
     if (p.engine) p.engine->bye(), p.engine.reset();
+    return false;
   }
-  return loaded;
+  if (number == 1) e.start_s = start.start_s, e.load_s = start.load_s;
+  e.starts.push_back(start);
+  Addition added;
+  added.starts = {start};
+  keep(p, std::move(added));
+  if (o_.watch) p.watch = std::make_unique<Watch>(p.engine->pid());
+  p.cold = true;
+  return true;
 }
 
 void Turns::rest(double s) const {
@@ -135,20 +181,34 @@ void Turns::rest(double s) const {
   }
 }
 
-const Repetition& Turns::execute(Participant& p, int job, int round, bool streamed, bool warmup) {
+const Repetition& Turns::execute(Participant& p, int job, int round, bool streamed, As as) {
   EngineResult& e = of(p);
+  Participant::OfJob& j = p.jobs[size_t(job)];
   Job what = result_.jobs[size_t(job)];
   if (p.spec.altered.batch > 0) what.batch = p.spec.altered.batch;
-  if (!warmup) rest(p.spec.altered.pause_s);
-  Repetition r = p.engine->run(what, streamed, p.calls, origin_);
+  if (as == As::counted) rest(p.spec.altered.pause_s);
+  if (p.watch) p.watch->begin();
+  Repetition r = p.engine->run(what, streamed, j.calls, origin_);
+  if (p.watch) {
+    r.disturbance = p.watch->end();
+    e.unseen = p.watch->unseen();
+  }
   r.job = job;
   r.round = round;
-  r.warmup = warmup;
+  r.start = int(e.starts.size()) - 1;
+  r.warmup = as == As::warmup;
+  r.settling = as == As::settling;
   const int wanted = result_.jobs[size_t(job)].new_tokens;
-  if (p.ids.empty()) p.ids = r.ids;
-  if (!r.ids.empty() && r.ids != p.ids)
+  if (j.ids.empty()) j.ids = r.ids;
+  if (!r.ids.empty() && r.ids != j.ids)
     note_once(e, concat("job ", job + 1, ": its ids changed from one repetition to another"));
-  if (!warmup && !streamed) p.sampled_s += r.total_s;
+  if (std::exchange(p.cold, false)) {
+    e.starts.back().first_s = r.total_s;
+    if (r.start == 0) e.first_s = r.total_s;
+  }
+  Addition added;
+  added.repetitions = {r};
+  keep(p, std::move(added));
   e.repetitions.push_back(std::move(r));
   const Repetition& kept = e.repetitions.back();
   bool all = kept.new_tokens == wanted;
@@ -156,23 +216,34 @@ const Repetition& Turns::execute(Participant& p, int job, int round, bool stream
   if (!all)
     throw EngineRefusal(
         concat("E_TOKENS: stopped early: ", kept.new_tokens, " of ", wanted, " tokens"));
+  if (as == As::counted && !streamed) {
+    remember(j.steady, kept.total_s);
+    j.rounds.insert(round);
+  }
   return kept;
 }
 
 void Turns::warm_up(Participant& p, int job) {
   EngineResult& e = of(p);
   const Job& what = result_.jobs[size_t(job)];
+  Participant::OfJob& j = p.jobs[size_t(job)];
   tell_(concat("warming up ", e.label));
-  begin_job(p, e, job);
-  attempt(p, "warm-up", [&] {
-    const bool cold = std::ranges::none_of(e.repetitions, [](const auto&) { return true; });
-    const double first = execute(p, job, 0, false, true).total_s;
-    if (cold) e.first_s = first;
+  attempt(p, "warm-up", &j, [&] {
+    const auto run = [&](bool streamed) {
+      return execute(p, job, 0, streamed, As::warmup).total_s;
+    };
+    const auto begin = Clock::now();
+    double last = run(false);
+    if (!j.steady.empty()) {  // another process has shown what is usual
+      while (last > kSteady * usual(p, job) && seconds_since(begin) < o_.warmup_s)
+        last = run(false);
+      return;
+    }
     if (what.kind == JobKind::op) {
-      double last = execute(p, job, 0, false, true).total_s;
-      while (last < kShortestOp && p.calls < (1 << 20)) {
-        p.calls *= std::clamp(int(kShortestOp / last), 2, 100);
-        last = execute(p, job, 0, false, true).total_s;
+      last = run(false);
+      while (last < kShortestOp && j.calls < (1 << 20)) {
+        j.calls *= std::clamp(int(kShortestOp / last), 2, 100);
+        last = run(false);
       }
       try {
         e.repetitions.back().own["checksum"] = p.engine->checksum();
@@ -180,15 +251,17 @@ void Turns::warm_up(Participant& p, int job) {
         note_once(e, concat("job ", job + 1, ": its result was not checked: ", refusal.what()));
       }
     } else {
-      execute(p, job, 0, true, true);
+      run(true);
     }
-    const auto begin = Clock::now();
+    const auto steady_from = Clock::now();
     std::vector<double> times;
     do {
-      times.push_back(execute(p, job, 0, false, true).total_s);
-    } while (times.size() < 2 || (drifting(times) && seconds_since(begin) < o_.warmup_s));
+      times.push_back(run(false));
+    } while (times.size() < 2 || (drifting(times) && seconds_since(steady_from) < o_.warmup_s));
     if (times.size() >= 6 && drifting(times))
       note_once(e, concat("job ", job + 1, ": still drifting when the warm-up ended"));
+    for (const double time : std::span(times).last(std::min<size_t>(times.size(), 3)))
+      remember(j.steady, time);
   });
   if (p.engine) p.engine->pause();
 }
@@ -196,32 +269,47 @@ void Turns::warm_up(Participant& p, int job) {
 void Turns::turn(Participant& p, int job, int round) {
   EngineResult& e = of(p);
   tell_(concat("round ", round + 1, ", ", e.label));
-  attempt(p, concat("round ", round + 1), [&] {
+  std::optional<Sampler> sampler;
+  auto kept_at = Clock::now();
+  const auto keep_samples = [&](const Timeline& more) {
+    kept_at = Clock::now();
+    if (more.time_s.empty()) return;
+    append(e.telemetry, more);
+    Addition added;
+    added.telemetry = {more};
+    keep(p, std::move(added));
+  };
+  const auto once = [&](bool streamed, As as) {
+    const double total = execute(p, job, round, streamed, as).total_s;
+    if (sampler && seconds_since(kept_at) > kKeepTelemetry_s) keep_samples(sampler->take());
+    return total;
+  };
+  attempt(p, concat("round ", round + 1), &p.jobs[size_t(job)], [&] {
     p.engine->resume();
-    if (o_.warm_turns) execute(p, job, round, false, true);
     if (p.load) p.load->start();
-    std::optional<Sampler> sampler;
     if (o_.telemetry_period_s > 0)
       sampler.emplace(find_telemetry("/", p.engine->pid()), o_.telemetry_period_s, origin_);
-    // As many as bring it to its share of the seconds, at least one.
-    const double share = o_.least_seconds * std::min(1.0, double(round + 1) / o_.pairs);
-    size_t repeats = 0;
-    do {
-      execute(p, job, round, false, false);
-    } while (++repeats < kMostRepeats && p.sampled_s < share);
-    if (streams(round)) execute(p, job, round, true, false);
-    if (sampler) append(e.telemetry, sampler->stop());
+    // Whether one counts is decided by those before it, never by itself: to leave out those that
+    // are slow would prefer the engine that scatters more.
+    const double most = kSteady * usual(p, job);
+    for (int aside = 0; aside < kMostAside; ++aside)
+      if (once(false, As::settling) <= most) break;
+    double sum = 0;
+    for (size_t repeats = 0; repeats == 0 || (sum < share() && repeats < kMostRepeats); ++repeats)
+      sum += once(false, As::counted);
+    if (streams(round)) once(true, As::counted);
     if (p.load)
       if (const std::string why = p.load->stop(); !why.empty())
         throw EngineRefusal("the load beside it: " + why);
   });
+  if (sampler) keep_samples(sampler->stop());
   if (p.load) p.load->stop();
   if (p.engine) p.engine->pause();
 }
 
 void Turns::gauges(Participant& p, const char* moment) {
-  if (p.out || !p.engine) return;
-  attempt(p, concat("memory ", moment), [&] {
+  if (p.out || !p.engine || has(of(p), moment)) return;
+  attempt(p, concat("memory ", moment), nullptr, [&] {
     if (std::string_view(moment) == "cleared") p.engine->clear_cache();
     of(p).memory.push_back(p.engine->memory(moment));
   });

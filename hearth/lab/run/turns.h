@@ -3,25 +3,38 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <set>
 
 #include "hearth/lab/run/keep_alive.h"
 #include "hearth/lab/run/runner.h"
+#include "hearth/lab/run/watch.h"
 
 namespace hearth::lab {
 
-/// One engine of the run: its process, as long as it lives, and its results.
+/// One engine of the run: its process, as long as it lives, and what is known of it.
 struct Participant {
   EngineSpec spec;
   size_t index;  // into Result::engines
-  std::unique_ptr<Engine> engine;
+  std::unique_ptr<Engine> engine = nullptr;
+  std::unique_ptr<Watch> watch = nullptr;
   std::unique_ptr<KeepAlive> load = nullptr;
-  bool out = false;     // failed, or not here
-  bool passes = false;  // the current job
+  bool out = false;  // failed, or not here
+  bool cold = true;  // its process has executed nothing yet
   bool counts_launches = false, tells_logits = false;
-  int calls = 1;
-  // Of the current job: seconds that count, and the ids of its first repetition that has some.
-  double sampled_s = 0;
-  std::vector<std::vector<int>> ids = {};
+
+  struct OfJob {
+    int calls = 1;                      // of an operation, in one execution
+    bool refused = false;               // it cannot do it
+    std::vector<std::vector<int>> ids;  // of its first execution that has some
+    std::vector<double> steady;         // the last totals that were
+    std::set<int> rounds;               // that it has counted executions of
+  };
+  std::vector<OfJob> jobs;
+
+  bool lacks(int job, int round) const {
+    const OfJob& j = jobs[size_t(job)];
+    return !out && !j.refused && !j.rounds.contains(round);
+  }
 };
 
 class Turns {
@@ -37,11 +50,15 @@ class Turns {
         origin_(origin),
         tell_(std::move(tell)) {}
 
-  /// Starts and loads it; false if that failed.
+  /// One that takes part, with what a run that is resumed has of it already.
+  Participant join(const EngineSpec& spec, size_t index) const;
+  /// Starts and loads it, anew each time; false if that failed.
   bool start(Participant& p);
-  /// Until its times go neither up nor down.
+  /// The first time until its times go neither up nor down; in later processes until one is as they
+  /// were.
   void warm_up(Participant& p, int job);
-  /// Its part of a round.
+  /// Its part of a round. It begins in its steady state: the first execution, and others before one
+  /// that is steady, are kept and not counted.
   void turn(Participant& p, int job, int round);
   /// Whether executions of the round also stream.
   bool streams(int round) const;
@@ -55,14 +72,22 @@ class Turns {
   void look_for_leak(EngineResult& e);
   /// What became of it.
   void settle(Participant& p);
+  /// Seconds of an execution in its steady state; 0 where none is known.
+  double usual(const Participant& p, int job) const;
+  /// Seconds of executions that a turn lasts at least.
+  double share() const { return o_.least_seconds / o_.pairs; }
+  /// Writes down what has changed beside the lists that grow.
+  void keep_state();
 
  private:
   EngineResult& of(const Participant& p) { return result_.engines[p.index]; }
-  /// f(), or a fault that is written down; false then.
+  /// f(), or a fault that is written down; false then. A job that is refused is not asked again.
   template <class F>
-  bool attempt(Participant& p, const std::string& doing, F&& f);
+  bool attempt(Participant& p, const std::string& doing, Participant::OfJob* job, F&& f);
+  enum class As : uint8_t { warmup, settling, counted };
   /// One execution, kept whatever it is worth.
-  const Repetition& execute(Participant& p, int job, int round, bool streamed, bool warmup);
+  const Repetition& execute(Participant& p, int job, int round, bool streamed, As as);
+  void keep(const Participant& p, Addition addition) const;
   void rest(double s) const;
 
   const RunOptions& o_;

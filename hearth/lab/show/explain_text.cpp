@@ -137,8 +137,8 @@ std::string interventions(const Explanation& e) {
       tested += fmt::format(
           "  {}: predicted{} {}; observed {:.2f}{}: {}{}\n", h.intervention,
           h.predicted_at.empty() ? "" : " " + h.predicted_at, h.prediction, *h.observed.value,
-          h.interval ? fmt::format(" (95 % interval {:.2f} to {:.2f}, {} pairs)", h.interval->low,
-                                   h.interval->high, h.interval->pairs)
+          h.interval ? fmt::format(" (95 % interval {:.2f} to {:.2f}, {} starts)", h.interval->low,
+                                   h.interval->high, h.interval->starts)
                      : "",
           h.verdict, h.verdict == "held" && !h.decisive ? ", as any cause would have it" : "");
     } else {

@@ -76,17 +76,18 @@ std::string times_table(const Result& result, int job) {
     const auto time = [](const Reading<double>& s) {
       return s.value ? "<td>" + with_unit(*s.value) + "</td>" : cell(s);
     };
-    rows += fmt::format("<tr><td>{}</td>{}{}{}{}{}{}{}{}{}<td>{} +- {} ({})</td></tr>\n",
+    rows += fmt::format("<tr><td>{}</td>{}{}{}{}{}{}{}{}{}{}<td>{} ({})</td></tr>\n",
                         e(engine.label), time(engine.start_s), time(engine.load_s),
                         time(engine.first_s), time(times.first_token_s), cell(times.prefill_per_s),
                         cell(times.decode_per_s), time(times.between_s), time(times.between_95_s),
-                        time(times.between_99_s), with_unit(mean(times.totals)),
-                        with_unit(stddev(times.totals)), times.totals.size());
+                        time(times.between_99_s), time(times.wake_s),
+                        with_spread(mean(times.totals), stddev(times.totals)), times.totals.size());
   }
   if (rows.empty()) return "";
   return "<h3>Times</h3>\n<div class=\"wide\"><table><tr><th>engine</th><th>start</th><th>load</th>"
          "<th>cold run</th><th>first token</th><th>prefill, tokens/s</th><th>decode, tokens/s</th>"
-         "<th>between tokens</th><th>95 % within</th><th>99 %</th><th>total (runs)</th></tr>\n" +
+         "<th>between tokens</th><th>95 % within</th><th>99 %</th><th>waking</th><th>total "
+         "(runs)</th></tr>\n" +
          rows + "</table></div>\n";
 }
 
@@ -180,8 +181,8 @@ std::string cost_of_sampling(const Result& result) {
       for (const double s : overlap(engine.telemetry.time_s, kAlways, *period)) seconds += s;
     }
   if (seconds <= 0) return "";
-  return fmt::format("; telemetry every {:g} s, which took {:.2g} % of a core", *period,
-                     100 * cpu / seconds);
+  return fmt::format("; telemetry every {:g} s, which took {} of a core", *period,
+                     in_percent(cpu / seconds));
 }
 
 std::string plan_words(const Result& result) {
@@ -199,7 +200,7 @@ std::string plan_words(const Result& result) {
 std::string sentence(const Explanation& one) {
   const TimeRatio& ratio = one.per_unit;
   const bool judged = one.gate.comparable() && one.gate.drift_controlled && one.pairs;
-  const Verdict verdict = judged ? one.pairs->verdict : Verdict::undecided;
+  const Verdict verdict = judged ? one.pairs->time.verdict : Verdict::undecided;
   std::string text;
   if (verdict == Verdict::faster || verdict == Verdict::slower)
     text = concat(one.a.label, " is ", to_string(verdict), " than ", one.b.label, ": ");
@@ -212,8 +213,10 @@ std::string sentence(const Explanation& one) {
     text += ". They are not comparable: " + one.gate.differences.front();
   else if (!one.gate.drift_controlled)
     text += ". No verdict: they took no turns, so drift was not controlled";
+  else if (judged && !one.pairs->busy.empty())
+    text += ". Undecided: the machine was busy: " + one.pairs->busy;
   else if (judged && verdict == Verdict::undecided)
-    text += ". No verdict: the interval holds 1, or there are too few pairs";
+    text += ". No verdict: the interval holds 1, or there are too few starts";
   for (const Side* side : {&one.a, &one.b})
     if (!side->phases.empty() && side->phases[0].regime != Regime::unknown)
       text += fmt::format(". {} is {}", side->label, to_string(side->phases[0].regime));
@@ -251,6 +254,12 @@ std::string report_html(const Result& result) {
       continue;
     }
     const auto explained = explanations(result, job, &body);
+    const auto busy = std::ranges::find_if(
+        explained, [](const Explanation& one) { return one.pairs && !one.pairs->busy.empty(); });
+    if (busy != explained.end())
+      body +=
+          "<p class=\"bad\" id=\"busy\">Undecided: the machine was busy: " + e(busy->pairs->busy) +
+          ". Measure again when nothing else runs.</p>\n";
     for (const Explanation& one : explained) body += "<p>" + e(sentence(one)) + "</p>\n";
     body += "<div class=\"charts\">\n";
     for (const Chart& chart : charts_of(result, job, explained)) body += figure(chart);

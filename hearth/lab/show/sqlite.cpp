@@ -19,7 +19,8 @@ std::string create(const Table& table) {
 }
 
 // What was measured, without what only warmed up.
-constexpr const char* kView = "create view sample as select * from repetitions where warmup = 0;\n";
+constexpr const char* kView =
+    "create view sample as select * from repetitions where warmup = 0 and settling = 0;\n";
 
 std::string literal(const Cell& cell) {
   if (const auto* n = std::get_if<int64_t>(&cell)) return fmt::format("{}", *n);

@@ -8,7 +8,7 @@
 
 namespace hearth::lab {
 
-/// All tables as statements of SQL, and a view, `sample`: the repetitions that are no warm-up.
+/// All tables as statements of SQL, and a view, `sample`: the repetitions that count.
 std::string to_sql(const std::vector<Table>& tables);
 /// Writes all tables, and the view, to a new file. Throws std::runtime_error if that fails; nothing
 /// is left then.

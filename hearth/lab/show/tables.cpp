@@ -153,24 +153,35 @@ std::vector<Table> tables_of(const Result& r) {
   for (const Fact& f : r.environment)
     environment.rows.push_back(
         {cell(f.name), cell(f.value), f.value.value ? Cell() : cell(f.value.reason)});
-  Table ceilings{"ceilings", {"name", "device", "unit", "source", "value", "reason"}, {}};
+  Table ceilings{"ceilings", {"name", "device", "unit", "source", "value", "reason", "others"}, {}};
   for (const Ceiling& c : r.ceilings)
     ceilings.rows.push_back({cell(c.name), cell(c.device), cell(c.unit), cell(c.source),
-                             cell(c.value), c.value.value ? Cell() : cell(c.value.reason)});
-  Table repetitions{"repetitions",
-                    {"engine", "repetition", "job", "round", "warmup", "streamed", "start_s",
-                     "total_s", "calls", "prompt_tokens", "new_tokens", "own"},
-                    {}};
+                             cell(c.value), c.value.value ? Cell() : cell(c.value.reason),
+                             cell(c.others)});
+  Table repetitions{
+      "repetitions",
+      {"engine",      "repetition", "job",        "round",    "start",    "warmup",
+       "settling",    "streamed",   "start_s",    "total_s",  "calls",    "prompt_tokens",
+       "new_tokens",  "own",        "processors", "others_s", "stolen_s", "waited_s",
+       "throttled_s", "pressure_s", "switches",   "clock_mhz"},
+      {}};
   Table tokens{"tokens", {"engine", "repetition", "row", "token", "id", "time_s"}, {}};
   Table published{
       "published", {"engine", "job", "mean_s", "stddev_s", "n", "prompt_tokens", "new_tokens"}, {}};
   for (const EngineResult& e : engines) {
     for (size_t i = 0; i < e.repetitions.size(); ++i) {
       const Repetition& x = e.repetitions[i];
-      repetitions.rows.push_back(
-          {cell(e.label), cell(i), cell(x.job + 1), cell(x.round), cell(x.warmup), cell(x.streamed),
-           cell(x.start_s), cell(x.total_s), cell(x.calls), cell(x.prompt_tokens),
-           cell(x.new_tokens), x.own.empty() ? Cell() : cell(json(x.own).dump())});
+      repetitions.rows.push_back({cell(e.label), cell(i), cell(x.job + 1), cell(x.round),
+                                  cell(x.start), cell(x.warmup), cell(x.settling), cell(x.streamed),
+                                  cell(x.start_s), cell(x.total_s), cell(x.calls),
+                                  cell(x.prompt_tokens), cell(x.new_tokens),
+                                  x.own.empty() ? Cell() : cell(json(x.own).dump())});
+      (x.disturbance ? *x.disturbance : Disturbance{}).fields([&](const char*, const auto& field) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(field)>, int>)
+          repetitions.rows.back().push_back(x.disturbance ? cell(field) : Cell());
+        else
+          repetitions.rows.back().push_back(field ? cell(*field) : Cell());
+      });
       const size_t rows = std::max<size_t>(x.ids.size(), x.token_s.empty() ? 0 : 1);
       for (size_t row = 0; row < rows; ++row) {
         const size_t ids = row < x.ids.size() ? x.ids[row].size() : 0;

@@ -202,7 +202,7 @@ Intervention tried(std::vector<double> factors, int pairs = 12) {
     EngineResult e;
     for (int k = 0; k < pairs; ++k) {
       Repetition rep;
-      rep.round = k;
+      rep.round = rep.start = k;
       rep.new_tokens = 1;
       rep.total_s = factor * (factor == 1 ? 1 : std::exp(0.01 * (k % 4 - 1.5)));
       e.repetitions.push_back(rep);

@@ -47,7 +47,7 @@ TEST(LabStats, TheIntervalIsStudents) {
   EXPECT_NEAR(r.ratio, 1.1, 1e-12);
   EXPECT_NEAR(std::log(r.high / r.ratio), half, 1e-10);
   EXPECT_NEAR(std::log(r.ratio / r.low), half, 1e-10);
-  EXPECT_EQ(r.pairs, 12);
+  EXPECT_EQ(r.starts, 12);
   EXPECT_THROW(paired_ratio({}), std::invalid_argument);
   EXPECT_THROW(paired_ratio(std::vector<double>{0, INFINITY}), std::invalid_argument);
 }
@@ -88,6 +88,45 @@ TEST(LabStats, ThreePercentAreFound) {
   EXPECT_EQ(simulate(s).right, r.right);  // seeded
   s.drift = 0;
   EXPECT_GE(simulate(s).right, 0.85);
+}
+
+// What differs between processes is in the interval of starts; pairs within them do not show it.
+TEST(LabStats, ProcessesThatDifferAreNotCalledDifferent) {
+  Simulation s;
+  s.layout = 0.03;
+  s.pairs = 4;
+  const auto r = simulate(s);
+  EXPECT_LE(r.verdicts, 0.07);
+  EXPECT_GE(r.covered, 0.93);
+  EXPECT_LE(r.covered, 0.97);
+  // One start of each, and its pairs as if they were all: what the interval must not be.
+  s.starts = 48, s.pairs = 1, s.layout = 0;
+  EXPECT_LT(simulate(s).verdicts, 0.07);
+}
+
+// Checked with SciPy's binom.sf: P(X > 6) of 40 at 5 % is 0.0034, P(X > 5) 0.0139.
+TEST(LabStats, HowManyVerdictsChanceMakes) {
+  EXPECT_EQ(most_by_chance(40, 0.05, 0.01), 6);
+  EXPECT_EQ(most_by_chance(200, 0.05, 0.01), 18);
+  EXPECT_EQ(most_by_chance(20, 0.05, 0.01), 4);
+  EXPECT_EQ(most_by_chance(1, 0.05, 0.1), 0);
+  EXPECT_EQ(most_by_chance(1, 0.05, 0.01), 1);
+  EXPECT_THROW(most_by_chance(0, 0.05, 0.01), std::invalid_argument);
+}
+
+TEST(LabStats, AsManyStartsAsAnIntervalAsksFor) {
+  EXPECT_EQ(starts_for(0, 0.01, 100), kFewestStarts);
+  EXPECT_EQ(starts_for(1, 0.01, 100), 100);
+  for (const double spread : {0.02, 0.05, 0.1}) {
+    const int n = starts_for(spread, 0.02, 1000);
+    const auto half = [&](int starts) {
+      return t_quantile(0.975, starts - 1) * spread / std::sqrt(double(starts));
+    };
+    EXPECT_LE(half(n), 0.02);
+    if (n > kFewestStarts) {
+      EXPECT_GT(half(n - 1), 0.02);
+    }
+  }
 }
 
 TEST(LabStats, OutliersCostPowerNotTruth) {
@@ -141,7 +180,7 @@ TEST(LabStats, TheilSenIsTheMedianSlope) {
 TEST(LabStats, WhatCanBeDetectedIsDetected) {
   Simulation s;
   s.drift = 0;
-  s.true_ratio = 1 + detectable(s.noise * std::sqrt(2), s.pairs);
+  s.true_ratio = 1 + detectable(s.noise * std::sqrt(2), s.starts);
   EXPECT_NEAR(simulate(s).right, 0.8, 0.06);
   EXPECT_LT(detectable(0.02, 48), detectable(0.02, 12));
   EXPECT_THROW(detectable(0.02, 1), std::invalid_argument);

@@ -121,6 +121,50 @@ TEST(Times, HaveTheUnitThatFits) {
   EXPECT_EQ(with_unit(12.345), "12.3 s");
 }
 
+TEST(Times, ASpreadHasTheUnitAndTheDigitsOfItsValue) {
+  EXPECT_EQ(with_spread(1, 0.001), "1.0000 s +- 0.0010 s");
+  EXPECT_EQ(with_spread(6.26, 11.1), "6 s +- 11 s");
+  EXPECT_EQ(with_spread(0.4123, 0.0344), "412 ms +- 34 ms");
+  EXPECT_EQ(with_spread(0.9999, 0.05), "1.000 s +- 0.050 s");
+  EXPECT_EQ(with_spread(2e-6, 3e-7), "2.00 us +- 0.30 us");
+  EXPECT_EQ(with_spread(17.3, 0.16), "17.30 s +- 0.16 s");
+  EXPECT_EQ(with_spread(2, 0), "2.00 s +- 0.00 s");
+  EXPECT_EQ(with_unit(0.9996), "1 s");
+  EXPECT_EQ(with_unit(1234.4), "1234 s");
+  EXPECT_EQ(in_percent(1.7), "170 %");
+  EXPECT_EQ(in_percent(0.0042), "0.4 %");
+  EXPECT_EQ(in_percent(0.0996), "10 %");
+}
+
+// Turns of three executions: the first wakes; in the second turn one streamed.
+TEST(Times, WhatWakingCostsIsANumberOfItsOwn) {
+  Result r = timed();
+  EngineResult& e = r.engines[0];
+  e.repetitions.clear();
+  for (int round = 0; round < 3; ++round)
+    for (const double total : {3.0 + round, 2.0, 2.5}) {
+      Repetition rep;
+      rep.round = rep.start = round;
+      rep.start_s = 100.0 * (round + 1) + 10 * total;
+      rep.settling = total >= 3;
+      rep.total_s = total;
+      rep.new_tokens = 5;
+      e.repetitions.push_back(rep);
+    }
+  Repetition streamed = e.repetitions[5];
+  streamed.streamed = true;
+  streamed.total_s = 4.5;
+  streamed.token_s = {0.5, 1.5, 2.5, 3.5, 4.5};
+  e.repetitions.push_back(streamed);
+  const Times t = times_of(r, e, 0);
+  EXPECT_EQ(t.totals.size(), 6);
+  EXPECT_DOUBLE_EQ(t.wake_s.value.value_or(0), 4 - 2.25);
+  EXPECT_DOUBLE_EQ(t.streamed_ratio.value.value_or(0), 4.5 / 2.25);
+  EXPECT_DOUBLE_EQ(t.streamed_per_s.value.value_or(0), 2 * 5 / 4.5);
+  EXPECT_DOUBLE_EQ(t.decode_per_s.value.value_or(0), 2);
+  EXPECT_THAT(times_of(timed(), timed().engines[0], 0).wake_s.reason, HasSubstr("no first"));
+}
+
 TEST(Times, WhatWasNotTimedHasItsReason) {
   Result r = timed();
   for (Repetition& rep : r.engines[0].repetitions) rep.token_s.clear();
@@ -149,8 +193,9 @@ TEST(Times, TokensThatCameAtOneMomentTellNoRate) {
 
 TEST(Times, AreInTheReportAndInTheSummary) {
   const std::string page = report_html(timed());
-  for (const char* shown : {"<td>1.5 s</td>", "<td>750 ms</td>", "<td>375 ms</td>",
-                            "<td>737 ms</td>", "2 s +- 0 us (2)", "no token was timed by itself"})
+  for (const char* shown :
+       {"<td>1.5 s</td>", "<td>750 ms</td>", "<td>375 ms</td>", "<td>737 ms</td>",
+        "2.00 s +- 0.00 s (2)", "no token was timed by itself"})
     EXPECT_THAT(page, HasSubstr(shown));
   EXPECT_THAT(markdown(timed()), HasSubstr("| 1.5 | 0.75 | 2 | 0 | 2 | 400 | 0.375 | 48 |"));
 }

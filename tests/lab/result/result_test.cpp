@@ -47,6 +47,12 @@ Result sample() {
   rep.token_s = {0.1, 0.2, 0.3};
   rep.ids = {{5, 6, 7}};
   rep.own = {{"decode_tokens_per_s", 1e-300}};
+  rep.settling = true;
+  rep.disturbance = Disturbance{};
+  rep.disturbance->others_s = -0.01;
+  rep.disturbance->switches = 3;
+  e.starts = {{0.25, 0.5, Reading<double>::missing("no weights"), 0.3}};
+  e.unseen = {{"pressure_s", "/proc/pressure/cpu is absent"}};
   e.repetitions = {rep};
   e.published = {{0, 17.3, 0.16, 7, 8, 192}};
   e.memory = {{}};
@@ -90,6 +96,26 @@ TEST(LabResult, TheCommittedSchemaIsTheCodes) {
 TEST(LabResult, FollowsTheSchema) {
   EXPECT_EQ(testing::result_violation(to_json(sample())), "");
   EXPECT_EQ(testing::result_violation(to_json(Result())), "");
+}
+
+// Files of before there were starts: all of an engine's repetitions are of one process.
+TEST(LabResult, OlderFilesAreRead) {
+  json old = to_json(sample());
+  for (json* e : {&old["engines"][0], &old["interventions"][0]["executions"][0]}) {
+    e->erase("starts"), e->erase("unseen");
+    for (const char* key : {"start", "settling", "disturbance"}) (*e)["repetitions"][0].erase(key);
+  }
+  old["plan"].erase("starts"), old["plan"].erase("order_seed");
+  old["ceilings"][0].erase("others");
+  const Result r = parse_result(old.dump(), "r.json");
+  EXPECT_EQ(testing::result_violation(old), "");
+  EXPECT_EQ(r.plan.starts, 0);
+  EXPECT_TRUE(r.engines[0].starts.empty());
+  EXPECT_EQ(r.engines[0].repetitions[0].start, 0);
+  EXPECT_TRUE(r.engines[0].repetitions[0].counts());
+  EXPECT_FALSE(r.engines[0].repetitions[0].disturbance.has_value());
+  EXPECT_EQ(testing::result_violation(to_json(r)), "");
+  EXPECT_EQ(to_json(parse_result(to_text(r), "again")), to_json(r));
 }
 
 struct Damage {
@@ -156,6 +182,12 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"/jobs/0/prompt_tokens", -1, "no count below 0", false},
         Damage{"/jobs/0/new_tokens", -1, "no count below 0", false},
         Damage{"/engines/0/repetitions/0/round", -1, "round is -1", false},
+        Damage{"/engines/0/repetitions/0/start", 1, "start is 1, but there are 1 starts", false},
+        Damage{"/engines/0/repetitions/0/start", -1, "start is -1", false},
+        Damage{"/engines/0/repetitions/0/disturbance/processors", 0, "processors is below 1",
+               false},
+        Damage{"/engines/0/repetitions/0/disturbance/others_s", "x", "others_s: wanted a number"},
+        Damage{"/engines/0/starts/0/load_s/reason", "", "the reason is empty"},
         Damage{"/engines/0/repetitions/0/start_s", -0.5, "start_s is -0.5", false},
         Damage{"/engines/0/repetitions/0/calls", 0, "calls is 0", false},
         Damage{"/engines/0/repetitions/0/prompt_tokens", -1, "a count of tokens", false},

@@ -54,6 +54,7 @@ RunOptions quick() {
   o.least_seconds = 0;
   o.warmup_s = 0;
   o.telemetry_period_s = 0;
+  o.watch = false;  // tests run beside each other
   return o;
 }
 
@@ -232,16 +233,16 @@ TEST(Intervene, SaysHowLongItWillTake) {
   RunOptions o = quick();  // 6 pairs
   Intervention i = predict(r, {"batch"}).at(0);
   i.predicted = 2;
-  // Two start and load; 4 executions of each warm up; 6 count, and 2 stream.
-  EXPECT_DOUBLE_EQ(expected_seconds(i, r, o), 2 * 3 + (4 + 6 + 2) * (0.5 + 1));
+  // Of each 6 start and load, and execute cold; 3 more warm up; 6 begin a turn, 6 count, 2 stream.
+  EXPECT_DOUBLE_EQ(expected_seconds(i, r, o), 2 * 6 * 3 + (6 + 3 + 6 + 6 + 2) * (0.5 + 1));
   o.least_seconds = 10;  // 20 and 10 count
-  EXPECT_DOUBLE_EQ(expected_seconds(i, r, o), 2 * 3 + (4 + 20 + 2) * 0.5 + (4 + 10 + 2) * 1);
+  EXPECT_DOUBLE_EQ(expected_seconds(i, r, o), 2 * 6 * 3 + (15 + 20 + 2) * 0.5 + (15 + 10 + 2) * 1);
   o.warmup_s = 100;  // 6 executions after the first 2, for all that it may last
-  EXPECT_DOUBLE_EQ(expected_seconds(i, r, o), 2 * 3 + (8 + 20 + 2) * 0.5 + (8 + 10 + 2) * 1);
+  EXPECT_DOUBLE_EQ(expected_seconds(i, r, o), 2 * 6 * 3 + (19 + 20 + 2) * 0.5 + (19 + 10 + 2) * 1);
   i = predict(r, {"pause"}).at(0);
   i.to = {"2"};
-  // One more in each round that does not count; 6 + 2 pauses.
-  EXPECT_DOUBLE_EQ(expected_seconds(i, r, quick()), 2 * (3 + (4 + 6 + 2 + 6) * 0.5) + 8 * 2);
+  // 6 + 2 pauses.
+  EXPECT_DOUBLE_EQ(expected_seconds(i, r, quick()), 2 * (6 * 3 + 23 * 0.5) + 8 * 2);
 }
 
 TEST(Intervene, TheLengthIsToldBeforeAnyEngineStarts) {
@@ -250,7 +251,7 @@ TEST(Intervene, TheLengthIsToldBeforeAnyEngineStarts) {
   write_result(r, folder / "r.json");
   const testing::Finished f = testing::run_hearth(
       {"lab", "intervene", folder / "r.json", "--try", "batch", "--pairs", "6"});
-  EXPECT_THAT(f.out, HasSubstr("To try it takes about 31 s: batch 31 s. Ctrl-C keeps"));
+  EXPECT_THAT(f.out, HasSubstr("To try it takes about 53 s: batch 53 s. Ctrl-C keeps"));
   EXPECT_LT(f.out.find("To try it"), f.out.find("batch: not tested")) << f.out;
 }
 

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "hearth/lab/judge/compare.h"
+#include "hearth/lab/judge/times.h"
 #include "hearth/lab/result/result_json.h"
 #include "hearth/lab/run/environment.h"
 #include "tests/lab/fakes.h"
@@ -34,10 +35,12 @@ RunOptions options(std::vector<EngineSpec> engines) {
   o.made_by = "a test";
   o.timeouts = {10, 10, 1, 1};
   o.pairs = 6;
+  o.starts = 1;
+  o.order_seed = 1;
   o.least_seconds = 0;
   o.warmup_s = 0;  // the shortest: four executions
   o.telemetry_period_s = 0;
-  o.limits = false;
+  o.limits = o.watch = false;  // tests run beside each other
   return o;
 }
 
@@ -52,29 +55,43 @@ std::vector<std::pair<int, size_t>> order_of(const Result& r) {
   std::map<double, std::pair<int, size_t>> by_time;
   for (size_t e = 0; e < r.engines.size(); ++e)
     for (const Repetition& rep : r.engines[e].repetitions)
-      if (!rep.warmup && !rep.streamed) by_time[rep.start_s] = {rep.round, e};
+      if (rep.counts() && !rep.streamed) by_time[rep.start_s] = {rep.round, e};
   std::vector<std::pair<int, size_t>> order;
   for (const auto& [time, what] : by_time) order.push_back(what);
   return order;
 }
 
+/// Two engines have a turn in each round, and every second round goes the other way.
+void expect_abba(const std::vector<std::pair<int, size_t>>& order, int rounds) {
+  ASSERT_EQ(order.size(), size_t(2 * rounds));
+  for (int round = 0; round < rounds; ++round) {
+    const auto &one = order[size_t(2 * round)], &two = order[size_t(2 * round + 1)];
+    EXPECT_EQ(one.first, round);
+    EXPECT_EQ(two.first, round);
+    EXPECT_NE(one.second, two.second);
+    if (round % 2) {
+      EXPECT_EQ(one.second, order[size_t(2 * round - 1)].second);
+    }
+  }
+}
+
 TEST_F(LabRun, TakesTurnsAsABBA) {
   const Result r = run(options({fake(), fake("shift=0")}), kGoOn);
   EXPECT_TRUE(r.plan.finished);
-  std::vector<std::pair<int, size_t>> abba;
-  for (int round = 0; round < 6; ++round)
-    for (size_t i = 0; i < 2; ++i) abba.emplace_back(round, round % 2 ? 1 - i : i);
-  EXPECT_EQ(order_of(r), abba);
+  expect_abba(order_of(r), 6);
   for (const EngineResult& e : r.engines) {
     EXPECT_EQ(e.status, EngineStatus::ok) << e.faults.size();
-    int streamed = 0, cold = 0;
+    int streamed = 0, cold = 0, settling = 0;
     for (const Repetition& rep : e.repetitions) {
-      streamed += rep.streamed && !rep.warmup;
+      streamed += rep.streamed && rep.counts();
       cold += rep.warmup;
+      settling += rep.settling;
       EXPECT_EQ(rep.token_s.size(), rep.streamed ? 5 : 0);
     }
     EXPECT_EQ(streamed, 2);  // every third round
     EXPECT_GE(cold, 3);
+    EXPECT_GE(settling, 6);  // the first of each turn
+    EXPECT_EQ(e.starts.size(), 1);
     EXPECT_TRUE(e.first_s.value && e.load_s.value && e.start_s.value);
     std::vector<std::string> moments;
     for (const Memory& m : e.memory) moments.push_back(m.moment);
@@ -111,7 +128,7 @@ TEST_F(LabRun, MeasuringTheMachineCanBeInterrupted) {
 }
 
 TEST_F(LabRun, OneFaultDoesNotStopTheOthers) {
-  const Result r = run(options({fake(), fake("fault=crash,after=6"), fake("fault=hang,after=7"),
+  const Result r = run(options({fake(), fake("fault=crash,after=8"), fake("fault=hang,after=8"),
                                 fake("fault=hello"), fake("fault=load"), fake("fault=garbage"),
                                 fake("fault=early"), parse_engine("gone@/no/such/engine")}),
                        kGoOn);
@@ -164,7 +181,7 @@ TEST_F(LabRun, ShortJobsFillTheTime) {
     double sum = 0;
     int n = 0;
     for (const Repetition& rep : e.repetitions)
-      if (!rep.warmup && !rep.streamed) sum += rep.total_s, ++n;
+      if (rep.counts() && !rep.streamed) sum += rep.total_s, ++n;
     EXPECT_GE(sum, 0.6);
     EXPECT_GT(n, 6);
   }
@@ -180,13 +197,16 @@ TEST_F(LabRun, AnInterruptedRunGoesOn) {
   });
   EXPECT_FALSE(r.plan.finished);
   write_result(r, folder / "r.json");
+  const Result before = r;
   r = run(o, kGoOn, {}, read_result(folder / "r.json"));
   EXPECT_TRUE(r.plan.finished);
-  std::vector<std::pair<int, size_t>> abba;
-  for (int round = 0; round < 6; ++round)
-    for (size_t i = 0; i < 2; ++i) abba.emplace_back(round, round % 2 ? 1 - i : i);
-  EXPECT_EQ(order_of(r), abba);
+  for (size_t e = 0; e < 2; ++e)  // nothing that was measured is lost, or measured again
+    for (size_t i = 0; i < before.engines[e].repetitions.size(); ++i)
+      EXPECT_EQ(r.engines[e].repetitions[i].start_s, before.engines[e].repetitions[i].start_s);
+  EXPECT_EQ(order_of(r).size(), 12);
+  EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 6);
   EXPECT_EQ(r.engines[0].status, EngineStatus::ok);
+  EXPECT_EQ(r.engines[0].starts.size(), 2);
   check_result(r, "it");
 }
 
@@ -198,7 +218,9 @@ TEST_F(LabRun, EnginesThatDoNotFitTakeTurns) {
   std::vector<size_t> blocks;
   for (const auto& [round, engine] : order_of(r))
     if (blocks.empty() || blocks.back() != engine) blocks.push_back(engine);
-  EXPECT_THAT(blocks, ElementsAre(0, 1, 0));  // A B, B A
+  EXPECT_EQ(blocks.size(), 3);  // A B, B A: two starts of each
+  EXPECT_EQ(r.plan.starts, 2);
+  EXPECT_THAT(r.plan.order, ::testing::StartsWith("ABBA"));
   EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 6);
 }
 
@@ -236,53 +258,116 @@ TEST_F(LabRun, AgainstItselfEveryEngineHasATwin) {
   EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 6);
 }
 
-TEST_F(LabRun, GoesOnUntilTheIntervalIsNarrow) {
-  auto o = options({fake("sleep=0.002"), fake("sleep=0.002,shift=0")});
-  o.target_ci = 1e-9;  // never: it ends at ten times the pairs
-  o.pairs = 1;
-  Result r = run(o, kGoOn);
-  EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 10);
-  EXPECT_THAT(r.notes, Contains(HasSubstr("job 1: after 10 rounds an interval is still wider")));
-  o.target_ci = 10;  // at once, when there are enough pairs
-  r = run(o, kGoOn);
-  EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), size_t(kFewestPairs));
-  EXPECT_THAT(r.notes, IsEmpty());
-}
-
-TEST_F(LabRun, EnginesThatTakeTurnsGoOnUntilTheIntervalIsNarrowToo) {
-  auto o = options({fake("sleep=0.002"), fake("sleep=0.002,shift=0")});
-  o.take_turns = true;
-  o.target_ci = 1e-9;
-  o.pairs = 1;
-  Result r = run(o, kGoOn);
-  EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 10);
-  EXPECT_THAT(r.notes, Contains(HasSubstr("job 1: after 10 rounds an interval is still wider")));
-  o.target_ci = 10;
-  o.pairs = 4;
-  r = run(o, kGoOn);
-  EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 8);  // one more of each block
-  EXPECT_THAT(r.notes, IsEmpty());
-}
-
-TEST_F(LabRun, ABlockThatAllHadFinishedIsNotMeasuredAgain) {
+TEST_F(LabRun, EachStartIsAProcessOfItsOwn) {
   auto o = options({fake(), fake("shift=0")});
-  o.take_turns = true;
-  std::atomic<bool> stop{false};
-  Result r = run(o, stop, [&](const Progress& p) {
-    if (p.doing.starts_with("round 6") && p.doing.ends_with("cpu")) stop = true;
-  });
-  EXPECT_FALSE(r.plan.finished);
-  std::vector<double> first_block;
-  for (const Repetition& rep : r.engines[0].repetitions)
-    if (!rep.warmup && rep.round < 3) first_block.push_back(rep.start_s);
-  r = run(o, kGoOn, {}, std::move(r));
-  EXPECT_TRUE(r.plan.finished);
-  std::vector<double> kept;
-  for (const Repetition& rep : r.engines[0].repetitions)
-    if (!rep.warmup && rep.round < 3) kept.push_back(rep.start_s);
-  EXPECT_EQ(kept, first_block);
-  EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 6);
+  o.starts = 3;
+  const Result r = run(o, kGoOn);
+  EXPECT_EQ(r.plan.starts, 3);
+  expect_abba(order_of(r), 6);
+  for (const EngineResult& e : r.engines) {
+    ASSERT_EQ(e.starts.size(), 3);
+    for (const Start& s : e.starts)
+      EXPECT_TRUE(s.start_s.value && s.load_s.value && s.first_s.value);
+    for (const Repetition& rep : e.repetitions)
+      if (rep.counts()) {
+        EXPECT_EQ(rep.start, rep.round / 2);
+      }
+    for (const Start& s : e.starts) EXPECT_GE(s.began_s, 0);
+    EXPECT_EQ(e.first_s.value, e.starts[0].first_s.value);
+  }
+  EXPECT_EQ(estimate(r.engines[0], r.engines[1], 0)->time.starts, 3);
+  EXPECT_EQ(testing::result_violation(to_json(r)), "");
   check_result(r, "it");
+}
+
+TEST_F(LabRun, WhoBeginsIsChanceAndTheSameForASeed) {
+  auto o = options({fake(), fake("shift=0")});
+  o.pairs = 16;
+  const auto first = [&](int64_t seed) {
+    o.order_seed = seed;
+    const auto order = order_of(run(o, kGoOn));
+    std::vector<size_t> who;
+    for (size_t i = 0; i < order.size(); i += 4) who.push_back(order[i].second);
+    return who;
+  };
+  const auto one = first(5);
+  EXPECT_EQ(one, first(5));
+  EXPECT_NE(one, first(6));
+  EXPECT_THAT(one, Contains(0));
+  EXPECT_THAT(one, Contains(1));
+}
+
+TEST(LabStarts, AreAsManyAsTheirCostAllows) {
+  EXPECT_EQ(starts_by_cost(12, 0.01, 1), 12);
+  EXPECT_EQ(starts_by_cost(12, 1, 1), 12);
+  EXPECT_EQ(starts_by_cost(12, 3.9, 1), 12);
+  EXPECT_EQ(starts_by_cost(12, 4, 1), 6);     // two rounds of each
+  EXPECT_EQ(starts_by_cost(12, 1000, 1), 6);  // a verdict needs six
+  EXPECT_EQ(starts_by_cost(48, 1000, 1), 6);  // with eight rounds of each
+  EXPECT_EQ(starts_by_cost(48, 9, 1), 16);
+  EXPECT_EQ(starts_by_cost(5, 1000, 1), 5);
+  EXPECT_EQ(starts_by_cost(12, 1, 0), 12);
+  EXPECT_EQ(starts_by_cost(12, 1e300, 1e-300), 6);
+  EXPECT_THROW(starts_by_cost(0, 1, 1), std::invalid_argument);
+}
+
+// An engine that falls asleep when others run: what waking costs is kept apart.
+TEST_F(LabRun, ATurnBeginsInItsSteadyState) {
+  auto o = options({fake("sleep=0.01,nap=0.1"), fake("sleep=0.15,shift=0")});
+  const Result r = run(o, kGoOn);
+  std::map<int, double> first;
+  for (const Repetition& rep : r.engines[0].repetitions) {
+    if (rep.settling) first.emplace(rep.round, rep.total_s);
+    if (rep.counts()) {
+      EXPECT_LT(rep.total_s, 0.1);
+    }
+  }
+  EXPECT_EQ(first.size(), 6);
+  // After each turn of the other: where it goes first again, it has not waited.
+  EXPECT_GE(std::ranges::count_if(first, [](const auto& one) { return one.second > 0.1; }), 3);
+  const Times times = times_of(r, r.engines[0], 0);
+  EXPECT_NEAR(times.wake_s.value.value_or(0), 0.1, 0.03);
+  EXPECT_LT(times_of(r, r.engines[1], 0).wake_s.value.value_or(1), 0.05);
+}
+
+TEST_F(LabRun, WhatDisturbsStandsBesideEachRepetition) {
+  auto o = options({fake("sleep=0.02")});
+  o.pairs = 2;
+  o.watch = true;
+  const Result r = run(o, kGoOn);
+  for (const Repetition& rep : r.engines[0].repetitions) {
+    ASSERT_TRUE(rep.disturbance.has_value());
+    EXPECT_GE(rep.disturbance->processors, 1);
+    rep.disturbance->fields([&](const char* name, const auto& field) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(field)>, std::optional<double>>) {
+        EXPECT_NE(field.has_value(), r.engines[0].unseen.contains(name)) << name;
+      }
+    });
+  }
+}
+
+TEST_F(LabRun, GoesOnUntilTheIntervalIsNarrow) {
+  for (const bool take_turns : {false, true}) {
+    auto o = options({fake("sleep=0.002"), fake("sleep=0.002,shift=0")});
+    o.take_turns = take_turns;
+    o.target_ci = 1e-9;  // never: it ends at ten times the starts
+    o.pairs = o.starts = 2;
+    std::vector<std::string> told;
+    Result r = run(o, kGoOn, [&](const Progress& p) { told.push_back(p.doing); });
+    EXPECT_EQ(log_ratios(r.engines[0], r.engines[1], 0).size(), 20);
+    EXPECT_THAT(r.notes, Contains(HasSubstr("job 1: after 20 starts the interval of ")));
+    // Said before they are measured.
+    const std::string needed =
+        "job 1: 20 starts of each engine are needed, by the spread of the first 2";
+    EXPECT_THAT(r.notes, Contains(needed));
+    const auto said = std::ranges::find(told, needed),
+               third = std::ranges::find_if(
+                   told, [](const std::string&what) { return what.starts_with("round 3"); });
+    EXPECT_LT(said - told.begin(), third - told.begin());
+    o.target_ci = 10;  // at once, when there are enough starts
+    r = run(o, kGoOn);
+    EXPECT_EQ(estimate(r.engines[0], r.engines[1], 0)->time.starts, kFewestStarts);
+  }
 }
 
 TEST_F(LabRun, OperationsAreCalledOftenAndChecked) {
