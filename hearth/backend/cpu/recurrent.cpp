@@ -143,15 +143,16 @@ namespace {
 HWY_EXPORT(conv_row);
 HWY_EXPORT(delta_rows);
 
-/// All elements of an array, row-major, copied if they do not lie so.
+/// All elements of an array, row-major, copied if they do not lie so; or nothing.
 struct Plain {
+  Plain() = default;
   explicit Plain(const array& a) : data(ptr<std::byte>(a)) {
     if (row_contiguous(a.shape(), a.node().strides)) return;
     copy.reset(new std::byte[a.nbytes()]);
     if (a.size() > 0) gather(a.node().view(), data, a.itemsize(), copy.get());
     data = copy.get();
   }
-  const std::byte* data;
+  const std::byte* data = nullptr;
   std::unique_ptr<std::byte[]> copy;
 };
 
@@ -163,9 +164,8 @@ void causal_conv(const fast::CausalConv& op, const Args& args, CpuQueue&) {
   const int64_t B = x.shape(0), L = x.shape(1), C = x.shape(2), K = weight.shape(1);
   const int64_t size = int64_t(x.itemsize()), wide = int64_t(kernels::sum_size(dtype));
   const Plain in(x), state(args.in[2]), taps(weight);
-  const std::optional<Plain> bias = op.bias ? std::optional<Plain>(args.in[3]) : std::nullopt;
-  const std::optional<Plain> lengths =
-      op.has_lengths ? std::optional<Plain>(args.in.back()) : std::nullopt;
+  const Plain bias = op.bias ? Plain(args.in[3]) : Plain();
+  const Plain lengths = op.has_lengths ? Plain(args.in.back()) : Plain();
   // Row `at` of the state and then x.
   const auto row = [&](int64_t b, int64_t at) {
     return at < K - 1 ? state.data + (b * (K - 1) + at) * C * size
@@ -192,13 +192,13 @@ void causal_conv(const fast::CausalConv& op, const Args& args, CpuQueue&) {
     for (int64_t t = first; t < std::min(L, first + kRows); ++t) {
       for (int64_t j = 0; j < K; ++j) inputs[size_t(j)] = row(b, t + j);
       HWY_DYNAMIC_DISPATCH(conv_row)({dtype, C, K, inputs.data(), weights.get(), sums});
-      kernels::finish_row(dtype, C, sums, bias ? bias->data : nullptr, op.activation, nullptr,
+      kernels::finish_row(dtype, C, sums, bias.data, op.activation, nullptr,
                           ptr<std::byte>(y) + (b * L + t) * C * size);
     }
   });
   for (int64_t b = 0; b < B; ++b) {
     int length = int(L);
-    if (lengths) std::memcpy(&length, lengths->data + b * 4, 4);
+    if (lengths.data) std::memcpy(&length, lengths.data + b * 4, 4);
     ensure(length >= 0 && length <= L, "causal_conv: row ", b, " has a length of ", length,
            ", wanted 0 to ", L);
     for (int64_t j = 0; j < K - 1; ++j)
@@ -212,7 +212,7 @@ void gated_delta(const fast::GatedDelta& op, const Args& args, CpuQueue&) {
   const int64_t B = q.shape(0), L = q.shape(1), Hk = q.shape(2), Dk = q.shape(3);
   const int64_t H = v.shape(2), Dv = v.shape(3), size = int64_t(q.itemsize());
   const Plain queries(q), keys(args.in[1]), values(v), decays(args.in[3]), state(args.in[4]);
-  const std::optional<Plain> betas = op.delta ? std::optional<Plain>(args.in[5]) : std::nullopt;
+  const Plain betas = op.delta ? Plain(args.in[5]) : Plain();
   const auto floats = [](const std::byte* p) { return reinterpret_cast<const float*>(p); };
   const int64_t blocks = (Dv + kColumns - 1) / kColumns;
   parallel_for(B * H * blocks, [&](int64_t task) {
@@ -230,7 +230,7 @@ void gated_delta(const fast::GatedDelta& op, const Args& args, CpuQueue&) {
       .key_step = Hk * Dk * size,
       .value_step = H * Dv * size,
       .decay = floats(decays.data) + b * L * H + h,
-      .beta = betas ? floats(betas->data) + b * L * H + h : nullptr,
+      .beta = betas.data ? floats(betas.data) + b * L * H + h : nullptr,
       .step = H,
       .before = floats(state.data) + head * Dk * Dv + column,
       .after = ptr<float>(after) + head * Dk * Dv + column,
