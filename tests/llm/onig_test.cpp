@@ -36,7 +36,7 @@ PreTokenizer splitter(const std::string& pattern, const char* behavior, bool inv
 Texts pieces(const PreTokenizer& pre_tokenizer, const std::string& text) {
   PreTokenizer::Memory memory;
   Texts out;
-  pre_tokenizer.run(text, memory, [&](std::string_view piece) { out.emplace_back(piece); });
+  pre_tokenizer.run(text, true, memory, [&](std::string_view piece) { out.emplace_back(piece); });
   return out;
 }
 
