@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "hearth/base/system.h"
@@ -123,7 +122,7 @@ std::string lines_of(const lab::Result& result, const lab::EngineResult& e, int 
   add("loaded in", e.load_s);
   add("cold run", e.first_s);
   if (times.wake_s.value && *times.wake_s.value > 0) add("waking costs", times.wake_s);
-  if (times.streamed_ratio.value && std::abs(std::log(*times.streamed_ratio.value)) > 0.05)
+  if (times.streamed_ratio.value && *times.streamed_ratio.value > 1.05)
     more += fmt::format("{}a streamed run takes {:.2f} times as long: each token is sent by itself",
                         more.empty() ? "" : ", ", *times.streamed_ratio.value);
   return more.empty() ? text : text + fmt::format("  {:24}{}\n", "", more);

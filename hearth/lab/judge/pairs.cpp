@@ -48,7 +48,7 @@ struct Share {
 Share disturbance_of(const Turn& t) {
   constexpr double kTick = 0.01;  // seconds, of each processor
   Share share;
-  if (t.known_s > 0) share = {std::max(0.0, t.others_s / t.processors_s), kTick / t.known_s};
+  if (t.known_s > 0) share = {std::clamp(t.others_s / t.processors_s, 0.0, 1.0), kTick / t.known_s};
   if (t.quota_s > 0)
     if (const double stopped = t.throttled_s / t.quota_s; stopped > share.value.value_or(0))
       share = {stopped, 0};
@@ -121,11 +121,11 @@ std::optional<Estimate> estimate(const EngineResult& a, const EngineResult& b, i
     e.pairs -= e.disturbed;
     all = std::move(quiet);
   } else if (e.disturbed > 0) {
-    double most = 0;
+    double sum = 0;
     for (const Pair& p : pairs)
-      if (!p.quiet) most = std::max(most, p.disturbed.value_or(0));
-    e.busy = fmt::format("others took up to {:.0f} % of the processors in {} of {} pairs",
-                         100 * most, e.disturbed, pairs.size());
+      if (!p.quiet) sum += p.disturbed.value_or(0);
+    e.busy = fmt::format("others took {:.0f} % of the processors in {} of {} pairs",
+                         100 * sum / e.disturbed, e.disturbed, pairs.size());
   }
   e.time = paired_ratio(all);
   if (!e.busy.empty()) e.time.verdict = Verdict::undecided;

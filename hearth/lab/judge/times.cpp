@@ -54,10 +54,12 @@ void compare_turns(Times& times, const Job& what, const EngineResult& engine, in
     times.streamed_per_s = tokens / streamed_s;
   else
     times.streamed_per_s = Reading<double>::missing("no repetition streamed tokens");
-  if (ratios.empty())
-    times.streamed_ratio = Reading<double>::missing("no turn has executions of both kinds");
-  else
-    times.streamed_ratio = std::exp(mean(ratios));
+  times.streamed_ratio = Reading<double>::missing("too few turns have executions of both kinds");
+  if (ratios.size() < 3) return;
+  const PairedRatio r = paired_ratio(ratios);
+  times.streamed_ratio = r.low > 1 || r.high < 1
+                             ? Reading<double>(r.ratio)
+                             : Reading<double>::missing("no difference is seen");
 }
 
 }  // namespace

@@ -19,7 +19,8 @@ struct Times {
   /// do not exceed.
   Reading<double> between_s, between_95_s, between_99_s;
   /// Of the repetitions that streamed, all tokens of all rows over their totals; and how many times
-  /// the total of those that did not, in the same turns, theirs is (the geometric mean).
+  /// the total of those that did not, in the same turns, theirs is (the geometric mean), where the
+  /// interval excludes 1.
   Reading<double> streamed_per_s, streamed_ratio;
   /// What the first execution of a turn takes longer than those after it: the median of all turns.
   Reading<double> wake_s;

@@ -12,7 +12,6 @@
 #include "hearth/base/error.h"
 #include "hearth/io/mapped_file.h"
 #include "hearth/lab/result/result_json.h"
-#include "hearth/lab/telemetry/samples.h"
 
 namespace hearth::lab {
 

@@ -144,6 +144,10 @@ struct Timeline {
   const Channel* find(std::string_view name) const;
 };
 
+/// Adds what was sampled to what there is; a channel that is new, or gone, has nulls elsewhere.
+/// Looks at what is new alone: a run has many turns.
+void append(Timeline& to, const Timeline& more);
+
 /// Where an engine's greedy ids part from another's: by how much it prefers its own. Where that is
 /// next to nothing, rounding has decided.
 struct Margin {

@@ -68,34 +68,6 @@ std::optional<StateField> parse_state_field(std::string_view field) {
   return StateField{concat(field.substr(0, at), "_states"), std::string(rest.substr(dot + 1))};
 }
 
-void append(Timeline& to, const Timeline& more) {
-  const size_t before = to.time_s.size();
-  std::vector<size_t> seen;  // values of each channel
-  for (const Channel& channel : to.channels) seen.push_back(channel.values.size());
-  for (const Channel& channel : more.channels) {
-    auto it = std::ranges::find_if(to.channels, [&](const Channel& c) {
-      return c.name == channel.name && c.source == channel.source;
-    });
-    if (it == to.channels.end()) {
-      it = to.channels.insert(it, channel);
-      it->values.clear();
-    }
-    it->values.resize(before);
-    it->values.insert(it->values.end(), channel.values.begin(), channel.values.end());
-    if (!channel.reason.empty()) it->reason = channel.reason;
-  }
-  to.time_s.insert(to.time_s.end(), more.time_s.begin(), more.time_s.end());
-  seen.resize(to.channels.size());
-  for (size_t i = 0; i < seen.size(); ++i) {
-    Channel& c = to.channels[i];
-    c.values.resize(to.time_s.size());
-    const bool whole = std::all_of(c.values.begin() + long(seen[i]), c.values.end(),
-                                   [](const auto& v) { return v.has_value(); });
-    if ((!whole || c.values.empty()) && c.reason.empty()) c.reason = "not sampled all the time";
-  }
-  to.sampler_cpu_s = to.sampler_cpu_s.value.value_or(0) + more.sampler_cpu_s.value.value_or(0);
-}
-
 json samples_json(const Timeline& timeline) {
   struct Chosen {
     const Channel* channel;

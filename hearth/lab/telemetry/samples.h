@@ -20,10 +20,6 @@ struct StateField {
 /// The inverse; nothing for other names.
 std::optional<StateField> parse_state_field(std::string_view field);
 
-/// Adds what was sampled to what there is; a channel that is new, or gone, has nulls elsewhere.
-/// Looks at what is new alone: a run has many turns.
-void append(Timeline& to, const Timeline& more);
-
 /// Each sample as an object, as `hearth lab telemetry --json` prints it (docs/lab.md).
 nlohmann::json samples_json(const Timeline& timeline);
 

@@ -151,12 +151,16 @@ TEST(Times, WhatWakingCostsIsANumberOfItsOwn) {
       rep.new_tokens = 5;
       e.repetitions.push_back(rep);
     }
-  Repetition streamed = e.repetitions[5];
-  streamed.streamed = true;
-  streamed.total_s = 4.5;
-  streamed.token_s = {0.5, 1.5, 2.5, 3.5, 4.5};
-  e.repetitions.push_back(streamed);
+  for (const size_t last : {8, 5, 2}) {
+    Repetition streamed = e.repetitions[last];
+    streamed.streamed = true;
+    streamed.total_s = 4.5;
+    streamed.token_s = {0.5, 1.5, 2.5, 3.5, 4.5};
+    e.repetitions.push_back(streamed);
+  }
   const Times t = times_of(r, e, 0);
+  e.repetitions.back().total_s = 1;  // less, in one of three turns: no difference is seen
+  EXPECT_FALSE(times_of(r, e, 0).streamed_ratio.value);
   EXPECT_EQ(t.totals.size(), 6);
   EXPECT_DOUBLE_EQ(t.wake_s.value.value_or(0), 4 - 2.25);
   EXPECT_DOUBLE_EQ(t.streamed_ratio.value.value_or(0), 4.5 / 2.25);
