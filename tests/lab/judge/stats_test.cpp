@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
+#include <string>
 
 #include "tests/temp_folder.h"
 
@@ -102,6 +104,49 @@ TEST(LabStats, ProcessesThatDifferAreNotCalledDifferent) {
   // One start of each, and its pairs as if they were all: what the interval must not be.
   s.starts = 48, s.pairs = 1, s.layout = 0;
   EXPECT_LT(simulate(s).verdicts, 0.07);
+}
+
+/// What a machine does to 24 executions in a row, as logarithms of their times.
+std::vector<double> machine(const std::string& kind, std::mt19937_64& bits) {
+  std::normal_distribution<double> normal;
+  std::uniform_real_distribution<double> uniform;
+  std::vector<double> logs(24);
+  double slow = 0.05 / std::sqrt(1 - 0.81) * normal(bits);
+  const int phase = int(18 * uniform(bits)), step = int(24 * uniform(bits));
+  for (int i = 0; i < 24; ++i) {
+    double& log = logs[size_t(i)] = 0.01 * normal(bits);
+    if (kind == "bursts" && (i + phase) % 18 < 5) log += 0.4 + 0.2 * normal(bits);
+    if (kind == "slow waves") log += slow = 0.9 * slow + 0.05 * normal(bits);
+    if (kind == "a step" && i >= step) log += 0.3;
+    if (kind == "rare and long" && uniform(bits) < 0.04) log += -std::log(uniform(bits));
+    if (kind == "warming" || kind == "warming and bursts") log += 0.3 * i / 24;
+    if (kind == "warming and bursts" && (i + phase) % 18 < 5) log += 0.4;
+  }
+  return logs;
+}
+
+// Noise with heavy tails, and noise that lasts over several rounds: who begins is chance and turned
+// round in every second round, so what the machine does falls on either engine alike.
+TEST(LabStats, NoiseThatLastsOverRoundsIsRarelyCalledADifference) {
+  std::mt19937_64 bits(1);
+  for (const char* kind : {"quiet", "bursts", "slow waves", "a step", "rare and long", "warming",
+                           "warming and bursts"}) {
+    int verdicts = 0;
+    constexpr int kRuns = 2000;
+    for (int run = 0; run < kRuns; ++run) {
+      const auto times = machine(kind, bits);
+      std::vector<double> logs;
+      bool a_first = false;
+      for (size_t pair = 0; pair < 12; ++pair) {
+        a_first = pair % 2 ? !a_first : bits() % 2 == 0;
+        const double d = times[2 * pair + 1] - times[2 * pair];
+        logs.push_back(a_first ? d : -d);
+      }
+      const Verdict v = paired_ratio(logs).verdict;
+      verdicts += v == Verdict::faster || v == Verdict::slower;
+    }
+    EXPECT_LE(verdicts, most_by_chance(kRuns, 0.055, 0.001)) << kind;
+  }
 }
 
 // Checked with SciPy's binom.sf: P(X > 6) of 40 at 5 % is 0.0034, P(X > 5) 0.0139.
