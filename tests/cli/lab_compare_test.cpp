@@ -121,6 +121,42 @@ TEST(Lab, TheExitCodeOfStrictWins) {
   EXPECT_EQ(Compared(two(0.8), {"--strict", "--fail-if-slower", "3%"}).exit_code, 1);
 }
 
+/// The same beside others, who had `share` of two processors in the turns of A in `rounds` rounds.
+lab::Result beside_others(lab::Result r, double share, int rounds = 12) {
+  for (lab::Repetition& x : r.engines[0].repetitions) {
+    x.disturbance = lab::Disturbance{};
+    x.disturbance->processors = 2;
+    x.disturbance->others_s = (x.round < rounds ? share : 0) * 2 * x.total_s;
+  }
+  return r;
+}
+
+TEST(Lab, ABusyMachineHasNoVerdictAndAnExitCode) {
+  const auto busy = beside_others(two(1.5), 0.81);
+  const Compared said(busy, {});
+  EXPECT_EQ(said.exit_code, 0);
+  EXPECT_THAT(said.out,
+              AllOf(HasSubstr("a and b: undecided: the machine was busy: others took 81 % "
+                              "of the processors in 12 of 12 pairs"),
+                    Not(HasSubstr("faster"))));
+  const Compared strict(busy, {"--strict"});
+  EXPECT_EQ(strict.exit_code, 4);
+  EXPECT_THAT(strict.err, HasSubstr("undecided: the machine was busy"));
+  EXPECT_EQ(Compared(busy, {"--fail-if-slower", "3%"}).exit_code, 1);
+  EXPECT_EQ(Compared(busy, {"--fail-if-slower", "3%", "--strict"}).exit_code, 4);
+  const auto json = nlohmann::json::parse(Compared(busy, {"--json"}).out)[0];
+  EXPECT_EQ(json["verdict"], "undecided: the machine was busy");
+  EXPECT_EQ(json["disturbed"], 12);
+  EXPECT_THAT(json["busy"].get<std::string>(), HasSubstr("81 %"));
+  EXPECT_EQ(Compared(two(1.5), {"--strict"}).exit_code, 0);
+  // Six quiet starts are enough, and are what is told.
+  const Compared some(beside_others(two(1.5), 0.81, 6), {"--strict"});
+  EXPECT_EQ(some.exit_code, 0);
+  EXPECT_THAT(some.out,
+              AllOf(HasSubstr("a is 1.5"), HasSubstr("6 starts of each; 6 disturbed left out")));
+  EXPECT_EQ(Compared(beside_others(two(1.5), 0.81, 7), {"--strict"}).exit_code, 4);
+}
+
 TEST(Lab, WhatTheEnvironmentLacksIsListed) {
   auto r = two(1.1);
   r.environment = {{"processor", std::string("a processor")},

@@ -187,9 +187,11 @@ std::string cost_of_sampling(const Result& result) {
 
 std::string plan_words(const Result& result) {
   const Plan& plan = result.plan;
-  std::string text = fmt::format("{} rounds, order {}, engines {}", plan.pairs,
-                                 plan.order.empty() ? "unknown" : e(plan.order),
-                                 plan.side_by_side ? "side by side" : "one after the other");
+  std::string text =
+      fmt::format("{} rounds{}, order {}, engines {}", plan.pairs,
+                  plan.starts > 0 ? fmt::format(" in {} starts of each engine", plan.starts) : "",
+                  plan.order.empty() ? "unknown" : e(plan.order),
+                  plan.side_by_side ? "side by side" : "one after the other");
   text += cost_of_sampling(result);
   if (!plan.finished) text += "; interrupted";
   for (const auto& note : result.notes) text += ".<br/>" + e(note);
