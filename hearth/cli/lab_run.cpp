@@ -228,8 +228,7 @@ void run(const Options& o) {
            ": nothing to go on with: no jobs, or no engines");
     options.pairs = before->plan.pairs;
     options.starts = before->plan.starts;
-    for (const auto& e : before->engines)  // as it began
-      if (!e.repetitions.empty()) options.watch = e.repetitions[0].disturbance.has_value();
+    options.watch = !before->plan.ignores_others;
     options.target_ci = before->plan.target_ci;
     options.least_seconds = before->plan.least_seconds;
     options.telemetry_period_s = before->plan.telemetry_period_s.value.value_or(0);
@@ -355,7 +354,7 @@ void add_lab_run(CLI::App& lab) {
     for (const char* begun :
          {"--model", "--random-weights", "--engines", "--job", "--prompt", "--prompt-tokens",
           "--tokens", "--batch", "--op", "--shape", "--op-dtype", "--pairs", "--seconds",
-          "--target-ci", "--aa", "--telemetry", "--starts"})
+          "--target-ci", "--aa", "--telemetry", "--starts", "--ignore-others"})
       if (!o->resume.empty() && command->get_option(begun)->count() > 0)
         throw CLI::ValidationError(
             fmt::format("{}: --resume goes on with what the run began with; leave it out", begun));

@@ -38,6 +38,15 @@ Addition state_of(Result& result) {
   return out;
 }
 
+void add(EngineResult& to, Repetition r) {
+  if (r.start >= 0 && size_t(r.start) < to.starts.size() &&
+      !to.starts[size_t(r.start)].first_s.value) {
+    to.starts[size_t(r.start)].first_s = r.total_s;
+    if (r.start == 0) to.first_s = r.total_s;
+  }
+  to.repetitions.push_back(std::move(r));
+}
+
 void add(Result& to, Addition more) {
   if (!more.state.empty()) {
     Result state = std::move(more.state.front());
@@ -55,7 +64,7 @@ void add(Result& to, Addition more) {
          more.engine, ", but there are ", to.engines.size());
   EngineResult& e = to.engines[size_t(more.engine)];
   for (Start& one : more.starts) e.starts.push_back(std::move(one));
-  for (Repetition& one : more.repetitions) e.repetitions.push_back(std::move(one));
+  for (Repetition& one : more.repetitions) add(e, std::move(one));
   for (const Timeline& one : more.telemetry) append(e.telemetry, one);
 }
 
@@ -106,7 +115,8 @@ Journal::Journal(fs::path result, Earlier earlier)
   while (true) {
     fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_APPEND, 0644);
     ensure(fd_ >= 0, path_.string(), ": cannot be written: ", std::strerror(errno));
-    if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+    // A file system without locks has none to wait for.
+    if (flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       ::close(fd_);
       throw Taken(
           concat(result_.string(), ": another run is writing it; give this one another -o"));

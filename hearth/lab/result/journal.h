@@ -19,6 +19,8 @@ struct Addition {
   static constexpr std::string_view kName = "Addition";
   HEARTH_FIELDS(state, engine, starts, repetitions, telemetry)
 };
+/// Adds it; the first of a start is what that start took cold.
+void add(EngineResult& to, Repetition repetition);
 /// A copy without what a journal adds by itself.
 Addition state_of(Result& result);
 /// Throws std::runtime_error for an engine that the result has not.

@@ -225,19 +225,20 @@ struct Intervention {
 
 /// How the run went about it.
 struct Plan {
-  int pairs = 0;             // rounds asked for
-  int starts = 0;            // of each engine, that these rounds are spread over; 0: all in one
-  int64_t order_seed = 0;    // of the order of turns
-  std::string order;         // "ABBA...", or "sequential" where drift was not controlled
-  bool side_by_side = true;  // all engines loaded at once; else blocks alternate
+  int pairs = 0;                // rounds asked for
+  int starts = 0;               // of each engine, that these rounds are spread over; 0: all in one
+  int64_t order_seed = 0;       // of the order of turns
+  bool ignores_others = false;  // what else ran was not looked at
+  std::string order;            // "ABBA...", or "sequential" where drift was not controlled
+  bool side_by_side = true;     // all engines loaded at once; else blocks alternate
   std::optional<double> target_ci;  // half width of the interval to reach, 0.01 = 1 %
   double least_seconds = 0;         // of samples, for each engine
   Reading<double> telemetry_period_s;
   bool finished = false;  // false: interrupted; `hearth lab run --resume` goes on
   static constexpr std::string_view kName = "Plan";
-  static constexpr std::string_view kNewer[] = {"starts", "order_seed"};
-  HEARTH_FIELDS(pairs, starts, order_seed, order, side_by_side, target_ci, least_seconds,
-                telemetry_period_s, finished)
+  static constexpr std::string_view kNewer[] = {"starts", "order_seed", "ignores_others"};
+  HEARTH_FIELDS(pairs, starts, order_seed, ignores_others, order, side_by_side, target_ci,
+                least_seconds, telemetry_period_s, finished)
 };
 
 /// One fact about the machine, as text: "processor", "memory_total_bytes", "gpu_0", ...

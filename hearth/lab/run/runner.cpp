@@ -63,6 +63,7 @@ class Run {
     Plan& plan = result_.plan;
     plan.pairs = o_.pairs;
     plan.order_seed = o_.order_seed ? *o_.order_seed : int64_t(std::random_device()());
+    plan.ignores_others = !o_.watch;
     plan.target_ci = o_.target_ci;
     plan.least_seconds = o_.least_seconds;
     plan.side_by_side = !o_.take_turns && fit_together();

@@ -53,6 +53,7 @@ Participant Turns::join(const EngineSpec& spec, size_t index) const {
   for (const Repetition& r : e.repetitions) {
     Participant::OfJob& j = p.jobs[size_t(r.job)];
     if (j.ids.empty()) j.ids = r.ids;
+    j.checked |= r.own.contains("checksum");
     if (r.streamed) continue;
     j.calls = r.calls;
     if (!r.counts()) continue;
@@ -168,7 +169,6 @@ bool Turns::start(Participant& p) {
   added.starts = {start};
   keep(p, std::move(added));
   if (o_.watch) p.watch = std::make_unique<Watch>(p.engine->pid());
-  p.cold = true;
   return true;
 }
 
@@ -202,14 +202,15 @@ const Repetition& Turns::execute(Participant& p, int job, int round, bool stream
   if (j.ids.empty()) j.ids = r.ids;
   if (!r.ids.empty() && r.ids != j.ids)
     note_once(e, concat("job ", job + 1, ": its ids changed from one repetition to another"));
-  if (std::exchange(p.cold, false)) {
-    e.starts.back().first_s = r.total_s;
-    if (r.start == 0) e.first_s = r.total_s;
-  }
+  if (what.kind == JobKind::op && !std::exchange(j.checked, true)) try {
+      r.own["checksum"] = p.engine->checksum();
+    } catch (const EngineRefusal& refusal) {  // infinite, say: not a reason to leave it out
+      note_once(e, concat("job ", job + 1, ": its result was not checked: ", refusal.what()));
+    }
   Addition added;
   added.repetitions = {r};
   keep(p, std::move(added));
-  e.repetitions.push_back(std::move(r));
+  add(e, std::move(r));
   const Repetition& kept = e.repetitions.back();
   bool all = kept.new_tokens == wanted;
   for (const auto& row : kept.ids) all &= int(row.size()) == wanted;
@@ -244,11 +245,6 @@ void Turns::warm_up(Participant& p, int job) {
       while (last < kShortestOp && j.calls < (1 << 20)) {
         j.calls *= std::clamp(int(kShortestOp / last), 2, 100);
         last = run(false);
-      }
-      try {
-        e.repetitions.back().own["checksum"] = p.engine->checksum();
-      } catch (const EngineRefusal& refusal) {  // infinite, say: not a reason to leave it out
-        note_once(e, concat("job ", job + 1, ": its result was not checked: ", refusal.what()));
       }
     } else {
       run(true);

@@ -19,12 +19,12 @@ struct Participant {
   std::unique_ptr<Watch> watch = nullptr;
   std::unique_ptr<KeepAlive> load = nullptr;
   bool out = false;  // failed, or not here
-  bool cold = true;  // its process has executed nothing yet
   bool counts_launches = false, tells_logits = false;
 
   struct OfJob {
     int calls = 1;                      // of an operation, in one execution
     bool refused = false;               // it cannot do it
+    bool checked = false;               // of an operation, its result
     std::vector<std::vector<int>> ids;  // of its first execution that has some
     std::vector<double> steady;         // the last totals that were
     std::set<int> rounds;               // that it has counted executions of
