@@ -174,6 +174,14 @@ TEST(LabStats, AsManyStartsAsAnIntervalAsksFor) {
   }
 }
 
+TEST(LabStats, ThreePercentAreFoundWherePairsScatterByThree) {
+  Simulation s;
+  s.true_ratio = 1.03;
+  s.noise = 0.03 / std::sqrt(2);
+  s.drift = 0;
+  EXPECT_GE(simulate(s).right, 0.85);
+}
+
 TEST(LabStats, OutliersCostPowerNotTruth) {
   Simulation s;
   s.outliers = 0.05;
