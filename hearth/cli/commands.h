@@ -17,6 +17,7 @@ void add_logits(CLI::App& app);
 void add_perplexity(CLI::App& app);
 void add_init(CLI::App& app);
 void add_pull(CLI::App& app);
+void add_embed(CLI::App& app);
 void add_lab(CLI::App& app);
 
 void add_help(CLI::App& app);

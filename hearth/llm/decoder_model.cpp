@@ -200,6 +200,8 @@ array DecoderModel::hidden(const array& tokens, const StepInfo& step, KvCache& c
   return x;
 }
 
+array DecoderModel::normed(const array& hidden) { return model.norm(hidden); }
+
 array DecoderModel::logits(const array& hidden) {
   if (traits_.tied) lm_head.weight = model.embed_tokens.weight;
   const fast::Projection read[] = {lm_head.projection()};

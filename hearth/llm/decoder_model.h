@@ -98,6 +98,7 @@ class DecoderModel : public LanguageModel {
  protected:
   std::vector<StateShape> states() const override;
   array hidden(const array& tokens, const StepInfo& step, KvCache& cache) override;
+  array normed(const array& hidden) override;
   array logits(const array& hidden) override;
 
  private:

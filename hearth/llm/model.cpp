@@ -1,7 +1,13 @@
 #include "hearth/llm/model.h"
 
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include <cerrno>
 #include <map>
 #include <set>
+#include <system_error>
 
 #include "hearth/backend/pool.h"
 #include "hearth/base/listed.h"
@@ -58,6 +64,47 @@ KvCache LanguageModel::make_cache(int batch) const {
   return KvCache({states(), facts.context_length, facts.dtype}, batch);
 }
 
+array LanguageModel::features(const array& tokens) {
+  const int batch = tokens.shape(0), length = tokens.shape(1);
+  KvCache cache = make_cache(batch);
+  cache.reserve(length);
+  const std::vector<int> lengths(size_t(batch), length);
+  return normed(hidden(tokens, step_info(cache, lengths, length), cache));
+}
+
+size_t LanguageModel::state_bytes(int length, Dtype dtype) const {
+  size_t bytes = 0;
+  for (const StateShape& state : states())
+    for (const Shape& part : state.parts) {
+      size_t elements = 1;
+      for (const int n : part) elements *= size_t(n);
+      if (state.kind == StateShape::positions)
+        elements *= size_t(state.window > 0 ? std::min(length, state.window) : length);
+      const bool fixed = state.kind == StateShape::fixed;
+      bytes += elements * size_of(fixed ? state.dtype.value_or(dtype) : dtype);
+    }
+  return bytes;
+}
+
+LanguageModel::Costs LanguageModel::costs(Dtype dtype) {
+  Costs costs;
+  const nn::Parameters all = parameters();
+  for (const auto& [name, p] : all) {
+    const double active = read_share(name) * double(p->size());
+    const bool looked_up =
+        name.ends_with("embed_positions.weight") || name.ends_with("per_layer.embedding.weight") ||
+        (name.ends_with("embed_tokens.weight") && all.contains("lm_head.weight"));
+    costs.parameters += p->size();
+    costs.active += size_t(active);
+    if (!looked_up) costs.bytes_per_token += size_t(active * double(size_of(dtype)));
+  }
+  return costs;
+}
+
+Dtype config_dtype(const JsonObject& config) {
+  return parse_dtype(config.text("dtype", config.text("torch_dtype", "float32")));
+}
+
 Dtype parse_dtype(std::string_view text) {
   for (Dtype d : {float16, bfloat16, float32})
     if (text == to_string(d) || text == short_name(d)) return d;
@@ -77,17 +124,50 @@ std::vector<int> ids_of(const std::filesystem::path& folder, const JsonObject& c
   return config.naturals(key);
 }
 
-// The dtype named in config.json; float32 when none is.
-Dtype config_dtype(const JsonObject& config) {
-  return parse_dtype(config.text("dtype", config.text("torch_dtype", "float32")));
+std::string gigabytes(size_t bytes) { return fmt::format("{:.2f} GB", double(bytes) / 1e9); }
+
+/// Before anything is loaded: what will not fit is refused, with what would.
+void check_memory(const LanguageModel& model, size_t elements, Dtype dtype,
+                  std::optional<int> context) {
+  const Device device = default_device();
+  const size_t free = backend(device.type)->memory(device.index).free;
+  const auto needs = [&](Dtype d, int positions) {
+    return elements * size_of(d) + (positions ? model.state_bytes(positions, d) : 0);
+  };
+  const int wanted = context.value_or(0);
+  if (free == 0 || needs(dtype, wanted) <= free) return;
+  std::string fits;
+  if (size_of(dtype) > 2 && needs(float16, wanted) <= free)
+    fits = concat("--dtype f16 or bf16 (", gigabytes(needs(float16, wanted)), ")");
+  int longest = 0, beyond = wanted;  // until they are neighbours
+  while (beyond - longest > 1) {
+    const int half = longest + (beyond - longest) / 2;
+    (needs(dtype, half) <= free ? longest : beyond) = half;
+  }
+  if (longest > 0) fits += concat(fits.empty() ? "" : ", or ", "--context ", longest);
+  ensure(false, "load: the weights need ", gigabytes(elements * size_of(dtype)), " as ",
+         short_name(dtype),
+         wanted ? concat(", the state of ", wanted, " tokens ",
+                         gigabytes(model.state_bytes(wanted, dtype)))
+                : "",
+         "; ", gigabytes(free), " are free on ", device, ". ",
+         fits.empty() ? "Nothing of this model would fit: choose a smaller one"
+                      : "What would fit: " + fits);
 }
 
-void check_memory(size_t weights) {
-  const Device device = default_device();
-  const size_t available = backend(device.type)->memory(device.index).free;
-  ensure(available == 0 || weights <= available, "load: the weights need ", weights >> 20, " MiB, ",
-         available >> 20, " MiB are free on ", device,
-         "; use a smaller --dtype or a smaller model");
+/// Keeps the memory of the parameters in the machine's.
+void lock(const nn::Parameters& parameters) {
+  ensure(default_device() == Device(Device::cpu),
+         "load: --mlock is for weights in the memory of the CPU");
+  for (const auto& [name, p] : parameters) {
+    if (p->nbytes() == 0 || ::mlock(p->host_bytes(), p->nbytes()) == 0) continue;
+    const int error = errno;
+    rlimit limit{};
+    ::getrlimit(RLIMIT_MEMLOCK, &limit);
+    ensure(false,
+           "load: the weights cannot be locked in memory: ", std::generic_category().message(error),
+           "; this process may lock ", limit.rlim_cur >> 10, " KiB (ulimit -l)");
+  }
 }
 
 // The weights and biases of all parts.
@@ -118,19 +198,25 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
                                           const LoadOptions& options) {
   const JsonObject whole = read_config(folder), config = language_config(whole);
   std::unique_ptr<LanguageModel> model = make_model(whole);
-  Tensors tensors;
-  if (!options.random_weights) {
-    refuse_packed(folder, config);
-    tensors = arranged(folder, *model, load_checkpoint(folder), /*values=*/true);
-  }
   auto& facts = model->facts;
-  facts.bos = ids_of(folder, config, "bos_token_id");
-  facts.eos = ids_of(folder, config, "eos_token_id");
+  if (options.context) {
+    check(*options.context >= 1 && *options.context <= facts.context_length, "load: a context of ",
+          *options.context, ", the model's is ", facts.context_length);
+    facts.context_length = *options.context;
+  }
   facts.dtype = options.dtype.value_or(config_dtype(config));
   nn::Parameters parameters = model->parameters();
   size_t elements = 0;
   for (auto& [name, p] : parameters) elements += p->size();
-  check_memory(elements * size_of(facts.dtype));
+  check_memory(*model, elements, facts.dtype, options.context);
+  Tensors tensors;
+  if (!options.random_weights) {
+    refuse_packed(folder, config);
+    tensors = arranged(folder, *model, load_checkpoint(folder), /*values=*/true);
+    parameters = model->parameters();  // a head that is not tied after all
+  }
+  facts.bos = ids_of(folder, config, "bos_token_id");
+  facts.eos = ids_of(folder, config, "eos_token_id");
   const Device device = default_device();
   const auto joined = options.join.value_or(device != Device(Device::cpu))
                           ? model->joined()
@@ -144,17 +230,17 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
   } else {
     nn::load(parameters, std::exchange(tensors, {}));
     Arrays all;
-    for (auto& [name, p] : parameters) all.push_back(*p = astype(*p, facts.dtype));
+    for (auto& [name, p] : parameters) {
+      const bool mapped = options.mapped || p->dtype() != facts.dtype;
+      all.push_back(*p = mapped ? astype(*p, facts.dtype) : copy(*p));
+    }
     eval(all);
   }
   for (auto& [name, p] : parameters) place_whole(*p);
   for (const auto& j : joined) join(j, device);
-  for (auto& [name, p] : parameters) {
-    facts.weights_bytes += p->nbytes();
-    const bool looked_up =
-        name.ends_with("embed_tokens.weight") && parameters.contains("lm_head.weight");
-    if (!looked_up) facts.bytes_per_token += size_t(double(p->nbytes()) * model->read_share(name));
-  }
+  if (options.locked) lock(parameters);
+  for (auto& [name, p] : parameters) facts.weights_bytes += p->nbytes();
+  facts.bytes_per_token = model->costs(facts.dtype).bytes_per_token;
   return model;
 }
 

@@ -33,6 +33,16 @@ class LanguageModel {
   /// How a checkpoint's tensors become parameters.
   virtual std::span<const Rewrite> rewrites() const { return {}; }
   KvCache make_cache(int batch = 1) const;
+  /// What the layers make of rows of one length, after the last norm: (batch, length, hidden).
+  array features(const array& tokens);
+  /// What a row of so many tokens is kept in, in a cache of that dtype.
+  size_t state_bytes(int length, Dtype dtype) const;
+  /// What it has, what of it a token passes through, and what every decoded token reads with
+  /// parameters of that dtype: all but tables of which it takes a row, and other experts.
+  struct Costs {
+    size_t parameters = 0, active = 0, bytes_per_token = 0;
+  };
+  Costs costs(Dtype dtype);
   /// A head that is the embedding: the names of both, and the switch that makes it so. Nothing for
   /// a head with weights of its own.
   struct Tied {
@@ -73,6 +83,8 @@ class LanguageModel {
   virtual std::vector<StateShape> states() const = 0;
   /// tokens (batch, length) -> hidden states (batch, length, hidden), cache written, not advanced.
   virtual array hidden(const array& tokens, const StepInfo& step, KvCache& cache) = 0;
+  /// hidden states -> the same after the last norm.
+  virtual array normed(const array& hidden) = 0;
   /// hidden states -> logits.
   virtual array logits(const array& hidden) = 0;
 };
@@ -85,6 +97,10 @@ struct LoadOptions {
   /// are copied anyway. For a model that stays as it is: what is put in place of a part later, or a
   /// gradient that a part is asked for, does not reach the whole.
   std::optional<bool> join = {};
+  /// The most positions of a row, at most the model's; the memory for them must be free.
+  std::optional<int> context = {};
+  bool mapped = true;   // else the weights are read into memory of their own
+  bool locked = false;  // the weights' memory is never swapped out or dropped
 };
 
 /// The model in `folder` (config.json's model_type chooses the class), its weights mapped without a
@@ -102,6 +118,9 @@ void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed,
 
 /// The known values of model_type.
 std::vector<std::string> known_models();
+
+/// The dtype that config.json names; float32 where it names none.
+Dtype config_dtype(const JsonObject& config);
 
 /// "f16", "float16", "bf16", ... of a floating-point dtype that models run in.
 Dtype parse_dtype(std::string_view text);

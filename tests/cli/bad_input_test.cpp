@@ -214,8 +214,8 @@ TEST(cli_bad_input, a_model_type_that_is_not_known) {
 TEST(cli_bad_input, more_memory_than_there_is) {
   EXPECT_THAT(
       complaint_of_config("\"hidden_size\": 320", "\"hidden_size\": 1000000"),
-      ::testing::MatchesRegex("load: the weights need [0-9]+ MiB, [0-9]+ MiB are free on cpu; "
-                              "use a smaller --dtype or a smaller model\n"));
+      ::testing::MatchesRegex("load: the weights need [0-9.]+ GB as f16; [0-9.]+ GB are free on cpu"
+                              "\\. Nothing of this model would fit: choose a smaller one\n"));
   EXPECT_THAT(complaint_of_config("\"hidden_size\": 320", "\"hidden_size\": 2000000000"),
               AllOf(HasSubstr("config.json: "), HasSubstr("more than 2^48 elements")));
   EXPECT_THAT(complaint_of_config("\"num_hidden_layers\": 6", "\"num_hidden_layers\": 2000000000"),
