@@ -189,7 +189,7 @@ nlohmann::json report(const std::vector<Measured>& all, const Options& o,
       {"device_peak_memory_bytes", device_peak_bytes()},
       {"weights_bytes", facts.weights_bytes},
       {"bytes_per_token", facts.bytes_per_token},
-      {"weights_fit_in_caches", json_of(fit_in_caches(model))},
+      {"weights_fit_in_caches", json_of(fit_in_caches(model.facts.weights_bytes))},
   };
   for (const Measured& m : all) {
     if (m.test.prompt > 0) {
@@ -232,17 +232,24 @@ std::string text_of(const Measured& m, const llm::LanguageModel& model) {
                     100 * *share, m.steady().size(), rates.samples.size(),
                     *std::min_element(m.limits.begin(), m.limits.end()),
                     *std::max_element(m.limits.begin(), m.limits.end()),
-                    notes_on_share(*share, fit_in_caches(model)));
+                    notes_on_share(*share, fit_in_caches(model.facts.weights_bytes)));
 }
 
 void run(const Options& o) {
   const auto tests = bench_tests(o.prompts, o.decodes, o.depths, o.batches);
-  const int context = llm::make_model(llm::read_config(o.folder()))->facts.context_length;
-  for (const BenchTest& test : tests)
-    if (int64_t(test.depth) + std::max(test.prompt, test.decode) > context)
+  const int context =
+      o.context ? *o.context : llm::make_model(llm::read_config(o.folder()))->facts.context_length;
+  int most = 1;
+  for (const BenchTest& test : tests) {
+    const int64_t tokens = int64_t(test.depth) + std::max(test.prompt, test.decode);
+    if (tokens > context)
       throw CLI::ValidationError(fmt::format("-p and -n{} must fit in the model's context of {}",
                                              test.depth ? ", after -d," : "", context));
-  const auto model = o.load();
+    most = std::max(most, int(tokens));
+  }
+  Options options = o;
+  if (!o.context) options.context = most;  // the memory for it must be there
+  const auto model = options.load();
   CatchInterrupt ctrl_c;
   TableWriter table(o.format, "hearth_bench",
                     {{"model_type", "model"},

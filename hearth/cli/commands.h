@@ -18,6 +18,7 @@ void add_perplexity(CLI::App& app);
 void add_init(CLI::App& app);
 void add_pull(CLI::App& app);
 void add_embed(CLI::App& app);
+void add_models(CLI::App& app);
 void add_lab(CLI::App& app);
 
 void add_help(CLI::App& app);

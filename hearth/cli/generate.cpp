@@ -50,7 +50,7 @@ struct Limit {
 Limit limit_of(const Options& o, llm::LanguageModel& model, double gb_per_s) {
   if (!o.stats) return {};
   const double limit = weights_bandwidth(model).median;
-  return {limit, gb_per_s / limit, fit_in_caches(model)};
+  return {limit, gb_per_s / limit, fit_in_caches(model.facts.weights_bytes)};
 }
 
 double gb_per_s(const llm::LanguageModel& model, const llm::Generated& out) {

@@ -6,8 +6,7 @@
 #include "hearth/cli/commands.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/core/backend.h"
-#include "hearth/io/recognize.h"
-#include "hearth/llm/recognize.h"
+#include "hearth/llm/describe.h"
 #include "hearth/llm/registry.h"
 
 namespace hearth::cli {
@@ -41,70 +40,146 @@ void show_machine(bool as_json) {
   print_out(as_json ? all.dump(2) + "\n" : text);
 }
 
-/// Whether the folder has a config.json and no weights of any kind: a shape, to be run with random
-/// ones.
-bool only_shape(const std::filesystem::path& folder) {
-  std::error_code none;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, none))
-    if (entry.path().filename().string().find(".safetensors") != std::string::npos) return false;
-  return weights_of_another_kind(folder).empty();
+/// What a model needs of a device's memory.
+struct Fit {
+  size_t weights, state_per_token, state_full, free;  // bytes; free: 0 where nobody knows
+  int context;  // of the model's, that fits beside the weights; 0: not even these do
+};
+
+Fit fit_of(const llm::LanguageModel& model, size_t weights, Dtype dtype) {
+  const Device device = default_device();
+  const int all = model.facts.context_length;
+  Fit fit{weights, model.state_bytes(2, dtype) - model.state_bytes(1, dtype),
+          model.state_bytes(all, dtype), backend(device.type)->memory(device.index).free, all};
+  int fits = 0, beyond = all + 1;  // until they are neighbours
+  while (fit.free > 0 && beyond - fits > 1) {
+    const int half = fits + (beyond - fits) / 2;
+    (weights + model.state_bytes(half, dtype) <= fit.free ? fits : beyond) = half;
+  }
+  if (fit.free > 0) fit.context = fits;
+  return fit;
 }
 
-/// "f16" of a config's "float16"; what hearth does not know stays.
-std::string dtype_of(const JsonObject& config) {
-  const std::string said = config.text("dtype", config.text("torch_dtype", "float32"));
-  try {
-    return std::string(short_name(llm::parse_dtype(said)));
-  } catch (const std::invalid_argument&) {
-    return said;
-  }
+std::string size_text(size_t bytes) {
+  const auto b = double(bytes);
+  return b < 1e6   ? fmt::format("{:.1f} kB", b / 1e3)
+         : b < 1e9 ? fmt::format("{:.1f} MB", b / 1e6)
+                   : fmt::format("{:.2f} GB", b / 1e9);
+}
+
+std::string fit_text(const Fit& fit, int context) {
+  const std::string needs = fmt::format("{} of weights and {} of state for {} tokens",
+                                        size_text(fit.weights), size_text(fit.state_full), context);
+  if (fit.free == 0) return "nobody knows: " + needs;
+  const std::string free =
+      fmt::format("{} are free on {}", size_text(fit.free), to_string(default_device()));
+  if (fit.context == context) return fmt::format("yes: {}; {}", needs, free);
+  if (fit.context > 0) return fmt::format("up to {} tokens: {}; {}", fit.context, needs, free);
+  return fmt::format("no: {}; {}", needs, free);
+}
+
+/// Of a parameter's count: "0.8 M", "3.35 B".
+std::string count_text(size_t n) {
+  return n < 10'000'000'000 ? fmt::format("{:.1f} M", double(n) / 1e6)
+                            : fmt::format("{:.2f} B", double(n) / 1e9);
+}
+
+template <class T>
+json or_null(bool known, T&& value) {
+  return known ? json(std::forward<T>(value)) : json();
 }
 
 void show_model(const Options& o) {
   const auto folder = o.folder();
-  const llm::Recognized found = llm::recognize(folder);
-  const bool shape = !found.usable && found.packed.empty() && only_shape(folder);
-  ensure(found.usable || shape, found.sentence);
+  const llm::Description d = llm::describe(folder);
+  ensure(!d.use.empty() || d.shape, d.found.sentence);
   const auto config = llm::read_config(folder);
-  const auto model = llm::make_model(config);
-  size_t elements = found.parameters, tensors = found.tensors;
-  if (shape) {
-    const auto parameters = model->parameters();
-    for (auto& [name, p] : parameters) elements += p->size();
-    tensors = parameters.size();
+  const std::string dtype = fmt::format("{}", fmt::join(d.found.dtypes, ", "));
+  const std::string tokenizer = llm::describe_tokenizer(folder),
+                    chat = llm::describe_template(folder);
+  // An encoder keeps no state and decodes nothing.
+  const bool decodes = d.use != "embed";
+  const auto model = decodes ? llm::make_model(config) : nullptr;
+  const int layers = decodes ? model->facts.layers : config.positive("num_hidden_layers");
+  const int vocabulary = decodes ? model->facts.vocab_size : config.positive("vocab_size");
+  const int context =
+      decodes ? model->facts.context_length : config.positive("max_position_embeddings");
+  std::optional<Fit> fit;
+  double gb_s = 0;
+  bool cached = false;
+  if (decodes) {
+    fit = fit_of(*model, d.found.bytes, llm::config_dtype(llm::language_config(config)));
+    gb_s = read_bandwidth_gb_s();
+    cached = fit_in_caches(d.found.bytes).value.value_or(false);
   }
-  const auto& f = model->facts;
-  const std::string dtype =
-      shape ? dtype_of(config) : fmt::format("{}", fmt::join(found.dtypes, ", "));
+  // At the first tokens: state that is read comes on top later.
+  const double rate = d.costs.bytes_per_token ? 1e9 * gb_s / double(d.costs.bytes_per_token) : 0;
   if (o.json) {
     const json all = {{"model", folder.string()},
-                      {"type", f.type},
-                      {"parameters", elements},
-                      {"tensors", tensors},
+                      {"type", d.found.type},
+                      {"use", or_null(!d.use.empty(), d.use)},
+                      {"parameters", d.found.parameters},
+                      {"active_parameters", d.costs.active},
+                      {"tensors", d.found.tensors},
                       {"dtype", dtype},
-                      {"layers", f.layers},
-                      {"vocabulary", f.vocab_size},
-                      {"context", f.context_length},
-                      {"has_weights", found.usable},
-                      {"has_tokenizer", found.tokenizer},
-                      {"weights_bytes", found.usable ? json(found.bytes) : json()},
-                      {"f16_bytes", 2 * elements},
-                      {"f32_bytes", 4 * elements}};
+                      {"layers", layers},
+                      {"vocabulary", vocabulary},
+                      {"context", context},
+                      {"has_weights", d.has_weights},
+                      {"has_tokenizer", d.found.tokenizer},
+                      {"tokenizer", or_null(!tokenizer.empty(), tokenizer)},
+                      {"template", or_null(!chat.empty(), chat)},
+                      {"weights_bytes", or_null(d.has_weights, d.found.bytes)},
+                      {"f16_bytes", 2 * d.found.parameters},
+                      {"f32_bytes", 4 * d.found.parameters},
+                      {"bytes_per_token", or_null(decodes, d.costs.bytes_per_token)},
+                      {"state_bytes_per_token", fit ? json(fit->state_per_token) : json()},
+                      {"state_bytes_at_context", fit ? json(fit->state_full) : json()},
+                      {"memory_free_bytes", or_null(fit && fit->free, fit ? fit->free : 0)},
+                      {"context_that_fits", fit ? json(fit->context) : json()},
+                      {"device", to_string(default_device())},
+                      {"read_bandwidth_gb_s", or_null(gb_s > 0, gb_s)},
+                      {"weights_fit_in_caches", or_null(decodes, cached)},
+                      {"expected_tokens_per_s", or_null(rate > 0, rate)}};
     print_out(all.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
     return;
   }
   std::string text = folder.string() + "\n";
-  text += fmt::format("type        {}\n", f.type);
-  text += fmt::format("parameters  {:.1f} M in {} tensors\n", double(elements) / 1e6, tensors);
+  text += fmt::format("type        {}\n", d.found.type);
+  text += fmt::format("parameters  {} in {} tensors\n", count_text(d.found.parameters),
+                      d.found.tensors);
+  if (d.costs.active < d.costs.parameters)
+    text += fmt::format("active      {}: a token is given to some of the experts\n",
+                        count_text(d.costs.active));
   text += fmt::format("weights     {}\n",
-                      shape ? "none are here; --random-weights runs the shape"
-                            : fmt::format("{:.2f} GB of {}", double(found.bytes) / 1e9, dtype));
-  if (!found.tokenizer) text += "tokenizer   none is here, so prompts are token ids\n";
-  text += fmt::format("layers      {}\n", f.layers);
-  text += fmt::format("vocabulary  {}\n", f.vocab_size);
-  text += fmt::format("context     {}\n", f.context_length);
+                      d.shape ? "none are here; --random-weights runs the shape"
+                              : fmt::format("{} of {}", size_text(d.found.bytes), dtype));
+  text += fmt::format("tokenizer   {}\n",
+                      tokenizer.empty() ? "none is here, so prompts are token ids" : tokenizer);
+  text += fmt::format("template    {}\n", chat.empty() ? "none" : chat);
+  text += fmt::format("layers      {}\n", layers);
+  text += fmt::format("vocabulary  {}\n", vocabulary);
+  text += fmt::format("context     {}\n", context);
   text += fmt::format("memory      {:.2f} GB as f16 or bf16, {:.2f} GB as f32\n",
-                      2e-9 * double(elements), 4e-9 * double(elements));
+                      2e-9 * double(d.found.parameters), 4e-9 * double(d.found.parameters));
+  if (fit) {
+    text += fmt::format("a token     reads {} of weights, adds {} of state\n",
+                        size_text(d.costs.bytes_per_token), size_text(fit->state_per_token));
+    text += fmt::format("fits here   {}\n", fit_text(*fit, context));
+    const std::string tokens =
+        rate < 100 ? fmt::format("{:.1f}", rate) : fmt::format("{:.0f}", rate);
+    text += cached
+                ? fmt::format(
+                      "speed       more than {} tokens/s: the weights fit in the caches, and "
+                      "memory gives "
+                      "{:.1f} GB/s\n",
+                      tokens, gb_s)
+                : fmt::format(
+                      "speed       at most {} tokens/s, by the {:.1f} GB/s that memory gives now\n",
+                      tokens, gb_s);
+  } else {
+    text += "use         hearth embed\n";
+  }
   print_out(text);
 }
 

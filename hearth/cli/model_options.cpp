@@ -14,6 +14,7 @@
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/io/hub.h"
+#include "hearth/ops/create.h"
 
 namespace hearth::cli {
 
@@ -52,6 +53,12 @@ void ModelOptions::add_to(CLI::App& command) {
       ->type_name("D");
   command.add_option("--device", device, "Where to run; `hearth info` lists what there is")
       ->type_name("D");
+  add_number<int>(
+      command, "--context", [this](int n) { context = n; }, {1, 1 << 30},
+      "Tokens that a conversation may have (default: the model's); memory for them must be free");
+  command.add_flag("--mlock", locked, "Never let the weights be swapped out");
+  command.add_flag("--no-mmap", unmapped,
+                   "Read the weights into memory instead of mapping the file");
   add_threads(command);
 }
 
@@ -74,6 +81,9 @@ std::unique_ptr<llm::LanguageModel> ModelOptions::load() const {
   }
   options.random_weights = random_weights;
   options.seed = seed;
+  options.context = context;
+  options.locked = locked;
+  options.mapped = !unmapped;
   return llm::load_model(folder(), options);
 }
 
@@ -117,11 +127,26 @@ lab::Samples weights_bandwidth(llm::LanguageModel& model) {
   return lab::measure_read_bandwidth(spans, cpu::threads()).gb_s;
 }
 
-lab::Reading<bool> fit_in_caches(const llm::LanguageModel& model) {
+double read_bandwidth_gb_s() {
+  const Device device = default_device();
+  std::vector<double> samples;
+  if (device == Device(Device::cpu)) {
+    const lab::ReadBuffer buffer(lab::Pages::plain);
+    const lab::Bytes all[] = {buffer.bytes()};
+    samples = lab::measure_read_bandwidth(all, cpu::threads()).gb_s.all;
+  } else {
+    const Arrays all{zeros({1 << 28}, float32)};
+    eval(all);
+    samples = backend(device.type)->read_gb_per_s(all);
+  }
+  return samples.empty() ? 0 : lab::summarize(std::move(samples)).median;
+}
+
+lab::Reading<bool> fit_in_caches(size_t weights_bytes) {
   if (default_device() != Device(Device::cpu)) return false;
   const auto caches = lab::cache_bytes(lab::read_facts());
   if (!caches.value) return lab::Reading<bool>::missing(caches.reason);
-  return model.facts.weights_bytes <= size_t(*caches.value);
+  return weights_bytes <= size_t(*caches.value);
 }
 
 std::string notes_on_share(double share, const lab::Reading<bool>& cached) {

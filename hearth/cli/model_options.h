@@ -18,8 +18,10 @@ struct ModelOptions {
   std::string dtype;   // empty: the checkpoint's
   std::string device;  // empty: the default
   uint64_t seed = 0;
+  std::optional<int> context;
+  bool locked = false, unmapped = false;
 
-  /// --model, --random-weights, --dtype, --device, --threads.
+  /// --model, --random-weights, --dtype, --device, --context, --mlock, --no-mmap, --threads.
   void add_to(CLI::App& command);
   std::filesystem::path folder() const;
   /// Loads it, on the chosen device.
@@ -52,10 +54,13 @@ std::string read_text(const std::string& path);
 
 /// GB/s of reading the loaded weights: by the default device, or all threads of the pool.
 lab::Samples weights_bandwidth(llm::LanguageModel& model);
+/// The same of memory of its own, where no weights are loaded; 0 where nobody knows. Takes about a
+/// second.
+double read_bandwidth_gb_s();
 
 /// Whether the weights fit in the processor's caches: memory's bandwidth is then no limit, and what
 /// weights_bandwidth() measures is the caches'. False on another device.
-lab::Reading<bool> fit_in_caches(const llm::LanguageModel& model);
+lab::Reading<bool> fit_in_caches(size_t weights_bytes);
 /// What to say of a share of the measured bandwidth, "; ..." each: that the weights fit in the
 /// caches, that a share above all of it means that its measurement was disturbed.
 std::string notes_on_share(double share, const lab::Reading<bool>& cached);

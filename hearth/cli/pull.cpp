@@ -12,6 +12,7 @@
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
 #include "hearth/io/mapped_file.h"
+#include "hearth/llm/encoder.h"
 #include "hearth/llm/registry.h"
 
 namespace hearth::cli {
@@ -87,8 +88,9 @@ void judge(const std::string& name, const std::filesystem::path& config) {
   try {
     const auto file = MappedFile::open(config);
     const auto bytes = file->bytes();
-    llm::make_model(JsonObject::parse({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
-                                      name + ": config.json"));
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const JsonObject json = JsonObject::parse(text, name + ": config.json");
+    if (!llm::Encoder::knows(json)) llm::make_model(json);
   } catch (const std::runtime_error& error) {
     print_err(fmt::format("note: hearth cannot run this model: {}\n", error.what()));
   }

@@ -183,7 +183,10 @@ TEST(cli_info, takes_the_model_as_other_commands_do) {
   const std::string phi_2 = source_path("models/configs/phi-2").string();
   const Finished named = run_hearth({"info", "--model", phi_2});
   EXPECT_EQ(named.exit_code, 0) << named.err;
-  EXPECT_EQ(named.out, run_hearth({"info", phi_2}).out);
+  // What was measured, and is free, differs from time to time.
+  const std::string plain = run_hearth({"info", phi_2}).out;
+  EXPECT_EQ(named.out.substr(0, named.out.find("fits here")),
+            plain.substr(0, plain.find("fits here")));
   expect_usage({"info", "--model", ""}, "--model: '', wanted a folder");
   EXPECT_EQ(run_hearth({"info", "--model", phi_2, phi_2}).exit_code, 2);
 }
@@ -200,7 +203,20 @@ TEST(cli_info, says_in_json_what_the_manual_lists) {
   EXPECT_EQ(j["models"][0], "phi");
   const std::string phi_2 = source_path("models/configs/phi-2").string();
   j = json_of({"info", "--model", phi_2});
+  for (const char* measured : {"memory_free_bytes", "context_that_fits", "read_bandwidth_gb_s",
+                               "expected_tokens_per_s", "weights_fit_in_caches"}) {
+    EXPECT_TRUE(j.contains(measured)) << measured;
+    j.erase(measured);
+  }
   EXPECT_EQ(j, (json{{"model", phi_2},
+                     {"use", nullptr},
+                     {"active_parameters", 2779683840},
+                     {"tokenizer", nullptr},
+                     {"template", nullptr},
+                     {"device", "cpu"},
+                     {"bytes_per_token", 5559367680 - 2 * 51200 * 2560},
+                     {"state_bytes_per_token", 32 * 2 * 2560 * 2},
+                     {"state_bytes_at_context", 2048 * 32 * 2 * 2560 * 2},
                      {"type", "phi"},
                      {"parameters", 2779683840},
                      {"tensors", 453},
@@ -224,8 +240,8 @@ TEST(cli_info, counts_the_weights_that_are_there) {
   EXPECT_EQ(j["has_tokenizer"], true);
   EXPECT_EQ(j["weights_bytes"], 20040192);
   const Finished f = run_hearth({"info", source_path("models/tiny-phi").string()});
-  EXPECT_THAT(f.out, HasSubstr("weights     0.02 GB of f16\n"));
-  EXPECT_THAT(f.out, ::testing::Not(HasSubstr("tokenizer")));
+  EXPECT_THAT(f.out, HasSubstr("weights     20.0 MB of f16\n"));
+  EXPECT_THAT(f.out, HasSubstr("tokenizer   BPE, 4096 tokens, in tokenizer.json\n"));
 }
 
 // What it is by its content, in one sentence, the same in every command that would load it.

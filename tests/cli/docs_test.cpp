@@ -100,10 +100,10 @@ std::vector<Words> commands_in(const std::string& text) {
 
 TEST(docs, commands_have_these_options) {
   const std::set<std::string> commands = {
-      "generate",     "bench",       "probe",         "info",       "tokenize",      "logits",
-      "perplexity",   "init",        "pull",          "help",       "version",       "lab run",
-      "lab compare",  "lab explain", "lab intervene", "lab report", "lab telemetry", "lab engines",
-      "lab selftest", "lab export",  "lab import",    "lab schema"};
+      "generate",      "bench",       "probe",        "info",        "tokenize",      "logits",
+      "perplexity",    "init",        "pull",         "embed",       "models",        "help",
+      "version",       "lab run",     "lab compare",  "lab explain", "lab intervene", "lab report",
+      "lab telemetry", "lab engines", "lab selftest", "lab export",  "lab import",    "lab schema"};
   std::map<std::string, std::set<std::string>> known;
   for (const std::string& command : commands) {
     std::istringstream in(command);
