@@ -247,6 +247,22 @@ TEST(Unicode, NormalFormsOfALongRunOfMarksTakeTimeInProportion) {
   EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(5));
 }
 
+// Hugging Face's tables of marks and punctuation are those of Unicode 8 and 9.
+TEST(Unicode, IsOfTheAgeOfHuggingFaces) {
+  EXPECT_TRUE(is_punctuation(0x2E42) && is_punctuation('$') && !is_punctuation(0x2E43));
+  EXPECT_TRUE(is_nonspacing_mark(0x301) && !is_nonspacing_mark(0x8E1) && !is_mark(0x8CA));
+  EXPECT_TRUE(is_number(0x663) && is_number(0x10D40));  // of Unicode 16
+  std::string text;
+  append_lowercase(text, 0x1C89);
+  append_lowercase(text, 0x130);
+  EXPECT_EQ(text,
+            "\u1C8A"
+            "i\u0307");
+  std::string form;
+  append_normalized(form, "\u32FF", NormalForm::nfkc);
+  EXPECT_EQ(form, "\u32FF");
+}
+
 TEST(Unicode, NormalForms) {
   const auto form = [](std::string_view text, NormalForm form) {
     std::string out;

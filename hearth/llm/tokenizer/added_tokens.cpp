@@ -96,7 +96,8 @@ void AddedTokens::split(std::string_view text, const PlainRanges& plain,
       end = spaces_until;
     }
     text_until(begin);
-    parts.push_back({text.substr(begin, end - begin), token.id});
+    // One whose spaces went with the token before it, as a space's may, is not there.
+    if (end > begin) parts.push_back({text.substr(begin, end - begin), token.id});
     done = end;
   }
   text_until(text.size());

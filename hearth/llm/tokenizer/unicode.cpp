@@ -41,8 +41,10 @@ void append_changed(std::string& out, std::string_view text, NormalForm form) {
     constexpr int kMost = 32;  // U+FDFA becomes 18
     utf8proc_int32_t parts[kMost];
     int boundary = 0;
-    const auto count =
-        utf8proc_decompose_char(utf8proc_int32_t(step.code), parts, kMost, options, &boundary);
+    const auto count = other_age(kCompatibleOfAnotherAge, step.code)
+                           ? -1
+                           : utf8proc_decompose_char(utf8proc_int32_t(step.code), parts, kMost,
+                                                     options, &boundary);
     if (count < 0 || count > kMost)
       codes.push_back(utf8proc_int32_t(step.code));
     else
@@ -101,7 +103,10 @@ bool is_mark(char32_t c) {
          other_age(kMarksOfAnotherAge, c);
 }
 
-bool is_nonspacing_mark(char32_t c) { return c >= 0x300 && category(c) == UTF8PROC_CATEGORY_MN; }
+bool is_nonspacing_mark(char32_t c) {
+  return c >= 0x300 &&
+         (category(c) == UTF8PROC_CATEGORY_MN) != other_age(kNonspacingMarksOfAnotherAge, c);
+}
 
 bool is_other(char32_t c) {
   if (c < 0x80) return c < 0x20 || c == 0x7F;
