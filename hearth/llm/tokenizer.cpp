@@ -262,7 +262,7 @@ struct StreamDecoder::Impl {
 StreamDecoder::StreamDecoder(Tokenizer tokenizer, bool skip_special)
     : tokenizer_(std::move(tokenizer)),
       skip_special_(skip_special),
-      impl_(std::make_unique<Impl>(Decoder::Stream(tokenizer_.impl_->parts.decoder))) {}
+      impl_(new Impl{Decoder::Stream(tokenizer_.impl_->parts.decoder)}) {}
 
 StreamDecoder::StreamDecoder(StreamDecoder&&) noexcept = default;
 StreamDecoder& StreamDecoder::operator=(StreamDecoder&&) noexcept = default;
