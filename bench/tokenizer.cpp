@@ -1,12 +1,16 @@
 // The tokenizer: time to load, and MB/s of encoding and decoding 10 MB of English stories from
-// ../shared (or $HEARTH_SHARED), on one thread. Run from the root of the repository.
+// ../shared (or $HEARTH_SHARED), on one thread: with tiny-phi, phi-2 and the real files that
+// `python tools/tokenizer_goldens.py fetch` brings. Run from the root of the repository.
+// tools/tokenizer_speed.py sets it beside Hugging Face's.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <map>
+#include <vector>
 
 #include "hearth/llm/tokenizer.h"
 
@@ -81,7 +85,13 @@ int main(int argc, char** argv) {
   stories.resize(10'000'000);
   stories.resize(xz ? std::fread(stories.data(), 1, stories.size(), xz) : 0);
   if (xz) pclose(xz);
-  for (const fs::path& folder : {fs::path("models/tiny-phi"), shared / "data/phi-2"}) {
+  std::vector<fs::path> folders = {"models/tiny-phi", shared / "data/phi-2"};
+  const char* named = std::getenv("HEARTH_TOKENIZERS");
+  const fs::path real = named ? fs::path(named) : shared / "tokenizers";
+  if (fs::exists(real))
+    for (const auto& entry : fs::directory_iterator(real)) folders.push_back(entry.path());
+  std::sort(folders.begin() + 2, folders.end());
+  for (const fs::path& folder : folders) {
     if (!fs::exists(folder)) continue;
     const auto add = [&](const char* what, auto* run) {
       benchmark::RegisterBenchmark((std::string(what) + " " + folder.filename().string()).c_str(),
