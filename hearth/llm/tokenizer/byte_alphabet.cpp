@@ -35,8 +35,12 @@ void append_in_alphabet(std::string_view bytes, std::string& text) {
 
 void append_bytes_of(std::string_view text, std::string& bytes) {
   const size_t before = bytes.size();
-  for (std::string_view rest = text; !rest.empty();) {
-    const Utf8Step step = utf8_step(rest);
+  for (size_t at = 0; at < text.size();) {
+    if (text[at] > ' ' && text[at] < 0x7F) {
+      bytes += text[at++];
+      continue;
+    }
+    const Utf8Step step = utf8_step(text.substr(at));
     const int byte = step.code < kByteOf.size() ? kByteOf[step.code] : -1;
     if (byte < 0) {
       bytes.resize(before);
@@ -44,7 +48,7 @@ void append_bytes_of(std::string_view text, std::string& bytes) {
       return;
     }
     bytes += static_cast<char>(byte);
-    rest.remove_prefix(step.length);
+    at += size_t(step.length);
   }
 }
 

@@ -121,17 +121,22 @@ void put(const Decoder::Metaspace& step, State& state, Text part, bool ends, Reg
 template <class Next>
 void put(const Decoder::ByteLevel&, State& state, Text token, bool, Regex::Memory*,
          const Next& next) {
-  state.open = true;
   append_bytes_of(token, state.held);
   // Only a character that may still become whole is held back, at most three bytes.
-  size_t certain = 0;
+  size_t valid = 0, certain = 0;
   while (certain < state.held.size()) {
+    if (static_cast<unsigned char>(state.held[certain]) < 0x80) {
+      valid += valid == certain;
+      ++certain;
+      continue;
+    }
     const Utf8Step step = utf8_step(Text(state.held).substr(certain));
     if (step.kind == Utf8Step::Kind::cut) break;
+    if (step.kind == Utf8Step::Kind::character && valid == certain) valid += size_t(step.length);
     certain += size_t(step.length);
   }
   const Text whole = Text(state.held).substr(0, certain);
-  if (valid_utf8(whole))
+  if (valid == certain)
     next(whole, false);
   else
     next(sanitize_utf8(whole), false);
@@ -274,12 +279,11 @@ void Decoder::Stream::put(size_t at, std::string_view part, bool ends, std::stri
     std::visit([&](const auto& each) { llm::put(each, state, text, last, regex(step), next); },
                step);
   };
-  if (takes_parts(step)) return take(part, ends);
+  if ((ends && state.token.empty()) || takes_parts(step)) return take(part, ends);
   if (!ends) {
     state.token += part;
     return;
   }
-  if (state.token.empty()) return take(part, true);
   state.token += part;
   std::string token;
   token.swap(state.token);

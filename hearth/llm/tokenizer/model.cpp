@@ -85,8 +85,8 @@ Model Model::read(const json& model, const Vocab& vocab, bool byte_level) {
   return Model(Bpe::read(model, vocab, byte_level));
 }
 
-void Model::encode(std::string_view piece, const Vocab& vocab, std::span<const int> never,
-                   Memory& memory, std::vector<int>& ids) const {
+void Model::encode_new(std::string_view piece, const Vocab& vocab, std::span<const int> never,
+                       Memory& memory, std::vector<int>& ids) const {
   std::visit(
       [&](const auto& kind) {
         while (!piece.empty()) {

@@ -40,9 +40,16 @@ class Model {
 
   /// Appends the tokens of `piece`, none of them one of `never` (ascending) but the unknown one.
   void encode(std::string_view piece, const Vocab& vocab, std::span<const int> never,
-              Memory& memory, std::vector<int>& ids) const;
+              Memory& memory, std::vector<int>& ids) const {
+    const bool known =
+        never.empty() && piece.size() <= WordCache::kLongestWord && memory.cache.find(piece, ids);
+    if (!known) encode_new(piece, vocab, never, memory, ids);
+  }
 
  private:
+  void encode_new(std::string_view piece, const Vocab& vocab, std::span<const int> never,
+                  Memory& memory, std::vector<int>& ids) const;
+
   std::variant<Bpe, Unigram, WordPiece, WordLevel> kind_;
 };
 
