@@ -155,8 +155,6 @@ class Attend {
         float s = 0;
         for (int i = 0; i < 8; ++i) s = fmaf(mine_q[i], widen(k_[j].t[i]), s);
         s = group_sum(s);
-        if (a_.softcap > 0)  // softcap tanh(s / softcap)
-          s = a_.softcap - 2 * a_.softcap / (__expf(2 * s / a_.softcap) + 1);
         score[j] = key < to_ && holds_ ? s : -INFINITY;
         m = fmaxf(m, score[j]);
       }
@@ -211,11 +209,10 @@ class Attend {
       splits_ = 1, from_ = to_ = 0;
       return split_ == 0;
     }
-    const int first = a_.window > 0 ? max(0, n_ + 1 - a_.window) : 0, keys = n_ + 1 - first;
-    const int per = max((keys + a_.splits - 1) / a_.splits, kKeysPerSplit);
-    splits_ = (keys + per - 1) / per;
+    const int per = max((n_ + a_.splits) / a_.splits, kKeysPerSplit);
+    splits_ = (n_ + per) / per;  // of n + 1 keys
     if (split_ >= splits_) return false;
-    from_ = first + split_ * per, to_ = min(from_ + per, n_ + 1);
+    from_ = split_ * per, to_ = min(from_ + per, n_ + 1);
     const int64_t head = (int64_t(b_) * a_.Hkv + h_ / (a_.H / a_.Hkv)) * a_.capacity * a_.D;
     cache_k_ = static_cast<T*>(a_.cache_k) + head;
     cache_v_ = static_cast<T*>(a_.cache_v) + head;
@@ -229,7 +226,7 @@ class Attend {
       asm volatile("prefetch.global.L2 [%0];" ::"l"(at + i));
   }
   __device__ Rotation rotation() const {
-    return {a_.rope_dims, a_.traditional, a_.rope_scale, a_.rope_amplitude, a_.freqs, rates_};
+    return {a_.rope_dims, a_.traditional, a_.rope_scale, a_.freqs, rates_};
   }
   template <class U>
   __device__ U* at(int offset) const {
@@ -290,8 +287,6 @@ class Attend {
     float top = m;
     if (split_ == 0)
       for (int s = 0; s < splits_ - 1; ++s) top = fmaxf(top, others[s * words]);
-    const float sink = a_.sinks ? widen(static_cast<const T*>(a_.sinks)[h_]) : -INFINITY;
-    if (split_ == 0) top = fmaxf(top, sink);
     for (int d = thread_; d < D; d += a_.team) {
       float value = 0, weight = total;
       for (int g = 0; g < groups; ++g) value += all[g * D + d];
@@ -305,7 +300,6 @@ class Attend {
         const float keep = __expf(other[0] - top);
         value += other[2 + d] * keep, weight += other[1] * keep;
       }
-      if (a_.sinks) weight += __expf(sink - top);
       const T y = narrow<T>(value / weight);
       static_cast<T*>(a_.y)[head * D + d] = y;
       if (tagged_.given) tell(tagged_.given + head * D + d, widen(y), tagged_.tag);

@@ -108,11 +108,9 @@ void cached_attention(const fast::CachedAttention& op, const Args& args, CudaQue
     task.cache_k = queue.ptr<void>(*in.cache_k), task.cache_v = queue.ptr<void>(*in.cache_v);
     task.y = queue.ptr<void>(args.out[0]);
     task.offsets = queue.ptr<int>(*in.offsets), task.freqs = freqs;
-    task.sinks = in.sinks ? queue.ptr<void>(*in.sinks) : nullptr;
     task.B = batch, task.H = H, task.Hkv = Hkv, task.D = D, task.capacity = capacity;
     task.rope_dims = rotation.dims, task.traditional = rotation.traditional;
-    task.rope_scale = rotation.scale, task.rope_amplitude = rotation.amplitude;
-    task.scale = form.scale, task.softcap = form.softcap, task.window = form.window;
+    task.rope_scale = rotation.scale, task.scale = form.scale;
     return queue.tasks().add(queue, task, q.dtype(), rates, args);
   }
   Job job = {};
@@ -124,8 +122,7 @@ void cached_attention(const fast::CachedAttention& op, const Args& args, CudaQue
   job.cache_k = queue.ptr<void>(*in.cache_k), job.cache_v = queue.ptr<void>(*in.cache_v);
   job.offsets = queue.ptr<int>(*in.offsets);
   job.L = L, job.H = H, job.D = D, job.Hkv = Hkv, job.capacity = capacity;
-  job.rotation = {rotation.dims,      rotation.traditional, rotation.scale,
-                  rotation.amplitude, freqs,                nullptr};
+  job.rotation = {rotation.dims, rotation.traditional, rotation.scale, freqs, nullptr};
   std::copy(rates.begin(), rates.end(), job.rates);
   job.rotated = queue.scratch<std::byte>(q.nbytes());
   switch (q.dtype()) {
@@ -145,19 +142,19 @@ void cached_attention(const fast::CachedAttention& op, const Args& args, CudaQue
   flash.scale = form.scale;
   flash.keys = L, flash.more_keys = job.offsets;
   flash.causal = true, flash.more_offset = job.offsets;
-  if (in.sinks) flash.sinks = queue.ptr<void>(*in.sinks), flash.sinks_dtype = in.sinks->dtype();
   flash_attention(queue, flash);
 }
 
 // Rows must be contiguous and in vectors of eight; caches row-major; float64 is decomposed, and so
-// are rings, caches of latents or of another layer, and a window or a softcap of many new rows.
+// is every form but plain attention to a whole cache.
 bool cached_attention_fits(const Primitive& p, std::span<const array> in) {
   const auto& op = static_cast<const fast::CachedAttention&>(p);
   const fast::AttentionForm& form = op.form;
-  if (form.ring || form.latent > 0 || !form.writes) return false;
+  if (form.ring || form.latent > 0 || !form.writes || form.has_sinks || form.softcap > 0 ||
+      form.rotation.amplitude != 1)
+    return false;
   const fast::CachedAttention::Inputs i = op.inputs(in);
-  const bool hides = form.window > 0 && form.window < i.capacity;
-  if (i.L > 1 && (hides || form.softcap > 0)) return false;
+  if (form.window > 0 && form.window < i.capacity) return false;
   if (i.freqs && i.freqs->ndim() == 2 && i.B > 1) return false;
   const auto dense = [](const array* x) {
     return !x || row_contiguous(x->shape(), x->node().strides);
@@ -165,8 +162,7 @@ bool cached_attention_fits(const Primitive& p, std::span<const array> in) {
   const auto contiguous_rows = [](const array& x) { return x.node().strides[3] == 1; };
   return i.q->dtype() != float64 && i.D % 8 == 0 && i.D <= kMaxHeadDim && i.D == i.Dv &&
          i.q->size() > 0 && contiguous_rows(*i.q) && contiguous_rows(*i.k) &&
-         contiguous_rows(*i.v) && dense(i.cache_k) && dense(i.cache_v) && dense(i.freqs) &&
-         dense(i.sinks);
+         contiguous_rows(*i.v) && dense(i.cache_k) && dense(i.cache_v) && dense(i.freqs);
 }
 
 }  // namespace hearth::cuda

@@ -7,7 +7,7 @@ namespace hearth::cuda {
 struct Rotation {
   int dims;  // that are rotated, the first of a row
   bool traditional;
-  float scale, amplitude;
+  float scale;
   const float* freqs;  // (dims / 2), or null: rates
   const float* rates;  // (dims / 2)
 
@@ -16,7 +16,6 @@ struct Rotation {
     const float rate = freqs ? 1.0f / freqs[i] : rates[i];
     float2 t;
     sincosf(float(position) * scale * rate, &t.y, &t.x);
-    t.x *= amplitude, t.y *= amplitude;
     return t;
   }
   /// Element d of a row, whose element i is row(i).

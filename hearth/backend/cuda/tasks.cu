@@ -143,7 +143,7 @@ void Tasks::add(CudaQueue& queue, const AttentionTask& given, Dtype dtype, const
   const size_t bytes = size_t(TeamMemory(a, int(size_of(dtype))).bytes * teams);
   if (rotates_ && !a.freqs && !std::equal(rates.begin(), rates.end(), list_.rates)) queue.stream();
   if (!empty() && !find_early(a, dtype)) queue.stream();
-  Task& task = next(queue, dtype, 0, 0, bytes, {a.cache_k, a.cache_v, a.offsets, a.freqs, a.sinks}, args);
+  Task& task = next(queue, dtype, 0, 0, bytes, {a.cache_k, a.cache_v, a.offsets, a.freqs}, args);
   if (list_.count > 1)
     early_ = std::max(early_, size_t(a.B) * size_t(list_.task[list_.count - 2].linear.early));
   found_ = std::max(found_, size_t(heads) * size_t(a.splits) * size_t(a.D + 2));

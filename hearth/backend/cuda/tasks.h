@@ -40,12 +40,11 @@ struct AttentionTask {
   void* y;                                        // (B, 1, H, D)
   const int* offsets;                             // (B): rows in the cache
   const float* freqs;                             // (dims / 2), or null
-  const void* sinks;                              // (H), or null
   int64_t q_stride[2], k_stride[2], v_stride[2];  // of B and heads; D is contiguous
   int B, H, Hkv, D, capacity, splits;
-  int rope_dims, window;  // keys that the row sees, itself among them; 0: all
-  float rope_scale, rope_amplitude, scale, softcap;  // of scores; 0: none
-  int team;                                          // threads that share a head's keys
+  int rope_dims;
+  float rope_scale, scale;
+  int team;  // threads that share a head's keys
   bool traditional;
 };
 
