@@ -173,6 +173,7 @@ void cached_attention(const fast::CachedAttention& op, const Args& args, CpuQueu
                    .window = form.window,
                    .ring = form.ring ? in.capacity : 0,
                    .softcap = form.softcap,
+                   .by_steps = true,
                    .angles = angles ? &*angles : nullptr,
                    .traditional = form.rotation.traditional};
 

@@ -42,7 +42,7 @@ void load_queries(const AttentionJob& job, Along along, int64_t b, int64_t h, in
                   .y_stride = to_stride * 4,
                   .wide_y = true,
                   .scale = job.scale};
-  if (job.angles) rows.turn(*job.angles, b, l, along, job.traditional);
+  if (job.angles) rows.turn(*job.angles, b, job.first + l, along, job.traditional);
   rotate_rows(rows);
 }
 
@@ -336,6 +336,17 @@ Angles::Angles(const fast::Rotation& rotation, std::span<const float> freqs,
 
 void attend(const AttentionJob& job) {
   if (job.B * job.H * job.L * job.Dv == 0) return;
+  if (job.by_steps && job.L > 1 && job.L <= kSteps) {
+    std::vector<int64_t> keys(size_t(job.B), 0);
+    for (int64_t l = 0; l < job.L; ++l) {
+      AttentionJob one = job;
+      for (int64_t b = 0; b < job.B; ++b) keys[size_t(b)] = job.visible(b, l);
+      one.L = 1, one.first = l, one.keys = keys.data();
+      one.q.data += l * job.q.position, one.y.data += l * job.y.position;
+      attend(one);
+    }
+    return;
+  }
   const int64_t rows = job.H / job.Hkv * job.L;
   rows <= kFewRows ? StreamedAttention(job).run() : BlockedAttention(job).run();
 }

@@ -73,12 +73,14 @@ struct AttentionJob {
   int64_t B, H, Hkv, L, D, Dv;
   Heads q, k, v, y;
   float scale;
-  const int64_t* keys;  // (B): how many keys row b has
-  bool causal;          // the last query sees all of them, the one before all but one...
-  int64_t window = 0;   // of these only the last; 0: all
-  int64_t ring = 0;     // key j lies in row j % ring; 0: in row j
-  float softcap = 0;    // 0: none
+  const int64_t* keys;    // (B): how many keys row b has
+  bool causal;            // the last query sees all of them, the one before all but one...
+  int64_t window = 0;     // of these only the last; 0: all
+  int64_t ring = 0;       // key j lies in row j % ring; 0: in row j
+  float softcap = 0;      // 0: none
+  bool by_steps = false;  // up to kSteps queries give the bits of one at a time
   const Angles* angles = nullptr;
+  int64_t first = 0;  // what `angles` has of query 0
   bool traditional = false;
   const std::byte* mask = nullptr;  // (B, H, L, S), strides in bytes
   int64_t mask_strides[4] = {};
@@ -96,6 +98,7 @@ struct AttentionJob {
     return ring > 0 ? std::min(n, ring - key % ring) : n;
   }
 };
+inline constexpr int64_t kSteps = 32;  // as many rows as products take one by one
 void attend(const AttentionJob& job);
 
 namespace kernels {
