@@ -49,7 +49,8 @@ llm::LanguageModel::Facts write_random_checkpoint(const fs::path& from, const fs
     const auto model = llm::load_model(from, load);
     facts = model->facts;
     fs::create_directories(to);
-    save_safetensors((to / "model.safetensors").string(), nn::tensors(model->parameters()),
+    save_safetensors((to / "model.safetensors").string(),
+                     llm::rewrite_back(nn::tensors(model->parameters()), model->rewrites()),
                      {{"format", "pt"}});
     auto json = read_json(from / "config.json");
     json.erase("torch_dtype");

@@ -165,23 +165,107 @@ Tensors rewrite(Tensors tensors, std::span<const Rewrite> rules, bool values) {
   return tensors;
 }
 
-std::string name_before(std::string parameter, std::span<const Rewrite> rules) {
-  const auto plain = [](std::string text) {
-    if (text.starts_with('^')) text.erase(0, 1);
-    if (text.ends_with('$')) text.pop_back();
-    return text;
+namespace {
+
+/// Where `to`, of the rule, stands in a parameter's name, held as `from` is held in the key.
+std::optional<Match> find_after(const Rewrite& rule, const std::string& to,
+                                const std::string& parameter) {
+  if (to.empty()) return {};
+  return find((rule.from.starts_with('^') ? "^" : "") + to + (rule.from.ends_with('$') ? "$" : ""),
+              parameter);
+}
+std::string key_of(const Rewrite& rule, const Match& m, const std::string& parameter) {
+  std::string from = rule.from;
+  if (from.starts_with('^')) from.erase(0, 1);
+  if (from.ends_with('$')) from.pop_back();
+  return replaced(parameter, m, from);
+}
+
+/// What a split took apart; `part(i)` is the tensor that the i-th name has now.
+template <class Part>
+array joined(const Rewrite& rule, const std::vector<std::string>& names, const Part& part) {
+  const size_t axis = size_t(rule.axis);
+  const auto first = [&](size_t i) {
+    return size_t(std::find(names.begin(), names.end(), names[i]) - names.begin());
   };
-  for (size_t i = rules.size(); i-- > 0;) {
-    const Rewrite& rule = rules[i];
-    if (rule.operation == Rewrite::skip) continue;
-    for (const std::string& to : parts_of(rule.to)) {
-      const auto m = find(rule.from.starts_with('^') ? "^" + to : to, parameter);
-      if (to.empty() || !m) continue;
-      parameter = replaced(parameter, *m, plain(rule.from));
-      break;
+  int total = 0;
+  for (size_t i = 0; i < names.size(); ++i)
+    if (first(i) == i) total += part(i).shape(rule.axis);
+  std::vector<int> taken(names.size(), 0);
+  Arrays all;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const int rows = rule.rows.empty() ? total / rule.groups / int(names.size()) : rule.rows[i];
+    const array whole = part(i);
+    Shape from(size_t(whole.ndim()), 0), to = whole.shape();
+    from[axis] = taken[first(i)], to[axis] = taken[first(i)] += rows * rule.groups;
+    Shape grouped(to.begin(), to.begin() + rule.axis);
+    grouped.push_back(rule.groups), grouped.push_back(rows);
+    grouped.insert(grouped.end(), to.begin() + rule.axis + 1, to.end());
+    all.push_back(reshape(slice(whole, from, to), grouped));
+  }
+  Shape shape = part(0).shape();
+  shape[axis] = total;
+  return reshape(concatenate(all, rule.axis + 1), shape);
+}
+
+Tensors undone(Tensors tensors, const Rewrite& rule) {
+  Tensors out;
+  const std::vector<std::string> parts = parts_of(rule.to);
+  for (const auto& [name, x] : tensors) {
+    const auto m = find_after(rule, parts[0], name);
+    switch (m ? rule.operation : Rewrite::skip) {
+      case Rewrite::skip: {
+        bool later = false;  // another part of a split
+        for (size_t i = 1; rule.operation == Rewrite::split && i < parts.size(); ++i)
+          later = later || find_after(rule, parts[i], name);
+        if (!later) out.emplace(name, x);
+        break;
+      }
+      case Rewrite::rename: out.emplace(key_of(rule, *m, name), x); break;
+      case Rewrite::transpose: out.emplace(key_of(rule, *m, name), swapaxes(x, -1, -2)); break;
+      case Rewrite::plus_one:
+        out.emplace(key_of(rule, *m, name),
+                    astype(subtract(astype(x, float32), array(1.0f)), x.dtype()));
+        break;
+      case Rewrite::split: {
+        const auto part = [&](size_t i) { return tensors.at(replaced(name, *m, parts[i])); };
+        out.emplace(key_of(rule, *m, name), joined(rule, parts, part));
+        break;
+      }
+      case Rewrite::flatten: out.emplace(key_of(rule, *m, name), x); break;  // its axes are gone
+      case Rewrite::grouped: {
+        Shape shape(x.shape().begin() + 1, x.shape().end());
+        shape[0] *= x.shape(0);
+        out.emplace(key_of(rule, *m, name), reshape(x, shape));
+        break;
+      }
+      case Rewrite::stack: {
+        const Arrays each = split(x, x.shape(0), 0);
+        for (size_t i = 0; i < each.size(); ++i)
+          out.emplace(key_of(rule, {m->begin, m->end, std::to_string(i)}, name),
+                      squeeze(each[i], 0));
+        break;
+      }
     }
   }
+  return out;
+}
+
+}  // namespace
+
+std::string name_before(std::string parameter, std::span<const Rewrite> rules) {
+  for (size_t i = rules.size(); i-- > 0;)
+    for (const std::string& to : parts_of(rules[i].to))
+      if (const auto m = find_after(rules[i], to, parameter)) {
+        parameter = key_of(rules[i], *m, parameter);
+        break;
+      }
   return parameter;
+}
+
+Tensors rewrite_back(Tensors parameters, std::span<const Rewrite> rules) {
+  for (size_t i = rules.size(); i-- > 0;) parameters = undone(std::move(parameters), rules[i]);
+  return parameters;
 }
 
 }  // namespace hearth::llm

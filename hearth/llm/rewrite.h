@@ -37,7 +37,9 @@ struct Rewrite {
 /// dtypes: these stay.
 Tensors rewrite(Tensors tensors, std::span<const Rewrite> rules, bool values = true);
 
-/// What the parameter is called in a checkpoint, as far as the rules show: for messages.
+/// The parameters as a checkpoint has them: rewrite() of it gives them again.
+Tensors rewrite_back(Tensors parameters, std::span<const Rewrite> rules);
+/// What the parameter, or what it is a part of, is called in a checkpoint: for messages.
 std::string name_before(std::string parameter, std::span<const Rewrite> rules);
 
 }  // namespace hearth::llm
