@@ -94,12 +94,19 @@ Output Attention::operator()(const Input& in, LayerState& state) const {
   };
   array q = heads_of(y[0], t.heads, q_norm);
   if (t.temperature) q = multiply(q, t.temperature->of(in.step, L, q.dtype()));
+  float scale = t.scale > 0 ? t.scale : 1 / std::sqrt(float(D));
+  fast::Rotation rotation = t.norm_after_rope ? fast::Rotation{} : t.rope.rotation;
+  // Where all of a row is rotated, what the rotation is amplified by is a factor of the scores.
+  if (rotation.dims == D) {
+    scale *= rotation.amplitude * rotation.amplitude;
+    rotation.amplitude = 1;
+  }
   const fast::AttentionForm form{
-      .scale = t.scale > 0 ? t.scale : 1 / std::sqrt(float(D)),
+      .scale = scale,
       .softcap = t.softcap,
       .window = t.window,
       .ring = state.ring,
-      .rotation = t.norm_after_rope ? fast::Rotation{} : t.rope.rotation,
+      .rotation = rotation,
   };
   fast::AttentionArrays more{.sinks = sinks};
   if (!t.norm_after_rope) more.freqs = t.rope.at(in.step);

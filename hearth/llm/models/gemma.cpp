@@ -55,6 +55,26 @@ float read_softcap(const JsonObject& config, const char* key, double fallback) {
 
 }  // namespace
 
+Traits gemma(const JsonObject& config) {
+  refuse_flag(config, "use_bidirectional_attention", false);
+  const Sizes s = read_sizes(config, {.head_dim = 256, .context = 8192});
+  const NormForm norm = read_rms_norm(config);
+  AttentionTraits attention = attention_of(s);
+  attention.qkv_bias = attention.out_bias = config.flag("attention_bias", false);
+  attention.rope = read_rope(config, s.head_dim);
+  // "gelu" was written where that by tanh was meant.
+  const auto activation = config.text("hidden_act", "gelu") == "gelu"
+                              ? fast::Activation::gelu_approx
+                              : read_activation(config, "gelu");
+  const MlpTraits mlp{.width = s.ffn, .activation = activation};
+  Traits t = make_traits(config, s, norm, true, [&](int) {
+    return LayerTraits{attention, mlp, Placement::pre, norm};
+  });
+  t.embed_scale = std::sqrt(float(s.hidden));
+  t.rewrites = {{"norm.weight$", "norm.weight", Rewrite::plus_one}};
+  return t;
+}
+
 Traits gemma2(const JsonObject& config) {
   Gemma model(config, 8192);
   model.attention.softcap = read_softcap(config, "attn_logit_softcapping", 50);
