@@ -22,11 +22,12 @@ Mlp::Mlp(const MlpTraits& traits, int hidden)
 }
 
 void Mlp::reads(std::vector<fast::Projection>& all) const {
-  if (gate_proj) all.push_back(gate_proj->projection(traits.activation));
+  if (gate_proj) all.push_back(gate_proj->projection(traits.activation, one_pass()));
   all.push_back(up_proj.projection(gate_proj ? fast::Activation::none : traits.activation));
 }
 
 Output Mlp::operator()(const Input& in) const {
+  if (one_pass()) return {.terms = {down_proj.term(in.read[0])}};
   array opened = traits.squared ? square(in.read[0]) : in.read[0];
   if (act_fn) opened = (*act_fn)(opened);
   const array inner = gate_proj ? multiply(opened, in.read[1]) : opened;

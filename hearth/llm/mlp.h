@@ -30,6 +30,8 @@ struct Mlp {
   static constexpr bool kUsesInput = false;
   void reads(std::vector<fast::Projection>& all) const;
   Output operator()(const Input& in) const;
+  /// Gate and up are one result of reads(), else two.
+  bool one_pass() const { return gate_proj && !traits.squared && !act_fn; }
 
   MlpTraits traits;
   std::optional<nn::Linear> gate_proj;

@@ -18,8 +18,9 @@ struct Linear {
   array operator()(const array& x, fast::Activation activation = fast::Activation::none,
                    const std::optional<array>& residual = {}) const;
   /// For fast::linears: several layers on the same input in one pass.
-  fast::Projection projection(fast::Activation activation = fast::Activation::none) const {
-    return {weight.dense, bias, activation};
+  fast::Projection projection(fast::Activation activation = fast::Activation::none,
+                              bool gates = false) const {
+    return {weight.dense, bias, activation, gates};
   }
   /// For fast::linear_sum.
   fast::Term term(const array& x) const { return {x, weight.dense, bias}; }

@@ -17,7 +17,8 @@ Arrays expert_linears(const array& x, const array& ids, std::span<const Projecti
   std::vector<Linear::Part> parts;
   Arrays in{x, astype(ids, int32)};
   for (const Projection& p : projections) {
-    parts.push_back({p.activation, p.bias.has_value()});
+    check(!p.gates, "expert_linears: a gate is not taken together with what it gates");
+    parts.push_back({p.activation, p.bias.has_value(), false});
     in.push_back(p.weight);
     if (p.bias) in.push_back(*p.bias);
   }

@@ -93,7 +93,7 @@ array linear(const array& x, const array& weight, const std::optional<array>& bi
   if (bias) in.push_back(*bias);
   if (residual) in.push_back(*residual);
   return hearth::apply(
-      std::make_shared<Linear>(std::vector{Linear::Part{activation, bias.has_value()}},
+      std::make_shared<Linear>(std::vector{Linear::Part{activation, bias.has_value(), false}},
                                residual.has_value()),
       std::move(in));
 }
@@ -111,7 +111,7 @@ Arrays linears(const array& x, std::span<const Projection> projections,
     if (norm->bias) in.push_back(*norm->bias);
   }
   for (const Projection& p : projections) {
-    parts.push_back({p.activation, p.bias.has_value()});
+    parts.push_back({p.activation, p.bias.has_value(), p.gates});
     in.push_back(p.weight);
     if (p.bias) in.push_back(*p.bias);
   }

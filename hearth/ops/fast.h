@@ -54,6 +54,7 @@ struct Projection {
   array weight;               // (n, k)
   std::optional<array> bias;  // (n)
   Activation activation = Activation::none;
+  bool gates = false;  // the result multiplies that of the next, and is not given itself
 };
 /// What x goes through first: layer_norm, or rms_norm, with its weights of shape (k).
 struct Norm {
@@ -61,7 +62,8 @@ struct Norm {
   float eps;
   bool rms = false;
 };
-/// linear(norm(x), ...) for each projection, in one pass over x and in one parallel region.
+/// linear(norm(x), ...) for each projection, in one pass over x and in one parallel region. A gate,
+/// and the projection after it, which has no activation and as many rows, give one result.
 Arrays linears(const array& x, std::span<const Projection> projections,
                const std::optional<Norm>& norm = {}, StreamOrDevice s = {});
 

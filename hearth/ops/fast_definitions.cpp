@@ -210,6 +210,16 @@ std::optional<Arrays> CachedAttention::decompose(const Arrays& in) const {
 }
 
 std::optional<Arrays> Linear::decompose(const Arrays& in) const {
+  if (has_gates()) {
+    std::vector<Part> plain = parts;
+    for (Part& part : plain) part.gates = false;
+    const Arrays all =
+        apply_all(std::make_shared<Linear>(std::move(plain), false, norm), Arrays(in));
+    Arrays out;
+    for (size_t i = 0; i < parts.size(); ++i)
+      out.push_back(parts[i].gates ? multiply(all[i], all[i + 1]) : all[i]), i += parts[i].gates;
+    return out;
+  }
   if (norm) {
     const size_t first = first_part();
     const SmallVector<array, 3> normed(in.begin(), in.begin() + long(first));

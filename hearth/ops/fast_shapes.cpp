@@ -1,4 +1,6 @@
 // What the fused operations accept, and the shapes and dtypes that they give.
+#include <algorithm>
+
 #include "hearth/ops/primitives_fast.h"
 
 namespace hearth {
@@ -156,6 +158,10 @@ Specs CachedAttention::infer(std::span<const array> in) const {
   return out;
 }
 
+bool Linear::has_gates() const {
+  return std::ranges::any_of(parts, [](const Part& p) { return p.gates; });
+}
+
 Specs Linear::infer(std::span<const array> in) const {
   const array& x = in[0];
   check(x.ndim() > 0, "linear: wanted at least one axis, got a scalar");
@@ -166,13 +172,23 @@ Specs Linear::infer(std::span<const array> in) const {
   if (norm && norm->shifted)
     check_vector("linear", "a norm's bias", in[1 + norm->scaled], x.shape(-1));
   size_t next = first_part();
-  for (const Part& part : parts) {
+  check(!residual || !has_gates(), "linear: a gate takes no residual");
+  int gate = -1;  // rows of the gate before
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Part& part = parts[i];
     const array& weight = in[next++];
     check(weight.ndim() == 2 && weight.shape(1) == x.shape(-1), "linear: x is ", x.shape(),
           ", the weight ", weight.shape(), ": wanted (n, ", x.shape(-1), ")");
     if (part.bias) check_vector("linear", "a bias", in[next++], weight.shape(0));
+    const int rows = weight.ndim() > 0 ? weight.shape(0) : 0;
+    check(gate < 0 || (gate == rows && !part.gates && part.activation == Activation::none),
+          "linear: a gate of ", gate,
+          " rows wants a part after it with as many, and no activation;", " got ", rows);
+    check(!part.gates || i + 1 < parts.size(), "linear: a gate wants a part after it");
+    gate = part.gates ? rows : -1;
+    if (part.gates) continue;
     Shape shape = x.shape();
-    shape.back() = weight.shape(0);
+    shape.back() = rows;
     out.push_back({shape, x.dtype()});
   }
   if (residual)

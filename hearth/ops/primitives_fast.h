@@ -113,12 +113,13 @@ struct CachedAttention : Op<CachedAttention, primitive_id::CachedAttention> {
 };
 
 /// x (..., k), the norm's weight (k) and bias (k) if it has them, then weight (n, k) and bias (n)
-/// of each part, and a residual (..., n) of the first -> (..., n) of each part
+/// of each part, and a residual (..., n) of the first -> (..., n) of each part, or of each pair
 struct Linear : Op<Linear, primitive_id::Linear> {
   struct Part {
     Activation activation;
     bool bias;
-    HEARTH_FIELDS(activation, bias)
+    bool gates;  // what it gives multiplies what the next part does, and is no output
+    HEARTH_FIELDS(activation, bias, gates)
   };
   struct Norm {
     float eps;
@@ -138,6 +139,7 @@ struct Linear : Op<Linear, primitive_id::Linear> {
                                 const Arrays& d) const override;
   /// The first input after x and the norm's.
   size_t first_part() const { return norm ? size_t(1 + norm->scaled + norm->shifted) : 1; }
+  bool has_gates() const;
 };
 
 /// x (..., k), weight (n, k) and bias (n) if it has one of each term, then residual (..., n)

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "hearth/llm/generate.h"
 #include "hearth/llm/models/family.h"
 #include "hearth/llm/registry.h"
 #include "hearth/ops/ops.h"
@@ -123,8 +124,102 @@ TEST(ModelConfigs, AWrapperRunsItsLanguageModel) {
   EXPECT_EQ(make_model(object(inner))->facts.wrapper, "");
 }
 
-// ---- Rules
-// ---------------------------------------------------------------------------------------
+// ---- State ----
+
+// A window far shorter than the text: the caches are rings that went around, grew in between, and
+// hold rows of unequal length.
+TEST(ModelStates, RingsGiveWhatWholeCachesDo) {
+  testing::TempFolder folder;
+  const json config = {{"model_type", "mistral"},  {"hidden_size", 32},
+                       {"intermediate_size", 48},  {"num_hidden_layers", 2},
+                       {"num_attention_heads", 4}, {"num_key_value_heads", 2},
+                       {"head_dim", 16},           {"vocab_size", 61},
+                       {"sliding_window", 100},    {"max_position_embeddings", 4096}};
+  folder.write("config.json", config.dump());
+  const auto model = load_model(folder.path(), {.dtype = float32, .random_weights = true});
+  for (auto& [name, p] : model->parameters())
+    if (name.ends_with("proj.weight")) *p = multiply(*p, array(8.0f));  // so that context counts
+  std::vector<int> ids;
+  for (int i = 0; i < 1600; ++i) ids.push_back(1 + (i * 37 + i * i / 11) % 60);
+  const auto expect_near = [](const std::vector<float>& got, const std::vector<float>& wanted,
+                              const std::string& what) {
+    ASSERT_EQ(got.size(), wanted.size()) << what;
+    float most = 0, off = 0;
+    for (size_t i = 0; i < wanted.size(); ++i)
+      most = std::max(most, std::abs(wanted[i])), off = std::max(off, std::abs(got[i] - wanted[i]));
+    EXPECT_LE(off, 2e-5f * most) << what;
+  };
+  const auto whole = [&](std::span<const int> text) {
+    auto cache = model->make_cache();
+    const auto logits = prefill(*model, cache, text, 4000);
+    EXPECT_FALSE(cache.layer(0).ring);
+    return logits.to_vector<float>();
+  };
+  const auto wanted = whole(ids);
+  for (int chunk : {64, 333, 450}) {
+    auto cache = model->make_cache();
+    const auto got = prefill(*model, cache, ids, chunk).to_vector<float>();
+    EXPECT_TRUE(cache.layer(0).ring);
+    EXPECT_LE(cache.layer(1).parts[0].shape(2), chunk == 450 ? 1024 : 512);
+    expect_near(got, wanted, concat("in chunks of ", chunk));
+  }
+  // Chunks, then one that the ring has no room for: it grows after it went around.
+  auto cache = model->make_cache();
+  prefill(*model, cache, std::span(ids).first(900), 50);
+  const int before = cache.layer(0).parts[0].shape(2);
+  const auto got = prefill(*model, cache, std::span(ids).subspan(900), 700).to_vector<float>();
+  EXPECT_GT(cache.layer(0).parts[0].shape(2), before);
+  expect_near(got, wanted, "in a ring that grew");
+  // Two rows, the second 700 tokens shorter, fed together and padded.
+  auto two = model->make_cache(2);
+  array logits(0.0f);
+  for (int at = 0, short_at = 0; at < 1600; at += 160, short_at += 90) {
+    std::vector<int> step(ids.begin() + at, ids.begin() + at + 160);
+    step.insert(step.end(), ids.begin() + short_at, ids.begin() + short_at + 90);
+    step.resize(320, 7);
+    logits = model->forward({array(step.begin(), {2, 160}, int32), {160, 90}, true}, two);
+  }
+  const auto both = logits.to_vector<float>();
+  expect_near({both.begin(), both.begin() + 61}, wanted, "the longer row");
+  expect_near({both.begin() + 61, both.end()}, whole(std::span(ids).first(900)), "the shorter row");
+  // What is recorded goes on in the ring.
+  GenerateOptions options;
+  options.max_tokens = 300;
+  const auto tail = generate(*model, std::span(ids).first(700), options).ids;
+  std::vector<int> text(ids.begin(), ids.begin() + 700);
+  text.insert(text.end(), tail.begin(), tail.end() - 1);
+  const auto last = whole(text);
+  EXPECT_EQ(std::max_element(last.begin(), last.end()) - last.begin(), tail.back());
+}
+
+// A prompt within the first context, and a text that outgrows it, have other frequencies: the text
+// is that of a prompt that long, however it came about.
+TEST(ModelStates, ATextThatOutgrowsItsFirstContextIsReadAgain) {
+  testing::TempFolder folder;
+  const json rope = {{"type", "longrope"},
+                     {"short_factor", json::array({1, 1, 1, 1, 1, 1, 1, 1})},
+                     {"long_factor", json::array({1, 2, 3, 4, 5, 6, 7, 8})}};
+  const json config = {{"model_type", "phi3"},          {"hidden_size", 32},
+                       {"intermediate_size", 48},       {"num_hidden_layers", 2},
+                       {"num_attention_heads", 2},      {"vocab_size", 61},
+                       {"rope_scaling", rope},          {"original_max_position_embeddings", 30},
+                       {"max_position_embeddings", 128}};
+  folder.write("config.json", config.dump());
+  const auto model = load_model(folder.path(), {.dtype = float32, .random_weights = true});
+  for (auto& [name, p] : model->parameters())
+    if (name.ends_with("proj.weight")) *p = multiply(*p, array(9.0f));
+  std::vector<int> text{5, 9, 40, 3, 22, 17, 60, 1, 8, 8, 31, 12, 50, 2, 44, 19, 7, 28, 33, 14};
+  GenerateOptions options;
+  options.max_tokens = 30;
+  for (const int id : generate(*model, text, options).ids) {
+    auto cache = model->make_cache();
+    const auto logits = prefill(*model, cache, text, 7).to_vector<float>();
+    ASSERT_EQ(std::max_element(logits.begin(), logits.end()) - logits.begin(), id) << text.size();
+    text.push_back(id);
+  }
+}
+
+// ---- Rules ----
 
 Tensors tensors(std::initializer_list<std::pair<const std::string, array>> all) { return all; }
 std::vector<float> values(const Tensors& all, const std::string& name) {
@@ -171,6 +266,21 @@ TEST(Rewrites, SplitTransposeStackAndAddOne) {
             (std::vector<float>{10, 10}));
 }
 
+// What a family's rules make of a checkpoint can be written as one again.
+TEST(Rewrites, GoBackwardsForEveryFamily) {
+  for (const auto& [name, config] : configs()) {
+    const auto model = make_model(object(config));
+    fill_random(model->parameters(), float32, 7);
+    const Tensors before = nn::tensors(model->parameters());
+    const Tensors after = rewrite(rewrite_back(before, model->rewrites()), model->rewrites());
+    EXPECT_EQ(after.size(), before.size()) << name;
+    for (const auto& [key, x] : before) {
+      ASSERT_TRUE(after.contains(key)) << name << ": " << key;
+      EXPECT_TRUE(allclose(after.at(key), x, 0, 1e-6).item<bool>()) << name << ": " << key;
+    }
+  }
+}
+
 TEST(Rewrites, ThatDoNotFitNameTheTensor) {
   const auto fails = [](const Tensors& in, const Rewrite& rule) {
     return error_of([&] { rewrite(in, std::span(&rule, 1)); });
@@ -204,8 +314,7 @@ TEST(Rewrites, MessagesNameWhatTheCheckpointHas) {
   EXPECT_EQ(name_before("lm_head.w", rules), "lm_head.w");
 }
 
-// ---- Rope
-// ----------------------------------------------------------------------------------------
+// ---- Rope ----
 
 TEST(RopeConfigs, OldAndNewFormsAgree) {
   const auto read = [](const json& config) {

@@ -79,11 +79,11 @@ TEST(Fast, LinearIsAsDefined) {
           const array r = layouts(numbers(out, dtype, 4)).back();
           const std::string what = concat("linear of ", dtype, " ", shape, ", ", to_string(a));
           expect_as_defined(
-              std::make_shared<fast::Linear>(std::vector{fast::Linear::Part{a, true}}, true),
+              std::make_shared<fast::Linear>(std::vector{fast::Linear::Part{a, true, false}}, true),
               {x, w, b, r}, what);
-          expect_as_defined(
-              std::make_shared<fast::Linear>(std::vector{fast::Linear::Part{a, false}}, false),
-              {x, layouts(w)[1]}, what + " transposed weight");
+          expect_as_defined(std::make_shared<fast::Linear>(
+                                std::vector{fast::Linear::Part{a, false, false}}, false),
+                            {x, layouts(w)[1]}, what + " transposed weight");
         }
 }
 
@@ -99,6 +99,47 @@ TEST(Fast, LinearsAreLinears) {
   for (size_t i = 0; i < 3; ++i)
     EXPECT_TRUE(
         same_bits(together[i], fast::linear(x, all[i].weight, all[i].bias, all[i].activation)));
+}
+
+// A gate times what is after it, in one pass: few rows and many, with biases and a norm.
+TEST(Fast, GatedProductsAreAsDefined) {
+  using Part = fast::Linear::Part;
+  const auto silu = fast::Activation::silu, none = fast::Activation::none;
+  for (Dtype dtype : {float32, float16, bfloat16, float64})
+    for (int m : {1, 5, 32, 33, 70})
+      for (auto [k, n] : {std::pair{8, 1}, {40, 7}, {264, 300}, {0, 3}}) {
+        const array x = numbers({m, k}, dtype), g = numbers({n, k}, dtype, 2),
+                    u = numbers({n, k}, dtype, 3), b = numbers({n}, dtype, 4),
+                    c = numbers({n}, dtype, 5), w = numbers({9, k}, dtype, 6),
+                    s = numbers({k}, dtype, 7);
+        const std::string what = concat("gated ", dtype, " ", m, " x ", k, " -> ", n);
+        // The definition rounds both factors to the dtype first; sums of f32 are off by the square
+        // root of k roundings at their size, times the other factor.
+        const Tolerance close = size_of(dtype) == 2 ? Tolerance{3, 1} : Tolerance{40, k / 8.0 + 1};
+        const auto op = [&](std::vector<Part> parts, bool norm) {
+          return std::make_shared<fast::Linear>(
+              std::move(parts), false,
+              norm ? std::optional(fast::Linear::Norm{1e-5f, true, true, false}) : std::nullopt);
+        };
+        expect_as_defined(op({{silu, false, true}, {none, false, false}}, false), {x, g, u}, what,
+                          close);
+        expect_as_defined(op({{silu, true, true}, {none, true, false}}, false), {x, g, b, u, c},
+                          what, close);
+        if (k == 0) continue;
+        expect_as_defined(
+            op({{none, false, false}, {silu, true, true}, {none, false, false}}, true),
+            {x, s, w, g, b, u}, what + " with others, normed", close);
+        expect_as_defined(op({{silu, false, true}, {none, false, false}}, false),
+                          {x, layouts(g)[1], u}, what + " transposed", close);
+      }
+  const array x = numbers({2, 4}, float32), w = numbers({3, 4}, float32);
+  const auto refuse = [&](std::vector<fast::Projection> all) {
+    EXPECT_THROW(fast::linears(x, all), std::invalid_argument);
+  };
+  refuse({{w, {}, silu, true}});                                             // nothing after it
+  refuse({{w, {}, silu, true}, {numbers({5, 4}, float32), {}, none}});       // other rows
+  refuse({{w, {}, silu, true}, {w, {}, silu}});                              // an activation
+  refuse({{w, {}, silu, true}, {w, {}, none, true}, {w, {}, none, false}});  // a gate of a gate
 }
 
 // Against f64; sizes at the edges of blocks, segments and vectors.

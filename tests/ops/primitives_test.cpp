@@ -68,10 +68,10 @@ SAMPLE(RMSNorm, value(1e-5f), value(true))
 SAMPLE(RoPE, Rotation{8, false, true, 1e4f, 1}, value(false))
 SAMPLE(Attention, value(0.5f), value(true), value(false), value(false))
 SAMPLE(CachedAttention, AttentionForm{.scale = 0.5f, .window = 8, .rotation = {.dims = 8}})
-SAMPLE(Linear, {{Activation::silu, true}, {Activation::none, false}}, value(true),
+SAMPLE(Linear, {{Activation::silu, true, false}, {Activation::none, false, true}}, value(true),
        Linear::Norm{1e-5f, false, true, true})
 SAMPLE(LinearSum, {true, false}, value(true))
-SAMPLE(ExpertLinear, {{Activation::silu, true}, {Activation::none, false}})
+SAMPLE(ExpertLinear, {{Activation::silu, true, false}, {Activation::none, false, false}})
 SAMPLE(CausalConv, value(Activation::silu), value(true), value(false))
 SAMPLE(GatedDelta, value(true))
 template <>
@@ -91,7 +91,7 @@ PART(Rotation, value(8), value(false), value(true), value(1e4f), value(2.0f), va
 PART(AttentionForm, value(0.5f), value(2.0f), value(8), value(true), value(false), value(4),
      value(true),
      Rotation{value(8), value(false), value(true), value(1e4f), value(2.0f), value(3.0f)})
-PART(Linear::Part, value(Activation::silu), value(true))
+PART(Linear::Part, value(Activation::silu), value(true), value(false))
 PART(Linear::Norm, value(1e-5f), value(true), value(true), value(true))
 PART(Map::Step, value(ElementOp::add), value(float32), value(std::array<uint8_t, 3>{1, 2, 0}))
 PART(Map::Constant, Map::Constant(value(2.5f)))

@@ -32,9 +32,12 @@ void log_sum_exp(const LogSumExp& op, const Args& args, CpuQueue& queue);  // so
 // Matrix products and fused operations.
 void matmul_arrays(const hearth::Matmul& op, const Args& args, CpuQueue& queue);
 void linear_arrays(const fast::Linear& op, const Args& args, CpuQueue& queue);
-bool linear_fits(const Primitive& op, std::span<const array> in);  // a norm is taken apart
+bool linear_fits(const Primitive& op, std::span<const array> in);  // odd gates are taken apart
 void layer_norm(const fast::LayerNorm& op, const Args& args, CpuQueue& queue);
 void rms_norm(const fast::RMSNorm& op, const Args& args, CpuQueue& queue);
+/// layer_norm if `centred`, else rms_norm, of the rows of x, to y, row-major.
+void norm_rows(const array& x, const array* weight, const array* bias, bool centred, float eps,
+               std::byte* y);  // norm.cpp
 void rope(const fast::RoPE& op, const Args& args, CpuQueue& queue);
 void scaled_dot_product_attention(const fast::Attention& op, const Args& args, CpuQueue& queue);
 void cached_attention(const fast::CachedAttention& op, const Args& args, CpuQueue& queue);

@@ -84,7 +84,7 @@ void normalise(const Norm& job, int64_t row, Wide<T>* wide) {
   }
 }
 
-void norm_rows(const Norm& job, int64_t first, int64_t last) {
+void norm_range(const Norm& job, int64_t first, int64_t last) {
   visit(Floats{}, job.dtype, "norm", [&]<class T>() HWY_ATTR {
     thread_local Scratch scratch;
     auto* wide = scratch.get<Wide<T>>(size_t(job.n) + hn::Lanes(WideTag<T>()));
@@ -100,10 +100,12 @@ HWY_AFTER_NAMESPACE();
 namespace hearth::cpu {
 namespace {
 
-HWY_EXPORT(norm_rows);
+HWY_EXPORT(norm_range);
 
-void norm(const array& x, const array* weight, const array* bias, bool centred, float eps,
-          const array& y) {
+}  // namespace
+
+void norm_rows(const array& x, const array* weight, const array* bias, bool centred, float eps,
+               std::byte* y) {
   const Rows rows = rows_of(x);
   std::optional<Rows> w, b;
   if (weight) w = rows_of(*weight);
@@ -118,21 +120,21 @@ void norm(const array& x, const array* weight, const array* bias, bool centred, 
                  rows.stride * size,
                  w ? w->data : nullptr,
                  b ? b->data : nullptr,
-                 ptr<std::byte>(y)};
+                 y};
   const int64_t block = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, job.n));
   parallel_for((job.rows + block - 1) / block, [&](int64_t i) {
-    HWY_DYNAMIC_DISPATCH(norm_rows)(job, i * block, std::min(job.rows, (i + 1) * block));
+    HWY_DYNAMIC_DISPATCH(norm_range)(job, i * block, std::min(job.rows, (i + 1) * block));
   });
 }
 
-}  // namespace
-
 void layer_norm(const fast::LayerNorm& op, const Args& args, CpuQueue&) {
-  norm(args.in[0], op.scaled ? &args.in[1] : nullptr,
-       op.shifted ? &args.in[1 + op.scaled] : nullptr, true, op.eps, args.out[0]);
+  norm_rows(args.in[0], op.scaled ? &args.in[1] : nullptr,
+            op.shifted ? &args.in[1 + op.scaled] : nullptr, true, op.eps,
+            ptr<std::byte>(args.out[0]));
 }
 void rms_norm(const fast::RMSNorm& op, const Args& args, CpuQueue&) {
-  norm(args.in[0], op.scaled ? &args.in[1] : nullptr, nullptr, false, op.eps, args.out[0]);
+  norm_rows(args.in[0], op.scaled ? &args.in[1] : nullptr, nullptr, false, op.eps,
+            ptr<std::byte>(args.out[0]));
 }
 
 }  // namespace hearth::cpu

@@ -83,6 +83,7 @@ bool linear_fits(const Primitive& op, std::span<const array> in) {
     if (!row_major(a)) return false;
   if (op.id == primitive_id::LinearSum) return streams(static_cast<const fast::LinearSum&>(op), in);
   const auto& linear = static_cast<const fast::Linear&>(op);
+  if (linear.has_gates()) return false;
   return !linear.norm || streams(linear, in);
 }
 

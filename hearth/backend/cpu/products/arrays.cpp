@@ -106,25 +106,49 @@ void matmul_arrays(const hearth::Matmul& op, const Args& args, CpuQueue&) {
   a.dtype() == complex64 ? complex_matmul(job) : matmul(job);
 }
 
-bool linear_fits(const Primitive& op, std::span<const array>) {
-  return !static_cast<const fast::Linear&>(op).norm;
+bool linear_fits(const Primitive& p, std::span<const array> in) {
+  const auto& op = static_cast<const fast::Linear&>(p);
+  if (!op.has_gates()) return true;
+  size_t next = op.first_part();
+  for (const fast::Linear::Part& part : op.parts) {
+    const array& weight = in[next++];
+    if (!row_contiguous(weight.shape(), weight.node().strides)) return false;
+    next += part.bias;
+  }
+  return true;
 }
 
 void linear_arrays(const fast::Linear& op, const Args& args, CpuQueue&) {
   const array& x = args.in[0];
-  const Rows rows = rows_of(x);
+  Rows rows = rows_of(x);
   const int64_t k = x.shape(-1);
+  if (op.norm && k > 0) {
+    thread_local Scratch scratch;
+    std::byte* const to = scratch.get(size_t(rows.count * k) * x.itemsize());
+    const fast::Linear::Norm& n = *op.norm;
+    norm_rows(x, n.scaled ? &args.in[1] : nullptr, n.shifted ? &args.in[1 + n.scaled] : nullptr,
+              !n.rms, n.eps, to);
+    rows.data = to, rows.stride = k;
+  }
   const int64_t m = k > 0 ? rows.count : int64_t(args.out[0].size()) / args.out[0].shape(-1);
   std::optional<Rows> residual;
   if (op.residual) residual = rows_of(args.in.back());
   SmallVector<LinearJob, 4> layers;
   SmallVector<Rows, 4> biases;
   biases.reserve(op.parts.size());
-  size_t next = 1;
+  size_t next = op.first_part(), out = 0;
   for (size_t i = 0; i < op.parts.size(); ++i) {
     const array& weight = args.in[next++];
+    if (i > 0 && op.parts[i - 1].gates) {
+      layers.back().times = ptr<void>(weight);
+      if (op.parts[i].bias) {
+        biases.push_back(rows_of(args.in[next++]));
+        layers.back().times_bias = biases.back().data;
+      }
+      continue;
+    }
     const Strides& strides = weight.node().strides;
-    const array& y = args.out[i];
+    const array& y = args.out[out++];
     LinearJob layer{.weight = ptr<void>(weight),
                     .n = weight.shape(0),
                     .y = ptr<void>(y),

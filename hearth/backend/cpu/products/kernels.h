@@ -59,9 +59,18 @@ struct AddRows {
 };
 void add_rows(Dtype dtype, const AddRows& job);
 
-/// y = activation(sums + bias) + residual for one row of n, rounded to dtype; null means none.
-void finish_row(Dtype dtype, int64_t n, const void* sums, const std::byte* bias,
-                Activation activation, const std::byte* residual, std::byte* y);
+/// y = activation(sums + bias) (times + times_bias) + residual for one row of n, rounded to dtype;
+/// null means none.
+struct FinishRow {
+  int64_t n;
+  const void* sums;
+  const std::byte* bias;
+  Activation activation;
+  const void* times;  // sums too
+  const std::byte *times_bias, *residual;
+  std::byte* y;
+};
+void finish_row(Dtype dtype, const FinishRow& job);
 
 /// The parts of the blocked product. A panel is `width` rows (mr of a, or nr columns of b) packed
 /// side by side for each step of k, zeros where rows are missing.

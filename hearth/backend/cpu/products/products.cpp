@@ -32,14 +32,18 @@ struct Product {
   Activation activation;
   const std::byte* residual;
   int64_t residual_row;
-  const int64_t* c_rows = nullptr;  // where each row goes; null: in order
+  const int64_t* c_rows = nullptr;   // where each row goes; null: in order
+  const std::byte* times = nullptr;  // a second b, of the same strides, that c is multiplied by
+  const std::byte* times_bias = nullptr;
 
-  void finish(Dtype dtype, int64_t row, int64_t column, int64_t count, const void* sums) const {
+  void finish(Dtype dtype, int64_t row, int64_t column, int64_t count, const void* sums,
+              const void* times_sums) const {
     const int64_t at = column * int64_t(size_of(dtype));
     if (c_rows) row = c_rows[row];
-    kernels::finish_row(dtype, count, sums, bias ? bias + at : nullptr, activation,
-                        residual ? residual + row * residual_row + at : nullptr,
-                        c + row * c_row + at);
+    const auto from = [&](const std::byte* p) { return p ? p + at : nullptr; };
+    kernels::finish_row(
+        dtype, {count, sums, from(bias), activation, times ? times_sums : nullptr, from(times_bias),
+                from(residual ? residual + row * residual_row : nullptr), c + row * c_row + at});
   }
 };
 
@@ -63,7 +67,7 @@ void for_blocks(std::span<P> products, const Count& count, const Body& body) {
 
 int64_t total_n(std::span<const Product> products) {
   int64_t n = 0;
-  for (const Product& p : products) n += p.n;
+  for (const Product& p : products) n += p.times ? 2 * p.n : p.n;
   return n;
 }
 
@@ -99,7 +103,7 @@ void streamed(Dtype dtype, std::span<const StreamedProduct> products) {
   const int64_t k = products[0].a.k;
   const int64_t row_bytes = std::max<int64_t>(1, k * int64_t(size_of(dtype)));
   int64_t all_n = 0;
-  for (const StreamedProduct& s : products) all_n += s.p.n;
+  for (const StreamedProduct& s : products) all_n += s.p.times ? 2 * s.p.n : s.p.n;
   // Blocks of runs of 128 KB; smaller ones when the threads would not end together.
   const int64_t block_bytes =
       std::clamp<int64_t>(all_n * row_bytes / (16 * threads()), 32 << 10, 512 << 10);
@@ -109,16 +113,23 @@ void streamed(Dtype dtype, std::span<const StreamedProduct> products) {
   for_blocks(
       products, [&](const StreamedProduct& s) { return ceil_div(s.p.n, rows); },
       [&](const StreamedProduct& s, int64_t block) {
-        const auto& [a, wide, p] = s;
+        const Left& a = s.a;
+        const Product& p = s.p;
+        const bool wide = s.wide;
         const int64_t each = ceil_div(a.m, ceil_div(a.m, kernels::kMaxRows));
-        alignas(64) double sums[kernels::kMaxRows * kMost];
+        alignas(64) double sums[kernels::kMaxRows * kMost], times[kernels::kMaxRows * kMost];
         const int64_t j = block * rows, count = std::min(rows, p.n - j);
         for (int64_t i = 0, m; i < a.m; i += m) {  // the block stays in the second level
           m = std::min(each, a.m - i);
-          kernels::dot_rows(dtype, {int(m), count, a.k, a.data + i * a.row, a.row, wide,
-                                    p.b + j * p.b_n, p.b_n, reinterpret_cast<float*>(sums), count});
+          const auto dot = [&](const std::byte* b, double* to) {
+            kernels::dot_rows(dtype, {int(m), count, a.k, a.data + i * a.row, a.row, wide,
+                                      b + j * p.b_n, p.b_n, reinterpret_cast<float*>(to), count});
+          };
+          dot(p.b, sums);
+          if (p.times) dot(p.times, times);
           for (int64_t r = 0; r < m; ++r)
-            p.finish(dtype, i + r, j, count, bytes(sums) + r * count * sum_size);
+            p.finish(dtype, i + r, j, count, bytes(sums) + r * count * sum_size,
+                     bytes(times) + r * count * sum_size);
         }
       });
 }
@@ -149,7 +160,8 @@ void summed(Dtype dtype, const Left& a, std::span<const Product> products) {
             dtype, {int(a.m), count, a.k, a.data, a.row, p.b + j * int64_t(size_of(dtype)), p.b_k,
                     reinterpret_cast<float*>(sums), count});
         for (int64_t i = 0; i < a.m; ++i)
-          p.finish(dtype, i, j, count, bytes(sums) + i * count * int64_t(kernels::sum_size(dtype)));
+          p.finish(dtype, i, j, count, bytes(sums) + i * count * int64_t(kernels::sum_size(dtype)),
+                   nullptr);
       });
 }
 
@@ -197,23 +209,37 @@ struct BlockedProduct {
     const int64_t b_panels = ceil_div(n, nr), padded_n = b_panels * nr;
     const int64_t rows = std::min(m, last * mr) - first * mr;
     const int64_t sum_size = int64_t(kernels::sum_size(dtype));
-    thread_local Scratch b_scratch, sum_scratch;
+    thread_local Scratch b_scratch, sum_scratch, times_scratch;
     std::byte* const packed_b = b_scratch.get(size_t(padded_n * kc * packed));
-    std::byte* const sums = sum_scratch.get(size_t(rows * padded_n * sum_size));
-    if (k_blocks == 0) std::memset(sums, 0, size_t(rows * padded_n * sum_size));
-    for (int64_t kb = 0; kb < k_blocks; ++kb) {
-      const int64_t k = packed_k(kb);
-      for (int64_t j = 0; j < b_panels; ++j)
-        parts.pack(p.b + (j0 + j * nr) * p.b_n + kb * kc * p.b_k, p.b_n, p.b_k,
-                   std::min(nr, n - j * nr), k_of(kb), nr, packed_b + j * nr * k * packed);
-      for (int64_t i = first; i < last; ++i)
-        for (int64_t j = 0; j < b_panels; ++j)
-          parts.tile(std::min(mr, m - i * mr), k / parts.k_step, packed_a + a_at(kb, i),
-                     packed_b + j * nr * k * packed,
-                     sums + ((i - first) * mr * padded_n + j * nr) * sum_size, padded_n, kb > 0);
+    const size_t sum_bytes = size_t(rows * padded_n * sum_size);
+    std::byte* const sums = sum_scratch.get(sum_bytes);
+    const auto multiply = [&](const std::byte* b, std::byte* to) {
+      if (k_blocks == 0) std::memset(to, 0, sum_bytes);
+      for (int64_t kb = 0; kb < k_blocks; ++kb)
+        add_block(p, b, kb, j0, n, first, last, packed_b, to);
+    };
+    multiply(p.b, sums);
+    std::byte* const times = p.times ? times_scratch.get(sum_bytes) : nullptr;
+    if (times) multiply(p.times, times);
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t at = i * padded_n * sum_size;
+      p.finish(dtype, m0 + first * mr + i, j0, n, sums + at, times ? times + at : nullptr);
     }
-    for (int64_t i = 0; i < rows; ++i)
-      p.finish(dtype, m0 + first * mr + i, j0, n, sums + i * padded_n * sum_size);
+  }
+
+  // sums = or += the panels of a from `first` to `last` x columns [j0, j0 + n) of b, block kb of k.
+  void add_block(const Product& p, const std::byte* b, int64_t kb, int64_t j0, int64_t n,
+                 int64_t first, int64_t last, std::byte* packed_b, std::byte* sums) const {
+    const int64_t k = packed_k(kb), b_panels = ceil_div(n, nr), padded_n = b_panels * nr;
+    const int64_t sum_size = int64_t(kernels::sum_size(dtype));
+    for (int64_t j = 0; j < b_panels; ++j)
+      parts.pack(b + (j0 + j * nr) * p.b_n + kb * kc * p.b_k, p.b_n, p.b_k,
+                 std::min(nr, n - j * nr), k_of(kb), nr, packed_b + j * nr * k * packed);
+    for (int64_t i = first; i < last; ++i)
+      for (int64_t j = 0; j < b_panels; ++j)
+        parts.tile(std::min(mr, m - i * mr), k / parts.k_step, packed_a + a_at(kb, i),
+                   packed_b + j * nr * k * packed,
+                   sums + ((i - first) * mr * padded_n + j * nr) * sum_size, padded_n, kb > 0);
   }
 };
 
@@ -273,7 +299,10 @@ Product product_of(const LinearJob& l, int64_t k, int64_t size) {
           bytes(l.bias),
           l.activation,
           bytes(l.residual),
-          l.residual_stride * size};
+          l.residual_stride * size,
+          nullptr,
+          bytes(l.times),
+          bytes(l.times_bias)};
 }
 
 }  // namespace

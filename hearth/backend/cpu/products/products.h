@@ -24,6 +24,9 @@ struct LinearJob {
   Activation activation = Activation::none;
   const void* residual = nullptr;  // (m, n), or null; may be y
   int64_t residual_stride = 0;     // elements between rows of residual
+  /// y = activation(x W^T + bias) (x V^T + times_bias) + residual: V (n, k), or null for none.
+  const void* times = nullptr;
+  const void* times_bias = nullptr;  // (n), or null
 };
 
 /// Several layers on the same input x (m, k), rows x_stride elements apart, in one parallel region:

@@ -20,6 +20,7 @@ namespace {
 
 using kernels::AddRows;
 using kernels::DotRows;
+using kernels::FinishRow;
 
 /// Sums of lanes of several vectors, each in the same order whatever the others hold.
 template <class D, class V>
@@ -180,44 +181,48 @@ HWY_INLINE V activate(V v) {
 }
 
 template <class T, Activation A>
-void finish(int64_t n, const void* sums, const std::byte* bias, const std::byte* residual,
-            std::byte* y) {
+void finish(const FinishRow& job) {
+  const int64_t n = job.n, size = sizeof(T);
+  const auto* from = static_cast<const std::byte*>(job.sums);
+  const auto* times = static_cast<const std::byte*>(job.times);
   if constexpr (std::is_same_v<T, double>) {
+    const auto at = [](const std::byte* p, int64_t j, double none) {
+      if (p) std::memcpy(&none, p + 8 * j, 8);
+      return none;
+    };
     for (int64_t j = 0; j < n; ++j) {
-      double v = static_cast<const double*>(sums)[j], b = 0, r = 0;
-      if (bias) std::memcpy(&b, bias + 8 * j, 8);
-      if (residual) std::memcpy(&r, residual + 8 * j, 8);
-      v = activate<A>(v + b) + r;
-      std::memcpy(y + 8 * j, &v, 8);
+      double v = activate<A>(at(from, j, 0) + at(job.bias, j, 0));
+      if (times) v *= at(times, j, 0) + at(job.times_bias, j, 0);
+      v += at(job.residual, j, 0);
+      std::memcpy(job.y + 8 * j, &v, 8);
     }
   } else {
     const F32 d;
-    const int64_t lanes = int64_t(hn::Lanes(d)), size = sizeof(T);
-    const auto* from = static_cast<const std::byte*>(sums);
+    const int64_t lanes = int64_t(hn::Lanes(d));
+    // `rest`: nothing, or how many elements are left.
+    const auto some = [&](int64_t j, auto... rest) HWY_ATTR {
+      auto v = load_wide<float>(from + 4 * j, rest...);
+      if (job.bias) v = hn::Add(v, load_wide<T>(job.bias + j * size, rest...));
+      v = activate<A>(v);
+      if (times) {
+        auto t = load_wide<float>(times + 4 * j, rest...);
+        if (job.times_bias) t = hn::Add(t, load_wide<T>(job.times_bias + j * size, rest...));
+        v = hn::Mul(v, t);
+      }
+      if (job.residual) v = hn::Add(v, load_wide<T>(job.residual + j * size, rest...));
+      store_narrow<T>(v, job.y + j * size, rest...);
+    };
     int64_t j = 0;
-    for (; j + lanes <= n; j += lanes) {
-      auto v = load_wide<float>(from + 4 * j);
-      if (bias) v = hn::Add(v, load_wide<T>(bias + j * size));
-      v = activate<A>(v);
-      if (residual) v = hn::Add(v, load_wide<T>(residual + j * size));
-      store_narrow<T>(v, y + j * size);
-    }
-    if (const size_t rest = size_t(n - j)) {
-      auto v = load_wide<float>(from + 4 * j, rest);
-      if (bias) v = hn::Add(v, load_wide<T>(bias + j * size, rest));
-      v = activate<A>(v);
-      if (residual) v = hn::Add(v, load_wide<T>(residual + j * size, rest));
-      store_narrow<T>(v, y + j * size, rest);
-    }
+    for (; j + lanes <= n; j += lanes) some(j);
+    if (j < n) some(j, size_t(n - j));
   }
 }
 
 #define FINISH(name) \
-  case Activation::name: return finish<T, Activation::name>(n, sums, bias, residual, y);
-void finish_row(Dtype dtype, int64_t n, const void* sums, const std::byte* bias,
-                Activation activation, const std::byte* residual, std::byte* y) {
+  case Activation::name: return finish<T, Activation::name>(job);
+void finish_row(Dtype dtype, const FinishRow& job) {
   visit(Floats{}, dtype, "matmul", [&]<class T>() HWY_ATTR {
-    switch (activation) { FINISH(none) HEARTH_ACTIVATIONS(FINISH) }
+    switch (job.activation) { FINISH(none) HEARTH_ACTIVATIONS(FINISH) }
   });
 }
 #undef FINISH
@@ -254,10 +259,7 @@ void dot_rows(Dtype dtype, const DotRows& job) {
 
 void add_rows(Dtype dtype, const AddRows& job) { HWY_DYNAMIC_DISPATCH(add_rows)(dtype, job); }
 
-void finish_row(Dtype dtype, int64_t n, const void* sums, const std::byte* bias,
-                Activation activation, const std::byte* residual, std::byte* y) {
-  HWY_DYNAMIC_DISPATCH(finish_row)(dtype, n, sums, bias, activation, residual, y);
-}
+void finish_row(Dtype dtype, const FinishRow& job) { HWY_DYNAMIC_DISPATCH(finish_row)(dtype, job); }
 
 }  // namespace hearth::cpu::kernels
 #endif
