@@ -31,7 +31,7 @@ TEST(ExpertsConfig, ErrorsNameWhatDoesNotFit) {
   const std::tuple<const char*, const char*, const char*> cases[] = {
       {"mixtral", R"({"num_experts_per_tok": 6})", "6 experts of 5 cannot be chosen"},
       {"mixtral", R"({"num_local_experts": 0})", "num_local_experts"},
-      {"qwen3_moe", R"({"num_experts": 100000})", "experts of 100000"},
+      {"qwen3_moe", R"({"num_local_experts": 100000})", "experts of 100000"},
       {"qwen3_moe", R"({"moe_intermediate_size": 100000000})", "moe_intermediate_size"},
       {"glm4_moe", R"({"n_group": 3})", "2 of 3 groups of 8 experts"},
       {"glm4_moe", R"({"topk_group": 5})", "5 of 4 groups"},

@@ -34,7 +34,14 @@ struct Latent {
     for (const auto& [name, width] : widths)
       ensure(width <= 1 << 24, config.where(), ": ", name, " is ", width, ", wanted at most 2^24");
     mla.scale = read_yarn_scale(config) / std::sqrt(float(mla.key_dim + mla.rotated));
-    mla.rope = read_rope(config, mla.rotated);
+    // Some files give partial_rotary_factor, of a whole head.
+    const int head = mla.key_dim + mla.rotated;
+    const bool partial = config.has("partial_rotary_factor") ||
+                         config.object("rope_parameters").has("partial_rotary_factor");
+    mla.rope = read_rope(config, partial ? head : mla.rotated);
+    ensure(mla.rope.rotation.dims == mla.rotated, config.where(),
+           ": partial_rotary_factor rotates ", mla.rope.rotation.dims, " of ", head,
+           " dimensions, qk_rope_head_dim is ", mla.rotated);
     mla.rope.rotation.traditional = config.flag("rope_interleave", true);
   }
   Traits traits(const JsonObject& config, const MoeTraits& moe, int first_dense) const {
@@ -94,11 +101,6 @@ Traits glm4_moe_lite(const JsonObject& config) {
 
 Traits mistral4(const JsonObject& config) {
   Latent model(config, 1e-6, 1048576);
-  // partial_rotary_factor is of a whole head here.
-  model.mla.rope =
-      read_rope(config, model.mla.key_dim + model.mla.rotated,
-                {.partial = double(model.mla.rotated) / (model.mla.key_dim + model.mla.rotated)});
-  model.mla.rope.rotation.traditional = config.flag("rope_interleave", true);
   const JsonObject rope = config.object("rope_parameters");
   if (rope.has("llama_4_scaling_beta"))
     model.mla.temperature = {

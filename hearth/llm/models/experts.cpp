@@ -149,7 +149,9 @@ Traits mixtral(const JsonObject& config) {
 Traits qwen3_moe(const JsonObject& config) {
   Sparse model(config, {.kv_heads = 4, .context = 32768}, {}, 1e-6);
   model.attention.qk_norm = AttentionTraits::head;
-  const Router router{.experts = config.positive("num_experts", 128),
+  // transformers 5 writes num_local_experts.
+  const char* experts = config.has("num_experts") ? "num_experts" : "num_local_experts";
+  const Router router{.experts = config.positive(experts, 128),
                       .chosen = config.positive("num_experts_per_tok", 8),
                       .renormalise = config.flag("norm_topk_prob", false)};
   if (config.flag("use_sliding_window", false)) model.attention.window = read_window(config, 4096);

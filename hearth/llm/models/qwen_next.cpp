@@ -54,9 +54,7 @@ Traits hybrid(const JsonObject& config, const std::optional<MoeTraits>& moe) {
       layer.mlp = mlp;
     return layer;
   });
-  const int values = delta.value_heads / delta.key_heads * delta.value_dim;  // of a key head
   t.rewrites = expert_rewrites();
-  const std::string qkv = ".in_proj_qkv.weight";
   const std::vector<Rewrite> more = {
       {"^mtp.", "", Rewrite::skip},  // for drafting
       {"^model.mtp.", "", Rewrite::skip},
@@ -64,17 +62,6 @@ Traits hybrid(const JsonObject& config, const std::optional<MoeTraits>& moe) {
       {"q_norm.weight$", "q_norm.weight", Rewrite::plus_one},
       {"k_norm.weight$", "k_norm.weight", Rewrite::plus_one},
       {"^model.norm.weight$", "model.norm.weight", Rewrite::plus_one},
-      // Qwen 3 Next has these by key heads.
-      {".in_proj_qkvz.weight$",
-       qkv + "," + qkv + "," + qkv + ",.in_proj_z.weight",
-       Rewrite::split,
-       {delta.key_dim, delta.key_dim, values, values},
-       delta.key_heads},
-      {".in_proj_ba.weight$",
-       ".in_proj_b.weight,.in_proj_a.weight",
-       Rewrite::split,
-       {},
-       delta.key_heads},
   };
   t.rewrites.insert(t.rewrites.end(), more.begin(), more.end());
   return t;
@@ -98,7 +85,21 @@ MoeTraits read_qwen_moe(const JsonObject& config, int experts, int chosen, bool 
 }  // namespace
 
 Traits qwen3_next(const JsonObject& config) {
-  return hybrid(config, read_qwen_moe(config, 512, 10, config.flag("norm_topk_prob", true)));
+  Traits t = hybrid(config, read_qwen_moe(config, 512, 10, config.flag("norm_topk_prob", true)));
+  const GatedDeltaTraits d = read_delta(config, {});
+  const int values = d.value_heads / d.key_heads * d.value_dim;  // of a key head
+  const std::string qkv = ".in_proj_qkv.weight";
+  t.rewrites.push_back({".in_proj_qkvz.weight$",
+                        qkv + "," + qkv + "," + qkv + ",.in_proj_z.weight",
+                        Rewrite::split,
+                        {d.key_dim, d.key_dim, values, values},
+                        d.key_heads});
+  t.rewrites.push_back({".in_proj_ba.weight$",
+                        ".in_proj_b.weight,.in_proj_a.weight",
+                        Rewrite::split,
+                        {},
+                        d.key_heads});
+  return t;
 }
 Traits qwen3_5(const JsonObject& config) { return hybrid(config, std::nullopt); }
 Traits qwen3_5_moe(const JsonObject& config) {
