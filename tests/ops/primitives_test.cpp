@@ -67,7 +67,8 @@ SAMPLE(LayerNorm, value(1e-5f), value(true), value(false))
 SAMPLE(RMSNorm, value(1e-5f), value(true))
 SAMPLE(RoPE, Rotation{8, false, true, 1e4f, 1}, value(false))
 SAMPLE(Attention, value(0.5f), value(true), value(false), value(false))
-SAMPLE(CachedAttention, AttentionForm{.scale = 0.5f, .window = 8, .rotation = {.dims = 8}})
+SAMPLE(CachedAttention,
+       AttentionForm{.scale = 0.5f, .softcap = 2, .window = 8, .rotation = {.dims = 8}})
 SAMPLE(Linear, {{Activation::silu, true, false}, {Activation::none, false, true}}, value(true),
        Linear::Norm{1e-5f, false, true, true})
 SAMPLE(LinearSum, {true, false}, value(true))
