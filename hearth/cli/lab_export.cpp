@@ -7,6 +7,7 @@
 #include "hearth/io/output_file.h"
 #include "hearth/lab/result/imports.h"
 #include "hearth/lab/result/result_json.h"
+#include "hearth/lab/show/hyperfine.h"
 #include "hearth/lab/show/report.h"
 #include "hearth/lab/show/sqlite.h"
 #include "hearth/lab/show/tables.h"
@@ -14,6 +15,14 @@
 namespace hearth::cli {
 
 namespace {
+
+struct HyperfineForm {
+  const char* name;
+  std::string (*form)(const lab::Result&);
+};
+constexpr HyperfineForm kHyperfine[] = {{"hyperfine", lab::hyperfine_json},
+                                        {"hyperfine-md", lab::hyperfine_markdown},
+                                        {"hyperfine-csv", lab::hyperfine_csv}};
 
 struct ExportOptions {
   std::string file, format = "csv", table, out;
@@ -32,6 +41,8 @@ void write(const ExportOptions& o) {
         fmt::format("--table: {}; one table can be had as csv or jsonl",
                     o.format == "md" ? "md is a summary" : o.format + " has all tables"));
   const lab::Result result = lab::read_result(o.file);
+  for (const auto& [name, form] : kHyperfine)
+    if (o.format == name) return put(form(result), o.out);
   if (o.format == "md") return put(lab::printable(lab::markdown(result)), o.out);
   if (o.format == "json") return put(lab::to_text(result), o.out);
   const auto tables = lab::tables_of(result);
@@ -61,8 +72,12 @@ void add_lab_export(CLI::App& lab) {
   auto* command = lab.add_subcommand("export", "Write a result for other programs");
   auto o = std::make_shared<ExportOptions>();
   command->add_option("result", o->file, "What `hearth lab run` wrote")->required()->type_name("F");
-  command->add_option("-f,--format", o->format, "csv, json, jsonl, md, sql or sqlite")
-      ->check(CLI::IsMember({"csv", "json", "jsonl", "md", "sql", "sqlite"}))
+  command
+      ->add_option("-f,--format", o->format,
+                   "csv, json, jsonl, md, sql, sqlite, or hyperfine's: hyperfine (JSON), "
+                   "hyperfine-md, hyperfine-csv")
+      ->check(CLI::IsMember({"csv", "json", "jsonl", "md", "sql", "sqlite", "hyperfine",
+                             "hyperfine-md", "hyperfine-csv"}))
       ->capture_default_str()
       ->type_name("FORMAT");
   command
@@ -75,7 +90,9 @@ void add_lab_export(CLI::App& lab) {
 
 void add_lab_import(CLI::App& lab) {
   auto* command = lab.add_subcommand(
-      "import", "Read what llama-bench (-o json, jsonl), ollama's benchmark or vLLM's wrote");
+      "import",
+      "Read what llama-bench, ollama's benchmark, vLLM's, hyperfine, Google Benchmark or "
+      "pytest-benchmark wrote");
   auto file = std::make_shared<std::string>(), out = std::make_shared<std::string>();
   command->add_option("file", *file, "Its output, or - for standard input")
       ->required()
@@ -84,7 +101,7 @@ void add_lab_import(CLI::App& lab) {
   command->callback([file, out] {
     const auto result = lab::import_result(read_text(*file), *file);
     lab::write_result(result, *out);
-    print_out(lab::printable(summary(result)));
+    print_out(summary(result));
   });
 }
 

@@ -168,9 +168,7 @@ Explanation explain(const Result& result, std::string_view a, std::string_view b
   const Job& what = result.jobs[size_t(job)];
   Explanation e;
   e.job = job;
-  e.unit = what.kind == JobKind::op        ? "call"
-           : what.kind == JobKind::prefill ? "prompt"
-                                           : "new token";
+  e.unit = unit_of(what.kind);
   e.a = side_of(result, of_a, job);
   e.b = side_of(result, of_b, job);
   e.gate = std::move(comparison.gate);

@@ -67,7 +67,7 @@ std::vector<Change> changes_of(const Result& result, const EngineResult& engine,
   const Job& mine = result.jobs[size_t(job)];
   for (size_t i = 0; i < result.jobs.size(); ++i) {
     const Job& other = result.jobs[i];
-    if (int(i) == job || other.batch == mine.batch || other.kind == JobKind::op ||
+    if (int(i) == job || other.batch == mine.batch || !of_a_model(other.kind) ||
         other.new_tokens != mine.new_tokens || other.prompt_tokens != mine.prompt_tokens ||
         (other.kind == JobKind::prefill) != (mine.kind == JobKind::prefill))
       continue;

@@ -26,7 +26,7 @@ struct Change {
   std::vector<std::string> to;
 };
 std::optional<Change> change_of(std::string_view what, const EngineResult& engine, const Job& job) {
-  const bool model = job.kind != JobKind::op;
+  const bool model = of_a_model(job.kind);
   if (what == "threads" && engine.device.starts_with("cpu") && engine.threads.value.value_or(0) > 1)
     return Change{std::to_string(*engine.threads.value),
                   {std::to_string(*engine.threads.value / 2)}};

@@ -205,6 +205,7 @@ std::vector<Phase> phases_of(const Result& result, const EngineResult& engine, i
   };
   const auto total = total_of(engine, job);
   if (!total) return phases;
+  if (what.kind == JobKind::command) return phases;  // what it has to do is not known
   if (what.kind == JobKind::op) {
     add("call", mean(unit_times(engine, job)), op_work(what));
     return phases;

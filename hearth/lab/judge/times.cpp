@@ -79,10 +79,11 @@ Times times_of(const Result& result, const EngineResult& engine, int job) {
     for (size_t i = 1; i < r.token_s.size(); ++i)
       between.push_back(r.token_s[i] - r.token_s[i - 1]);
   }
-  const std::string none = what.kind == JobKind::op ? "an operation has no tokens"
-                           : first.empty()          ? "no token was timed by itself"
-                           : what.new_tokens < 2    ? "the job has one new token"
-                                                    : "its tokens came all at one moment";
+  const std::string none = what.kind == JobKind::op        ? "an operation has no tokens"
+                           : what.kind == JobKind::command ? "a command has no tokens"
+                           : first.empty()                 ? "no token was timed by itself"
+                           : what.new_tokens < 2           ? "the job has one new token"
+                                                           : "its tokens came all at one moment";
   times.first_token_s = of(first, 0.5, none);
   times.prefill_per_s = of(prefill, 0.5, none);
   times.decode_per_s = of(decode, 0.5, none);

@@ -1,8 +1,11 @@
 #include "hearth/lab/result/imports.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "hearth/base/error.h"
+#include "hearth/io/json.h"
+#include "hearth/lab/result/json_benchmarks.h"
 #include "hearth/lab/result/llama_bench.h"
 #include "hearth/lab/result/ollama_bench.h"
 #include "hearth/lab/result/result_json.h"
@@ -20,7 +23,7 @@ Import::Import(std::string_view what, std::string_view name) : name_(name) {
 
 int Import::job(const Job& job) {
   const auto [it, fresh] = jobs_.try_emplace(
-      {job.kind, job.model, job.prompt_tokens, job.new_tokens}, int(result.jobs.size()));
+      {job.kind, job.model, job.op, job.prompt_tokens, job.new_tokens}, int(result.jobs.size()));
   if (fresh) result.jobs.push_back(job);
   return it->second;
 }
@@ -45,9 +48,11 @@ Result import_result(std::string_view text, std::string_view name) {
   ensure(!holds("\"schema_version\"") || !holds("\"made_by\""), name,
          ": it is a result of the lab already; `hearth lab compare`, `explain`, `report` and "
          "`export` read it as it is");
+  if (auto result = import_json_benchmark(text, name)) return *std::move(result);
   // A test of llama-bench has n_prompt; vLLM's result is one object that has not.
   if (holds("\"n_prompt\"")) return import_llama_bench(text, name);
   if (holds("\"completed\"")) return import_vllm(text, name);
+  if (text[text.find_first_not_of(" \t\r\n")] == '{') parse_json(text, name);  // why it is none
   return import_ollama(text, name);
 }
 

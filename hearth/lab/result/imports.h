@@ -11,17 +11,17 @@
 
 namespace hearth::lab {
 
-/// Of llama-bench, ollama or vLLM; the text shows which. Throws std::runtime_error, naming file and
-/// field (or line).
+/// Of llama-bench, ollama, vLLM, hyperfine, Google Benchmark or pytest-benchmark; the text shows
+/// which. Throws std::runtime_error, naming file and field (or line).
 Result import_result(std::string_view text, std::string_view name);
 
-/// What the readers of the three share: a result that grows, measured elsewhere and in sequence.
+/// What all readers share: a result that grows, measured elsewhere and in sequence.
 class Import {
  public:
   Import(std::string_view what, std::string_view name);
   Result result;
 
-  /// The place of a job of the same kind, model and tokens; added if there is none.
+  /// The place of a job of the same kind, model, operation and tokens; added if there is none.
   int job(const Job& job);
   /// The engine of the same label; added if there is none.
   EngineResult& engine(EngineResult engine);
@@ -32,7 +32,7 @@ class Import {
 
  private:
   std::string name_;
-  std::map<std::tuple<JobKind, std::string, int, int>, int> jobs_;
+  std::map<std::tuple<JobKind, std::string, std::string, int, int>, int> jobs_;
   std::map<std::string, size_t> engines_;
   std::map<std::pair<std::string, int>, int> rounds_;  // by engine and job
 };

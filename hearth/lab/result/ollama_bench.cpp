@@ -130,7 +130,10 @@ Result import_ollama(std::string_view text, std::string_view name) {
   }
   auto& engines = import.result.engines;
   std::erase_if(engines, [](const EngineResult& e) { return e.repetitions.empty(); });
-  ensure(!engines.empty(), name, ": no times of ollama's benchmark, llama-bench or vLLM's");
+  ensure(
+      !engines.empty(), name,
+      ": no times of a benchmark that is known: llama-bench, ollama's, vLLM's, hyperfine, Google "
+      "Benchmark, pytest-benchmark");
   return import.finish();
 }
 

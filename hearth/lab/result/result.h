@@ -17,7 +17,15 @@ constexpr int kResultVersion = 1;
 /// Nothing that is measured is larger; sums, squares and ratios of what is not stay finite.
 constexpr double kLargest = 1e100;
 
-enum class JobKind : uint8_t { generate, prefill, batch, op };
+enum class JobKind : uint8_t {
+  generate,
+  prefill,
+  batch,
+  op,       // one operation
+  command,  // a program, from its start to its end
+};
+/// Whether it is asked of a model: it has a prompt, weights, tokens.
+constexpr bool of_a_model(JobKind kind) { return kind < JobKind::op; }
 enum class EngineStatus : uint8_t {
   ok,           // all that was asked
   partial,      // some of it; `faults` says why
@@ -287,6 +295,8 @@ struct Result {
 void check_job(const Result& result, int job, std::string_view who);
 
 std::string_view to_string(JobKind kind);
+/// What its times are of: "new token", "prompt", "call", "run".
+std::string_view unit_of(JobKind kind);
 std::string_view to_string(EngineStatus status);
 std::string_view to_string(Sampling sampling);
 

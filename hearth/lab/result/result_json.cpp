@@ -17,7 +17,8 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::string_view kJobKinds[] = {"generate", "prefill", "batch", "op"};
+constexpr std::string_view kJobKinds[] = {"generate", "prefill", "batch", "op", "command"};
+constexpr std::string_view kUnits[] = {"new token", "prompt", "new token", "call", "run"};
 constexpr std::string_view kStatuses[] = {"ok", "partial", "failed", "unavailable"};
 constexpr std::string_view kSamplings[] = {"unknown", "greedy", "sampled"};
 
@@ -282,6 +283,7 @@ void lay_out(const json& value, int depth, std::string& out) {
 }  // namespace
 
 std::string_view to_string(JobKind kind) { return kJobKinds[size_t(kind)]; }
+std::string_view unit_of(JobKind kind) { return kUnits[size_t(kind)]; }
 std::string_view to_string(EngineStatus status) { return kStatuses[size_t(status)]; }
 std::string_view to_string(Sampling sampling) { return kSamplings[size_t(sampling)]; }
 

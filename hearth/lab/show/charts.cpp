@@ -44,6 +44,7 @@ std::vector<Row> rows_of(const Result& result, int job) {
 std::string what_of(const Job& job) {
   switch (job.kind) {
     case JobKind::op: return "a call of " + job.op;
+    case JobKind::command: return "a run";
     case JobKind::prefill: return concat("a prompt of ", job.prompt_tokens, " tokens");
     default:
       return concat(job.new_tokens, " tokens", job.batch > 1 ? concat(" x ", job.batch) : "");
@@ -92,12 +93,12 @@ Chart time_bars(const Result& result, int job) {
                    "", Anchor::end);
     chart.svg.rect(8, y + 17, end - 8, 20, area(i),
                    fmt::format("{}: {:.6g} s, {} runs", label, total.mean_s, total.n));
-    const double units = what.kind == JobKind::op        ? 1
+    const double units = !of_a_model(what.kind)          ? 1
                          : what.kind == JobKind::prefill ? what.prompt_tokens
                                                          : total.new_tokens;
     const std::string rate =
         fmt::format("{} {}/s", short_number(units * std::max(1, what.batch) / total.mean_s),
-                    what.kind == JobKind::op ? "calls" : "tokens");
+                    of_a_model(what.kind) ? "tokens" : concat(unit_of(what.kind), "s"));
     const bool inside = end - 8 > 6.9 * double(rate.size());
     chart.svg.text(inside ? 14 : end + 14, y + 31, rate, inside ? "in" : "");
     if (total.stddev_s > 0) {
@@ -125,9 +126,7 @@ Chart time_strips(const Result& result, int job) {
     for (double& t : times) t *= 1e3, low = std::min(low, t), high = std::max(high, t);
     strips.push_back({engine.label, std::move(times), engine.repetitions.empty()});
   }
-  const char* unit = what.kind == JobKind::op        ? "ms a call"
-                     : what.kind == JobKind::prefill ? "ms a prompt"
-                                                     : "ms a new token";
+  const std::string unit = concat("ms a ", unit_of(what.kind));
   const double height = 46.0 * double(strips.size()) + 36;
   Chart chart{"samples", "Every repetition",
               "Each dot is a repetition, later ones lower; the line is the median.",

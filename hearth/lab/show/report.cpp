@@ -246,7 +246,8 @@ std::string report_html(const Result& result) {
   std::string body;
   for (int job = 0; job < int(result.jobs.size()); ++job) {
     const Job& what = result.jobs[size_t(job)];
-    const std::string name = what.kind == JobKind::op
+    const std::string name = what.kind == JobKind::command ? std::string("commands")
+                             : what.kind == JobKind::op
                                  ? what.op + " " + what.dtype
                                  : concat(to_string(what.kind), " ",
                                           std::filesystem::path(what.model).filename().string());

@@ -252,9 +252,11 @@ std::string markdown(const Result& r) {
         "median ms per unit | first token s | prefill per s | decode per s | between tokens ms | "
         "95 % | 99 % |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
         to_string(job.kind),
-        job.kind == JobKind::op ? fmt::format("{} {} {}", job.op, joined(job.shape, "x"), job.dtype)
-                                : fmt::format("{} prompt tokens, {} new tokens, {} rows",
-                                              job.prompt_tokens, job.new_tokens, job.batch));
+        job.kind == JobKind::command ? std::string("runs")
+        : job.kind == JobKind::op
+            ? fmt::format("{} {} {}", job.op, joined(job.shape, "x"), job.dtype)
+            : fmt::format("{} prompt tokens, {} new tokens, {} rows", job.prompt_tokens,
+                          job.new_tokens, job.batch));
     for (const EngineResult& e : r.engines) {
       const Times times = times_of(r, e, int(j));
       const auto number = [](double x) { return fmt::format("{:.4g}", x); };
