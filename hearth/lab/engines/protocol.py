@@ -51,6 +51,8 @@ class Engine:
     def clear_cache(self):
         pass
 
+    def end(self):
+        """Before this process ends: ends what it started."""
 
 
 def values(shape, seed=0):
@@ -108,6 +110,7 @@ def serve(engine):
     def do(request):
         what = request["do"]
         if what == "hello":
+            engine.timeout = 0.95 * float(request.get("timeout") or 120)
             unknown = set(request["options"]) - set(engine.options)
             if unknown:
                 raise Refusal(f"no option {', '.join(sorted(unknown))}; there are {', '.join(engine.options)}")
@@ -144,5 +147,6 @@ def serve(engine):
             send(request, error=str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}")
         else:
             send(request, done=answer)
+    engine.end()
     sys.stdout.flush()
     os._exit(0)  # some libraries hang in their own ending

@@ -1,5 +1,7 @@
 #include "hearth/lab/run/engine.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -162,10 +164,15 @@ auto Engine::understand(Read&& read) {
 }
 
 EngineHello Engine::hello() {
-  json request = {{"do", "hello"}, {"protocol", 1}, {"options", spec_.options}};
+  // A server loads its model before it answers.
+  const double timeout = spec_.options.contains("command") ? timeouts_.load_s : timeouts_.hello_s;
+  json request = {
+      {"do", "hello"}, {"protocol", 1}, {"options", spec_.options}, {"timeout", timeout}};
   request["device"] = spec_.device.empty() ? json() : json(spec_.device);
-  const json done = ask(request, timeouts_.hello_s).done;
+  const json done = ask(request, timeout).done;
   return understand([&] {
+    const auto pid = field<int>(done, "pid", &json::is_number_unsigned).value;
+    if (pid && getpgid(*pid) == child_.pid()) serving_ = *pid;
     EngineHello hello{text(done, "name"),
                       text(done, "version"),
                       text(done, "device"),

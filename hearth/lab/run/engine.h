@@ -82,7 +82,8 @@ class Engine {
 
   void pause() { child_.pause(); }
   void resume() { child_.resume(); }
-  pid_t pid() const { return child_.pid(); }
+  /// Of the process whose memory and time are the engine's: its own, or the server that it started.
+  pid_t pid() const { return serving_ ? serving_ : child_.pid(); }
 
  private:
   struct Reply;
@@ -94,6 +95,7 @@ class Engine {
   EngineSpec spec_;
   Timeouts timeouts_;
   ChildProcess child_;
+  pid_t serving_ = 0;
   int last_ = 0;  // number of the last request
 };
 

@@ -56,7 +56,48 @@ std::vector<KnownEngine> known_engines(const EnginePlaces& places) {
   return known;
 }
 
+namespace {
+
+constexpr std::string_view kServer = "server:";
+
+EngineSpec parse_server(std::string_view text) {
+  EngineSpec spec;
+  spec.text = text;
+  spec.name = kServer.substr(0, kServer.size() - 1);
+  std::string_view rest = text.substr(kServer.size());
+  // Words before the command, as a shell has settings before its own.
+  while (true) {
+    rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
+    const std::string_view first = rest.substr(0, rest.find(' '));
+    const size_t equals = first.find('=');
+    const std::string_view key = first.substr(0, equals);
+    const bool option =
+        equals != first.npos && (key == "url" || key == "model" || key == "key" || key == "api");
+    if (!option) break;
+    check(spec.options.emplace(std::string(key), std::string(first.substr(equals + 1))).second,
+          "engine '", text, "': the option ", key, " stands twice");
+    rest.remove_prefix(first.size());
+  }
+  check(!rest.empty() || spec.options.contains("url"), "engine '", text,
+        "': wanted server:COMMAND or server:http://...");
+  if (rest.starts_with("http://") || rest.starts_with("https://"))
+    spec.device = rest;
+  else if (!rest.empty())
+    spec.options["command"] = rest;
+  return spec;
+}
+
+}  // namespace
+
+std::string spec_of_label(const std::string& label) {
+  const size_t mark = label.rfind('#');
+  const bool twin = mark != label.npos && mark + 1 < label.size() &&
+                    label.find_first_not_of("0123456789", mark + 1) == label.npos;
+  return twin ? label.substr(0, mark) : label;
+}
+
 EngineSpec parse_engine(std::string_view text) {
+  if (text.starts_with(kServer)) return parse_server(text);
   EngineSpec spec;
   spec.text = text;
   constexpr std::string_view kForm = "; the form is name[@program][:device[:key=value,...]]";
@@ -90,7 +131,11 @@ EngineSpec parse_engine(std::string_view text) {
 
 std::vector<EngineSpec> parse_engines(std::string_view text) {
   std::vector<std::string> names;
-  for (std::string_view piece : split(text, ',')) {
+  const size_t server = text.starts_with(kServer) ? 0 : text.find(concat(",", kServer));
+  const std::string_view last =
+      server == text.npos ? std::string_view() : text.substr(server + (server > 0));
+  if (server == 0) return {parse_engine(text)};
+  for (std::string_view piece : split(text.substr(0, server), ',')) {
     const size_t equals = piece.find('='), colon = piece.find(':');
     if (!names.empty() && equals != piece.npos && equals < colon)
       names.back() += concat(",", piece);
@@ -99,6 +144,7 @@ std::vector<EngineSpec> parse_engines(std::string_view text) {
   }
   std::vector<EngineSpec> specs;
   for (const std::string& name : names) specs.push_back(parse_engine(name));
+  if (!last.empty()) specs.push_back(parse_engine(last));
   return specs;
 }
 

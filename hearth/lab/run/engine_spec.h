@@ -15,7 +15,9 @@ struct Alteration {
   bool keepalive = false;  // a light load on its device meanwhile
 };
 
-/// `name[@program][:device[:key=value,...]]`, as the user writes it.
+/// `name[@program][:device[:key=value,...]]`, as the user writes it. Of servers it is
+/// `server:[key=value ...]COMMAND` or `server:[key=value ...]ADDRESS`, with the options url, model,
+/// key and api, the command as the option `command` and an address as the device.
 struct EngineSpec {
   std::string text;  // as written
   std::string name;
@@ -28,8 +30,11 @@ struct EngineSpec {
 /// Throws std::invalid_argument with what is wrong.
 EngineSpec parse_engine(std::string_view text);
 /// "hearth,torch:cpu:dtype=f32,threads=2,mlx": a comma that is followed by key=value goes on with
-/// the same engine.
+/// the same engine; from `server:` on all is one.
 std::vector<EngineSpec> parse_engines(std::string_view text);
+
+/// The text of the spec that an engine was labelled by: its twins' labels end in #2, #3, ...
+std::string spec_of_label(const std::string& label);
 
 /// Where programs are found.
 struct EnginePlaces {

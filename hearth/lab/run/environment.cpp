@@ -36,7 +36,8 @@ std::string kind_of(const std::string& device) { return device.substr(0, device.
 std::set<std::string> gpus_of(const RunOptions& options, const std::atomic<bool>& interrupted) {
   std::set<std::string> kinds;
   for (const EngineSpec& spec : options.engines)
-    if (spec.name != "openai") kinds.insert(kind_of(spec.device));  // its device is an address
+    if (spec.name != "openai" && spec.name != "server")  // their device is an address
+      kinds.insert(kind_of(spec.device));
   if (kinds.erase("")) {  // an engine's own choice; hearth's is the GPU that it can measure
     try {
       Engine engine(parse_engine("hearth"), options.places, options.timeouts, &interrupted);

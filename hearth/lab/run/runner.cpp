@@ -118,7 +118,7 @@ class Run {
       EngineResult& e = result_.engines[i];
       // An older result has no list of its processes: all of its repetitions are of one.
       if (e.starts.empty() && !e.repetitions.empty()) e.starts.emplace_back();
-      everyone_.push_back(turns_.join(parse_engine(e.label.substr(0, e.label.find('#'))), i));
+      everyone_.push_back(turns_.join(parse_engine(spec_of_label(e.label)), i));
       for (const Repetition& r : e.repetitions) end = std::max(end, r.start_s + r.total_s);
       if (!e.telemetry.time_s.empty()) end = std::max(end, e.telemetry.time_s.back());
     }
@@ -416,7 +416,8 @@ Result run(const RunOptions& options, const std::atomic<bool>& interrupted,
                                 {"a time-out of the end", options.timeouts.close_s}})
     check(s >= 0 && s <= kLongest_s, "lab: ", what, " of ", s, " s; wanted 0 to ", kLongest_s);
   for (const Job& job : options.jobs)
-    check(job.kind == JobKind::op || (!job.prompt_ids.empty() && job.new_tokens > 0),
+    check(job.kind == JobKind::op ||
+              (of_a_model(job.kind) && !job.prompt_ids.empty() && job.new_tokens > 0),
           "lab: a job without a prompt, or without tokens to make");
   return Run(options, interrupted, progress, std::move(before)).all();
 }

@@ -76,7 +76,7 @@ TEST(EngineSpec, KnownAreHearthAndWhatTheFolderHas) {
   std::vector<std::string> names;
   for (const KnownEngine& one : known_engines(ours)) names.push_back(one.name);
   EXPECT_THAT(names, ElementsAre("hearth", "jax", "llama.cpp", "mlx", "numpy", "onnxruntime",
-                                 "openai", "tensorflow", "torch"));
+                                 "openai", "server", "tensorflow", "torch"));
 }
 
 TEST(EngineSpec, ProgramsOfTheirOwn) {
