@@ -2,15 +2,12 @@
 #pragma once
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
+#include "hearth/lab/result/database.h"
 #include "hearth/lab/result/result.h"
 
 namespace hearth::lab {
-
-/// null, a whole number, a number, a text
-using Cell = std::variant<std::monostate, int64_t, double, std::string>;
 
 struct Table {
   std::string name;
