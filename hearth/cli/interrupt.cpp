@@ -18,7 +18,7 @@ namespace {
 std::atomic<bool> interrupted{false};
 std::atomic<int> by{0};
 std::atomic<int64_t> first_ms;
-struct sigaction before_int, before_term;
+struct sigaction before_int, before_term, before_hup;
 
 int64_t now_ms() {
   timespec now;
@@ -48,10 +48,14 @@ CatchInterrupt::CatchInterrupt() {
   action.sa_handler = on_interrupt;
   sigaction(SIGINT, &action, &before_int);
   sigaction(SIGTERM, &action, &before_term);
+  // A terminal that is closed; under nohup it is ignored, and stays so.
+  sigaction(SIGHUP, &action, &before_hup);
+  if (before_hup.sa_handler == SIG_IGN) sigaction(SIGHUP, &before_hup, nullptr);
 }
 CatchInterrupt::~CatchInterrupt() {
   sigaction(SIGINT, &before_int, nullptr);
   sigaction(SIGTERM, &before_term, nullptr);
+  sigaction(SIGHUP, &before_hup, nullptr);
 }
 const std::atomic<bool>& CatchInterrupt::flag() { return interrupted; }
 

@@ -5,15 +5,15 @@
 
 namespace hearth::cli {
 
-/// While it lives, Ctrl-C (and SIGTERM) sets a flag instead of ending the program; a second one
-/// ends it.
+/// While it lives, Ctrl-C (and SIGTERM, and SIGHUP) sets a flag instead of ending the program; a
+/// second one ends it.
 class CatchInterrupt {
  public:
   CatchInterrupt();
   ~CatchInterrupt();
   CatchInterrupt(const CatchInterrupt&) = delete;
   static const std::atomic<bool>& flag();
-  /// 130 (143 for SIGTERM) if it was interrupted, else `otherwise`.
+  /// 130 (143 for SIGTERM, 129 for SIGHUP) if it was interrupted, else `otherwise`.
   static int exit_code(int otherwise);
   /// After the results were shown: throws Failure with that code if it was interrupted.
   static void fail_if_interrupted();

@@ -24,8 +24,8 @@ void add_lab(CLI::App& app) {
       app.add_subcommand("lab", "Compare engines on the same job, and find out why one is slower");
   lab->require_subcommand(1);
   for (auto add : {add_lab_run, add_lab_compare, add_lab_explain, add_lab_intervene, add_lab_report,
-                   add_lab_engines, add_lab_selftest, add_lab_export, add_lab_import,
-                   add_lab_telemetry, add_lab_engine, add_schema})
+                   add_lab_history, add_lab_trend, add_lab_engines, add_lab_selftest,
+                   add_lab_export, add_lab_import, add_lab_telemetry, add_lab_engine, add_schema})
     add(*lab);
 }
 

@@ -18,6 +18,8 @@ void add_lab_telemetry(CLI::App& lab);
 void add_lab_explain(CLI::App& lab);
 void add_lab_intervene(CLI::App& lab);
 void add_lab_report(CLI::App& lab);
+void add_lab_history(CLI::App& lab);
+void add_lab_trend(CLI::App& lab);
 
 /// This program, the adapters beside it, and the Python that has the peers: $HEARTH_PYTHON, else
 /// the environment that tools/peers.sh makes, else python3.
@@ -33,6 +35,20 @@ std::vector<EngineFound> find_engines(std::string_view what);
 
 /// "3%" or "0.03" as 0.03. Throws CLI::ValidationError, naming the option.
 double parse_share(const std::string& text, std::string_view option);
+
+/// The folder of the user's data, ending in hearth; empty where neither XDG_DATA_HOME nor HOME is
+/// set.
+std::filesystem::path data_folder();
+/// Adds the result to the file that is named, or to the user's history; says so in a line.
+std::string keep_in_history(const lab::Result& result, const std::string& file = "");
+
+/// `lab compare --against history`.
+struct AgainstOptions {
+  std::string file, summary;
+  double fail = 0;  // by how much slower is a failure; 0: nothing is
+  bool json = false;
+};
+void compare_with_history(const lab::Result& result, const AgainstOptions& options);
 
 /// Who, how long, how fast, and how the first compares to the others.
 std::string summary(const lab::Result& result);

@@ -2,8 +2,10 @@
 #include "hearth/lab/judge/compare.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "hearth/base/system.h"
 #include "hearth/cli/build_facts.h"
@@ -14,6 +16,7 @@
 #include "hearth/lab/judge/times.h"
 #include "hearth/lab/result/result_json.h"
 #include "hearth/lab/show/report.h"
+#include "hearth/lab/show/verdicts.h"
 
 namespace hearth::cli {
 
@@ -26,12 +29,8 @@ lab::EnginePlaces engine_places() {
   places.adapters = places.hearth.parent_path().parent_path() / "share/hearth/engines";
   if (!fs::exists(places.adapters / "protocol.py", none))
     places.adapters = fs::path(kSourceDir) / "hearth/lab/engines";
-  const char *python = setting("HEARTH_PYTHON"), *data = setting("XDG_DATA_HOME"),
-             *home = setting("HOME");
-  const fs::path peers = (data   ? fs::path(data)
-                          : home ? fs::path(home) / ".local/share"
-                                 : fs::path()) /
-                         "hearth/peers/bin/python";
+  const char* python = setting("HEARTH_PYTHON");
+  const fs::path peers = data_folder() / "peers/bin/python";
   places.python = python ? python : fs::exists(peers, none) ? peers.string() : "python3";
   return places;
 }
@@ -74,6 +73,7 @@ double parse_share(const std::string& text, std::string_view option) {
 namespace {
 
 std::string describe(const lab::Job& job) {
+  if (job.kind == lab::JobKind::command) return "commands";
   if (job.kind == lab::JobKind::op) {
     std::string shape;
     for (int s : job.shape) shape += fmt::format("{}{}", shape.empty() ? "" : " x ", s);
@@ -90,8 +90,10 @@ std::string describe(const lab::Job& job) {
 std::string lines_of(const lab::Result& result, const lab::EngineResult& e, int index) {
   using lab::with_unit;
   const lab::Job& job = result.jobs[size_t(index)];
+  if (job.kind == lab::JobKind::command) return lab::command_text(result, e, index);
   const lab::Times times = lab::times_of(result, e, index);
   std::string text = fmt::format("  {:24}", e.label);
+  if (e.label.size() > 24) text += fmt::format("\n  {:24}", "");
   if (times.totals.empty()) return text + fmt::format("{}\n", lab::to_string(e.status));
   const double mean = lab::mean(times.totals);
   text += fmt::format("{:>20} (std. dev. of {} runs)",
@@ -152,22 +154,28 @@ std::string power_of(const lab::PairedRatio& time) {
 }  // namespace
 
 std::string summary(const lab::Result& result) {
-  std::string text;
+  std::string text, verdicts;
+  std::set<std::string> notes(result.notes.begin(), result.notes.end());
+  const bool colour = is_terminal(STDOUT_FILENO) && !setting("NO_COLOR");
   for (size_t j = 0; j < result.jobs.size(); ++j) {
-    text += describe(result.jobs[j]) + "\n" + noise_floor(result, int(j));
+    const std::string of = describe(result.jobs[j]) + "\n";
+    text += of + noise_floor(result, int(j));
     for (const auto& e : result.engines) text += lines_of(result, e, int(j));
     for (size_t i = 1; i < result.engines.size(); ++i) {
       const auto c = lab::compare(result, result.engines[0].label, result.engines[i].label, int(j));
-      if (c.time) text += "  " + lab::to_text(c, result.jobs[j]) + "\n";
       for (const auto& why : c.time ? c.gate.differences : std::vector<std::string>())
         text += "    not the same: " + why + "\n";
       for (const auto& why : c.time ? c.gate.notes : std::vector<std::string>())
-        text += "    note: " + why + "\n";
+        if (notes.insert(why).second) text += "    note: " + why + "\n";
     }
+    const std::string lines = lab::verdict_text(result, int(j), colour);
+    if (!lines.empty() && result.jobs.size() > 1) verdicts += "\n" + lab::folded(of);
+    verdicts += lines;
   }
+  for (const auto& note : result.notes) text += "  note: " + note + "\n";
   for (const auto& e : result.engines)
     for (const auto& fault : e.faults) text += fmt::format("  {}: {}\n", e.label, fault);
-  return text;
+  return lab::folded(lab::printable(text)) + (verdicts.empty() ? "" : "\n") + verdicts;
 }
 
 namespace {
@@ -175,7 +183,7 @@ namespace {
 constexpr int kDrift = 3, kBusy = 4;  // exit codes of --strict
 
 struct CompareOptions {
-  std::string file, a, b, fail;
+  std::string file, a, b, fail, against, history, summary;
   bool json = false, strict = false;
 };
 
@@ -208,6 +216,10 @@ nlohmann::json json_of(const lab::Comparison& c) {
 void compare(const CompareOptions& o) {
   const lab::Result result = lab::read_result(o.file);
   ensure(!result.engines.empty(), o.file, ": no engines");
+  if (!o.against.empty()) {
+    const double fail = o.fail.empty() ? 0 : parse_share(o.fail, "--fail-if-slower");
+    return compare_with_history(result, {o.history, o.summary, fail, o.json});
+  }
   std::vector<std::pair<std::string, std::string>> pairs;
   const std::string a = o.a.empty() ? result.engines[0].label : o.a;
   if (!o.b.empty()) pairs = {{a, o.b}};
@@ -279,7 +291,8 @@ void list_engines(bool as_json) {
       entry["lacks"] = nlohmann::json::object();
     }
     all.push_back(entry);
-    python_missing |= !hello.value && found.known.name != "hearth" && found.known.name != "openai";
+    python_missing |= !hello.value && found.known.name != "hearth" &&
+                      found.known.name != "openai" && found.known.name != "server";
     if (as_json) continue;
     std::string devices;
     for (const auto& d : hello.value ? hello.value->devices : std::vector<std::string>())
@@ -311,10 +324,29 @@ void add_lab_compare(CLI::App& lab) {
       ->add_option("--fail-if-slower", o->fail,
                    "Exit 1 if A is slower than B by more than this, or the result cannot show it")
       ->type_name("X%");
+  command
+      ->add_option("--against", o->against,
+                   "history: each engine against its earlier runs on this machine")
+      ->check(CLI::IsMember({"history"}))
+      ->type_name("WHAT");
+  command->add_option("--file", o->history, "The history (default: in the user's folder of data)")
+      ->type_name("F");
+  command
+      ->add_option("--summary", o->summary,
+                   "Add what --against found to this file, as Markdown (default: "
+                   "$GITHUB_STEP_SUMMARY, if set)")
+      ->type_name("F");
   command->add_flag("--strict", o->strict,
                     "Exit 3 if the engines took no turns, 4 if the machine was busy");
   command->add_flag("--json", o->json, "Print JSON (docs/lab.md)");
   command->callback([o] {
+    if (o->against.empty() && (!o->history.empty() || !o->summary.empty()))
+      throw CLI::ValidationError(fmt::format("{}: belongs to --against history",
+                                             o->history.empty() ? "--summary" : "--file"));
+    if (!o->against.empty() && (!o->a.empty() || o->strict))
+      throw CLI::ValidationError(
+          "--against history: holds every engine against itself; leave A, B "
+          "and --strict out");
     try {
       compare(*o);
     } catch (const std::invalid_argument& error) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hearth/cli/lab.h"
+#include "hearth/cli/lab_command.h"
 #include "hearth/cli/lab_runs.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
@@ -24,13 +25,18 @@ namespace fs = std::filesystem;
 constexpr int kBarePrompt = 8;  // random ids, where there is no tokenizer for a text
 
 struct Options {
-  std::string model, engines, job = "generate", prompt = "Once upon a time", dtype = "f16";
+  std::string model, job = "generate", prompt = "Once upon a time", dtype = "f16";
   std::string op = "matmul", shapes, dtypes = "f32";
+  std::vector<std::string> engines;
   std::string telemetry = "100ms", target_ci, out, resume;
-  std::string tokens = "200", prompt_tokens, batch;  // several with commas, or a range
+  std::string prompt_tokens, batch;  // several with commas, or a range
+  std::vector<std::string> tokens;   // likewise; of commands, what -n calls them
+  std::string where;                 // --output
+  CommandJob commands;
+  Exports exports;
   TurnOptions turns{.seconds = 5, .warmup = 10};
   bool prompt_given = false, random_weights = false, against_itself = false, take_turns = false,
-       no_limits = false, overwrite = false;
+       no_limits = false, overwrite = false, history = false;
 };
 
 std::vector<std::string> words(const std::string& list, char at) {
@@ -154,7 +160,7 @@ std::vector<lab::Job> generations(const Options& o, const fs::path& folder) {
   };
   std::vector<lab::Job> jobs;
   for (const int prompt : list("--prompt-tokens", o.prompt_tokens))
-    for (const int tokens : list("--tokens", o.tokens))
+    for (const int tokens : list("--tokens", o.tokens.empty() ? "200" : o.tokens.back()))
       for (const int batch : list("--batch", o.batch))
         jobs.push_back(generation(o, folder, prompt, tokens, batch));
   return jobs;
@@ -164,7 +170,7 @@ std::vector<lab::EngineSpec> available_engines(std::string_view what) {
   std::vector<lab::EngineSpec> specs;
   for (const EngineFound& found : find_engines(what))
     if (found.hello.value && !found.hello.value->lacks.contains(std::string(what)) &&
-        found.known.name != "openai")
+        found.known.name != "openai" && found.known.name != "server")
       specs.push_back(
           lab::parse_engine(fmt::format("{}:{}", found.known.name, found.hello.value->device)));
   return specs;
@@ -202,6 +208,53 @@ void refuse_to_replace(const fs::path& out, const Options& o) {
          "interrupted, another -o keeps it");
 }
 
+/// Where the result goes: named, ready to be written to, and claimed.
+std::pair<std::string, std::unique_ptr<lab::Journal>> destination(const Options& o) {
+  std::string out = !o.out.empty() ? o.out : !o.resume.empty() ? o.resume : default_name();
+  refuse_to_replace(out, o);
+  OutputFile{out};  // an hour of samples must not end in a folder that cannot be written to
+  o.exports.check();
+  auto journal = claim(out, o);
+  return {std::move(out), std::move(journal)};
+}
+
+/// Everything that is made of a result once it is written.
+void show(const lab::Result& result, const std::string& out, const Options& o) {
+  o.exports.write(result);
+  print_out(summary(result));
+  print_out(fmt::format("{}\n", out));
+  if (const fs::path page = fs::path(out).replace_extension(".html"); page != fs::path(out)) {
+    OutputFile file(page);
+    file.write(std::string_view(lab::report_html(result)));
+    file.commit();
+    print_out(fmt::format("{}\n", page.string()));
+  }
+  if (o.history && result.plan.finished) print_out(keep_in_history(result));
+}
+
+void run_commands(const Options& o, lab::CommandOptions options) {
+  const auto [out, journal] = destination(o);
+  options.keep = [&journal = *journal](const lab::Addition& more) { journal.write(more); };
+  lab::Result result;
+  {
+    CatchInterrupt ctrl_c;
+    ProgressLine line;
+    result = lab::run_commands(options, CatchInterrupt::flag(), std::ref(line));
+  }
+  std::string failed;
+  bool measured = false;
+  for (const auto& e : result.engines) {
+    if (!e.faults.empty()) failed = fmt::format("{}: {}", e.label, e.faults.front());
+    measured |= !e.totals(0).empty();
+  }
+  if (measured) {
+    journal->close(result);
+    show(result, out, o);
+  }
+  ensure(failed.empty(), failed);
+  CatchInterrupt::fail_if_interrupted();
+}
+
 void run(const Options& o) {
   lab::RunOptions options = o.turns.run_options();
   options.against_itself = o.against_itself;
@@ -210,10 +263,7 @@ void run(const Options& o) {
   options.limits = !o.no_limits;
   if (!o.target_ci.empty()) options.target_ci = parse_share(o.target_ci, "--target-ci");
 
-  std::string out = !o.out.empty() ? o.out : !o.resume.empty() ? o.resume : default_name();
-  refuse_to_replace(out, o);
-  OutputFile{out};  // an hour of samples must not end in a folder that cannot be written to
-  const auto journal = claim(out, o);
+  const auto [out, journal] = destination(o);
   std::optional<lab::Result> before;
   if (!o.resume.empty()) {
     before = journal->found();
@@ -224,6 +274,8 @@ void run(const Options& o) {
       all.state = {*before};
       journal->write(all);
     }
+    ensure(before->jobs.empty() || before->jobs[0].kind != lab::JobKind::command, o.resume,
+           ": commands are measured anew; give them to `hearth lab run --command`");
     ensure(!before->jobs.empty() && !before->engines.empty(), o.resume,
            ": nothing to go on with: no jobs, or no engines");
     options.pairs = before->plan.pairs;
@@ -233,10 +285,10 @@ void run(const Options& o) {
     options.least_seconds = before->plan.least_seconds;
     options.telemetry_period_s = before->plan.telemetry_period_s.value.value_or(0);
     for (const auto& e : before->engines)
-      options.engines.push_back(lab::parse_engine(e.label.substr(0, e.label.find('#'))));
+      options.engines.push_back(lab::parse_engine(lab::spec_of_label(e.label)));
     options.jobs = before->jobs;
   }
-  options.keep = [&](const lab::Addition& more) { journal->write(more); };
+  options.keep = [&journal = *journal](const lab::Addition& more) { journal.write(more); };
   const bool op = before ? before->jobs[0].kind == lab::JobKind::op : o.job == "op";
   if (!before) {
     options.jobs = op ? operations(o)
@@ -244,7 +296,9 @@ void run(const Options& o) {
     if (o.engines.empty())
       options.engines = available_engines(op ? "op" : "generate");
     else
-      options.engines = lab::parse_engines(o.engines);
+      for (const std::string& list : o.engines)
+        for (lab::EngineSpec& spec : lab::parse_engines(list))
+          options.engines.push_back(std::move(spec));
     for (const auto& spec : options.engines) command_of(spec, options.places);  // known?
   }
   const CatchInterrupt ctrl_c;  // as long as the model's folder, which goes with us
@@ -256,16 +310,9 @@ void run(const Options& o) {
     result = lab::run(options, CatchInterrupt::flag(), std::ref(line), std::move(before));
   }
   journal->close(result);
-  print_out(lab::printable(summary(result)));
+  show(result, out, o);
   if (!before && o.engines.empty() && options.engines.size() == 1)
     print_out("Only hearth is here; `hearth lab engines` lists what the others need.\n");
-  print_out(fmt::format("{}\n", out));
-  if (const fs::path page = fs::path(out).replace_extension(".html"); page != fs::path(out)) {
-    OutputFile file(page);
-    file.write(std::string_view(lab::report_html(result)));
-    file.commit();
-    print_out(fmt::format("{}\n", page.string()));
-  }
   ensure(result.plan.finished, "interrupted; `hearth lab run --resume ", out, "` goes on");
   bool any = false;
   for (const auto& e : result.engines)
@@ -297,14 +344,18 @@ void add_lab_run(CLI::App& lab) {
       ->capture_default_str()
       ->type_name("D");
   command
-      ->add_option("--engines", o->engines,
-                   "name[@program][:device[:key=value,...]],... (default: all that are here)")
+      ->add_option(
+          "--engines", o->engines,
+          "name[@program][:device[:key=value,...]],... or server:COMMAND (default: all that are "
+          "here)")
+      ->allow_extra_args(false)
+      ->take_all()
       ->check([](const std::string& list) {
         return list.empty() ? "'', wanted e.g. hearth,torch" : std::string();
       })
       ->type_name("LIST");
-  command->add_option("--job", o->job, "generate, prefill, batch or op")
-      ->check(CLI::IsMember({"generate", "prefill", "batch", "op"}))
+  command->add_option("--job", o->job, "generate, prefill, batch, op or command")
+      ->check(CLI::IsMember({"generate", "prefill", "batch", "op", "command"}))
       ->capture_default_str()
       ->type_name("JOB");
   auto* prompt = command->add_option("--prompt", o->prompt, "The text to continue");
@@ -313,8 +364,12 @@ void add_lab_run(CLI::App& lab) {
       ->add_option("-p,--prompt-tokens", o->prompt_tokens,
                    "Instead of a text: N random ids; several with commas, or 128-1024*2")
       ->type_name("N");
-  command->add_option("-n,--tokens", o->tokens, "New tokens; several as above")
-      ->capture_default_str()
+  command
+      ->add_option("-n,--tokens", o->tokens,
+                   "New tokens; several as above (of commands: the next one's name)")
+      ->allow_extra_args(false)
+      ->take_all()
+      ->default_str("200")
       ->type_name("N");
   command
       ->add_option("-b,--batch", o->batch, "Rows at once (of the job batch: 8); several as above")
@@ -347,10 +402,40 @@ void add_lab_run(CLI::App& lab) {
       ->type_name("T");
   command->add_flag("--no-limits", o->no_limits, "Do not measure the machine's limits");
   command->add_option("--resume", o->resume, "Go on with an interrupted run")->type_name("F");
-  command->add_option("-o,--output", o->out, "The result (default: hearth-lab-TIME.json)")
+  auto* result =
+      command->add_option("-o,--result", o->out, "The result (default: hearth-lab-TIME.json)");
+  result->type_name("F");
+  command
+      ->add_option("--output", o->where,
+                   "Of commands: what becomes of it, null, pipe, inherit or a file (of engines: "
+                   "as -o)")
       ->type_name("F");
+  command->add_flag("--history", o->history, "Add the result to the history of this machine");
   command->add_flag("--overwrite", o->overwrite, "Replace a result that is there already");
-  command->callback([o, command, prompt, of_op] {
+  o->commands.add_to(*command);
+  o->exports.add_to(*command);
+  command->callback([o, command, result, prompt, of_op] {
+    if (o->commands.wanted(*command)) {
+      try {
+        lab::CommandOptions options = o->commands.options(*command, o->where, o->tokens);
+        options.take_turns |= o->take_turns;
+        options.telemetry_period_s = period(o->telemetry);
+        if (!o->target_ci.empty()) options.target_ci = parse_share(o->target_ci, "--target-ci");
+        run_commands(*o, options);
+      } catch (const std::invalid_argument& error) {
+        throw CLI::ValidationError(error.what());
+      }
+      return;
+    }
+    if (o->tokens.size() > 1)
+      throw CLI::ValidationError(
+          fmt::format("--tokens: given {} times, wanted once; several "
+                      "numbers go with commas",
+                      o->tokens.size()));
+    if (!o->where.empty() && result->count() > 0)
+      throw CLI::ValidationError("give one of -o and --output");
+    if (o->out.empty()) o->out = o->where;
+
     for (const char* begun :
          {"--model", "--random-weights", "--engines", "--job", "--prompt", "--prompt-tokens",
           "--tokens", "--batch", "--op", "--shape", "--op-dtype", "--pairs", "--seconds",

@@ -91,7 +91,8 @@ std::vector<Words> commands_in(const std::string& text) {
   const std::regex command("(?:^|[\n`$ ])(?:build/release/)?hearth ((?:lab )?[a-z]+)([^`\n#]*)");
   for (std::sregex_iterator at(text.begin(), text.end(), command), end; at != end; ++at) {
     Words words{(*at)[1]};
-    std::istringstream in((*at)[2]);
+    // What stands in quotes is one word, whatever is in it.
+    std::istringstream in(std::regex_replace((*at)[2].str(), std::regex("'[^']*'"), "TEXT"));
     for (std::string word; in >> word;) words.push_back(word);
     all.push_back(words);
   }
@@ -103,7 +104,8 @@ TEST(docs, commands_have_these_options) {
       "generate",      "bench",       "probe",        "info",        "tokenize",      "logits",
       "perplexity",    "init",        "pull",         "embed",       "models",        "help",
       "version",       "lab run",     "lab compare",  "lab explain", "lab intervene", "lab report",
-      "lab telemetry", "lab engines", "lab selftest", "lab export",  "lab import",    "lab schema"};
+      "lab telemetry", "lab engines", "lab selftest", "lab export",  "lab import",    "lab schema",
+      "lab history",   "lab trend"};
   std::map<std::string, std::set<std::string>> known;
   for (const std::string& command : commands) {
     std::istringstream in(command);

@@ -37,7 +37,7 @@ TEST(cli_manual, bash_completes_commands_options_and_values) {
               AllOf(Contains("--prompt"), Contains("--max-tokens"), Contains("--help")));
   EXPECT_THAT(offered({"hearth", "lab", "run", "-"}), AllOf(Contains("--pairs"), Contains("-m")));
   EXPECT_EQ(offered({"hearth", "lab", "run", "--job", ""}),
-            Words({"generate", "prefill", "batch", "op"}));
+            Words({"generate", "prefill", "batch", "op", "command"}));
   EXPECT_EQ(offered({"hearth", "lab", "run", "--op", "ma"}), Words({"matmul", "matvec"}));
   EXPECT_EQ(offered({"hearth", "generate", "--prompt", "--"}), Words());  // any text: none of ours
   // The text of another option is no command.

@@ -9,6 +9,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/lab/judge/busy.h"
+#include "hearth/lab/judge/command_use.h"
 #include "hearth/lab/judge/stats.h"
 #include "hearth/lab/judge/times.h"
 #include "hearth/lab/judge/windows.h"
@@ -64,7 +65,7 @@ std::string margins(const EngineResult& a, const EngineResult& b, int job, const
 
 // What a reader must know of the machine, the weights and the engines, and the result lacks.
 std::vector<std::string> missing_facts(const Result& result, const EngineResult& a,
-                                       const EngineResult& b, bool op) {
+                                       const EngineResult& b, JobKind kind_of_job) {
   std::vector<std::string> missing;
   const auto look = [&](const std::string& name, const auto& list, auto&& is) {
     const auto it = std::ranges::find_if(list, is);
@@ -75,10 +76,11 @@ std::vector<std::string> missing_facts(const Result& result, const EngineResult&
   };
   const auto kind = [](const EngineResult& e) { return e.device.substr(0, e.device.find(':')); };
   std::vector<const char*> names = {"processor", "cores", "os", "governor", "power_source"};
-  if (!op) names.push_back("weights_sha256");
+  if (of_a_model(kind_of_job)) names.push_back("weights_sha256");
   if (kind(a) == "cuda" || kind(b) == "cuda") names.insert(names.end(), {"gpus", "gpu_driver"});
   for (const char* name : names)
     look(name, result.environment, [&](const Fact& f) { return f.name == name; });
+  if (kind_of_job == JobKind::command) return missing;  // held against no limit, and any program
   for (const std::string& device : std::set<std::string>{kind(a), kind(b)})
     for (const char* name : {"nominal_bandwidth", "read_bandwidth"})
       look(concat(name, " of ", device), result.ceilings,
@@ -147,14 +149,15 @@ Comparability comparability(const Result& result, const EngineResult& a, const E
   const Job& what = result.jobs.at(size_t(job));
   Comparability gate;
   gate.drift_controlled = result.plan.order.starts_with("ABBA");
-  gate.environment = missing_facts(result, a, b, what.kind == JobKind::op);
+  gate.environment = missing_facts(result, a, b, what.kind);
   const auto differ = [&](auto&&... parts) { gate.differences.push_back(concat(parts...)); };
   const auto unknown = [&](auto&&... parts) { gate.unknown.push_back(concat(parts...)); };
   for (const std::string& note : {unstable(a, job), unstable(b, job), clock_changed(result)})
     if (!note.empty()) gate.notes.push_back(note);
   const Output of_a = output_of(a, job), of_b = output_of(b, job);
   for (const EngineResult* e : {&a, &b})
-    if (const auto why = under_sampled(result, *e, job); !why.empty())
+    if (const auto why = under_sampled(result, *e, job);
+        !why.empty() && what.kind != JobKind::command)  // whose reasons the system accounts for
       gate.notes.push_back(concat("telemetry of ", e->label, " is ", why));
   for (const EngineResult* e : {&a, &b})
     if (const std::string why = crowded(busy_of(result, *e, job)); !why.empty())
@@ -164,6 +167,11 @@ Comparability comparability(const Result& result, const EngineResult& a, const E
   if (of_a.prompt_tokens != of_b.prompt_tokens && of_a.prompt_tokens >= 0 &&
       of_b.prompt_tokens >= 0)
     differ("prompt tokens: ", of_a.prompt_tokens, " against ", of_b.prompt_tokens);
+  if (what.kind == JobKind::command) {
+    for (const EngineResult* e : {&a, &b})
+      if (const std::string why = lost_in_shell(*e, job); !why.empty()) differ(why);
+    return gate;
+  }
   if (what.kind == JobKind::op) {  // no weights, no sampling
     // A sum of values around 0 cancels: it may be off by a share of what was added up.
     const double cancelled = what.op == "sum" && !what.shape.empty() ? 1e-4 * what.shape[0] : 0;
@@ -244,9 +252,7 @@ std::vector<std::string> all_unknown(const Comparability& gate) {
 }
 
 std::string to_text(const Comparison& c, const Job& job) {
-  const std::string_view per = job.kind == JobKind::op        ? "per call"
-                               : job.kind == JobKind::prefill ? "per prompt"
-                                                              : "per new token";
+  const std::string per = concat("per ", unit_of(job.kind));
   if (!c.time) return fmt::format("{} and {}: no pairs were measured", c.a, c.b);
   const PairedRatio& t = c.time->time;
   const bool slower = t.ratio < 1;

@@ -1,0 +1,110 @@
+#include "hearth/lab/judge/command_use.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "hearth/base/error.h"
+#include "hearth/lab/judge/times.h"
+
+namespace hearth::lab {
+
+std::vector<double> accounted(const EngineResult& engine, int job, std::string_view key) {
+  std::vector<double> all;
+  for (const Repetition* r : engine.totals(job))
+    if (const auto it = r->own.find(std::string(key)); it != r->own.end())
+      all.push_back(it->second);
+  return all;
+}
+
+CommandUse use_of(const EngineResult& engine, int job) {
+  CommandUse use;
+  const auto mean_of = [&](std::string_view key) -> std::optional<double> {
+    const auto all = accounted(engine, job, key);
+    return all.empty() ? std::nullopt : std::optional(mean(all));
+  };
+  if (const auto total = total_of(engine, job)) use.total_s = total->mean_s;
+  use.user_s = mean_of("user_s");
+  use.system_s = mean_of("system_s");
+  use.faults = mean_of("minor_faults");
+  use.major_faults = mean_of("major_faults");
+  use.voluntary = mean_of("voluntary_switches");
+  use.involuntary = mean_of("involuntary_switches");
+  use.energy_j = mean_of("energy_j");
+  use.shell_s = mean_of("shell_s");
+  if (const auto peaks = accounted(engine, job, "peak_memory_bytes"); !peaks.empty())
+    use.peak_bytes = std::ranges::max(peaks);
+  return use;
+}
+
+std::vector<std::string> metrics_of(const EngineResult& engine, int job) {
+  std::vector<std::string> keys;
+  for (const Repetition* r : engine.totals(job))
+    for (const auto& [key, value] : r->own)
+      if (key.find('(') != key.npos && std::ranges::find(keys, key) == keys.end())
+        keys.push_back(key);
+  return keys;
+}
+
+std::optional<PairedRatio> metric_ratio(const EngineResult& a, const EngineResult& b, int job,
+                                        const std::string& metric) {
+  const auto rounds_of = [&](const EngineResult& e) {
+    std::map<int, std::vector<double>> logs;
+    for (const Repetition* r : e.totals(job))
+      if (const auto it = r->own.find(metric); it != r->own.end() && it->second > 0)
+        logs[r->round].push_back(std::log(it->second));
+    return logs;
+  };
+  const auto of_a = rounds_of(a), of_b = rounds_of(b);
+  std::vector<double> ratios;
+  for (const auto& [round, logs] : of_a)
+    if (const auto it = of_b.find(round); it != of_b.end())
+      ratios.push_back(mean(it->second) - mean(logs));
+  return ratios.empty() ? std::nullopt : std::optional(paired_ratio(ratios));
+}
+
+std::string lost_in_shell(const EngineResult& engine, int job) {
+  constexpr double kLeast = 0.5;  // of the shell's own start, which scatters by as much
+  const CommandUse use = use_of(engine, job);
+  if (!use.shell_s || median(unit_times(engine, job)) >= kLeast * *use.shell_s) return "";
+  return fmt::format("{} is lost in the {} that its shell takes to start; -N starts it without one",
+                     engine.label, with_unit(*use.shell_s));
+}
+
+std::string why_slower(const EngineResult& slow, const EngineResult& fast, int job) {
+  const CommandUse a = use_of(slow, job), b = use_of(fast, job);
+  const double more = a.total_s - b.total_s;
+  if (!a.user_s || !b.user_s || !a.system_s || !b.system_s || more <= 0) return "";
+  // Of a program that keeps one processor busy at most, what is left of the time is waiting.
+  const auto waiting = [](const CommandUse& u) {
+    return std::max(0.0, u.total_s - *u.user_s - *u.system_s);
+  };
+  struct Part {
+    const char* name;
+    double of_slow, of_fast;
+    double more() const { return of_slow - of_fast; }
+  };
+  std::vector<Part> parts = {{"user time", *a.user_s, *b.user_s},
+                             {"system time", *a.system_s, *b.system_s},
+                             {"waiting", waiting(a), waiting(b)}};
+  std::ranges::sort(parts, std::greater(), &Part::more);
+  std::string text;
+  double explained = 0;
+  for (const Part& part : parts) {
+    if (explained >= more / 2 || part.more() < more / 5) break;
+    explained += part.more();
+    if (!text.empty()) text += ", ";
+    const double times = part.of_fast > 0 ? part.of_slow / part.of_fast : 1000;
+    text += times < 100 ? fmt::format("{:.2g} times the {} ({}, not {})", times, part.name,
+                                      with_unit(part.of_slow), with_unit(part.of_fast))
+                        : fmt::format("{} more of {}", with_unit(part.more()), part.name);
+    if (part.name == std::string_view("system time") && a.faults && b.faults &&
+        *a.faults > 2 * *b.faults)
+      text += fmt::format(", {:.0f} times the page faults", *a.faults / std::max(*b.faults, 1.0));
+  }
+  return explained >= more / 2 ? text : "";
+}
+
+}  // namespace hearth::lab

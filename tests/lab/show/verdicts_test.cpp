@@ -1,0 +1,169 @@
+// What a run ends with: a line for each engine, and hyperfine's forms of the times.
+#include "hearth/lab/show/verdicts.h"
+
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "hearth/lab/result/imports.h"
+#include "hearth/lab/show/hyperfine.h"
+#include "tests/lab/results.h"
+
+namespace hearth::lab {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+/// Commands that take these seconds, give or take a little, in 8 rounds.
+Result commands(const std::vector<std::pair<std::string, double>>& times) {
+  Result r;
+  r.plan.order = "ABBA";
+  r.plan.finished = true;
+  Job job;
+  job.kind = JobKind::command;
+  r.jobs = {job};
+  for (const auto& [name, seconds] : times) {
+    EngineResult e;
+    e.label = name;
+    e.device = "cpu";
+    for (int round = 0; round < 8; ++round) {
+      Repetition rep;
+      rep.round = round;
+      rep.start_s = 10.0 * round;
+      rep.total_s = seconds * (1 + 0.001 * ((round * 5) % 8));
+      rep.own = {{"user_s", 0.9 * rep.total_s},
+                 {"system_s", 0.05 * rep.total_s},
+                 {"exit_code", 0},
+                 {"peak_memory_bytes", 5e6}};
+      e.repetitions.push_back(rep);
+    }
+    r.engines.push_back(std::move(e));
+  }
+  return r;
+}
+
+size_t widest(const std::string& text) {
+  size_t most = 0;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) most = std::max(most, line.size());
+  return most;
+}
+
+TEST(Verdicts, AreALineEachAgainstTheFirstSorted) {
+  const std::string text = verdict_text(
+      commands({{"the first", 1}, {"slow", 2.5}, {"quick", 0.4}, {"same", 1.0001}}), 0, false);
+  const std::string expected =
+      "Time per run, against the first:\n"
+      "  quick      0.40 times (0.40 to 0.40)  faster\n"
+      "      the first has 2.5 times the user time (903 ms, not 361 ms)\n"
+      "  the first  1\n"
+      "  same       1.00 times (1.00 to 1.00)  equivalent\n"
+      "  slow       2.50 times (2.50 to 2.50)  slower\n"
+      "      2.5 times the user time (2.26 s, not 903 ms)\n";
+  EXPECT_EQ(text, expected);
+}
+
+TEST(Verdicts, HaveAColourWhereThereIsOne) {
+  const Result r = commands({{"a", 1}, {"b", 2}});
+  EXPECT_THAT(verdict_text(r, 0, true), HasSubstr("\033[31mslower\033[0m"));
+  EXPECT_THAT(verdict_text(r, 0, false), Not(HasSubstr("\033")));
+  EXPECT_EQ(verdict_text(commands({{"a", 1}}), 0, true), "");
+}
+
+TEST(Verdicts, NothingIsWiderThanTheTerminal) {
+  const std::string name(300, 'x');
+  const std::string words = "a command of many words " + name + " and\nlines\x1b[2J";
+  const Result r = commands({{name, 1}, {words, 3}, {"c", 12345}});
+  for (const int width : {80, 60, 40})
+    EXPECT_LE(widest(verdict_text(r, 0, false, width)), size_t(width))
+        << verdict_text(r, 0, false, width);
+  const std::string text = verdict_text(r, 0, false);
+  EXPECT_THAT(text, AllOf(HasSubstr("xxx..."), HasSubstr("...xxx"), Not(HasSubstr("\x1b"))));
+}
+
+TEST(Verdicts, WithoutGroundsThereIsNone) {
+  Result r = commands({{"a", 1}, {"b", 2}});
+  r.plan.order = "sequential";
+  EXPECT_THAT(verdict_text(r, 0, false),
+              AllOf(HasSubstr("no verdict"), HasSubstr("they took no turns, so drift is in it")));
+  r = commands({{"a", 1}, {"b", 2}});
+  for (EngineResult& e : r.engines) e.repetitions.resize(3);
+  EXPECT_THAT(verdict_text(r, 0, false), AllOf(HasSubstr("undecided"), Not(HasSubstr("slower"))));
+  r = testing::gpu_result({});
+  r.engines[1].dtype = "f32";
+  EXPECT_THAT(verdict_text(r, 0, false),
+              AllOf(HasSubstr("not comparable"), HasSubstr("dtype: f16 against f32")));
+}
+
+TEST(Verdicts, AModelsEnginesSayWhatBindsThem) {
+  const std::string text =
+      verdict_text(testing::gpu_result({.active = 0.95, .clock_mhz = 1980, .gb_s = 280}), 0, false);
+  EXPECT_THAT(text, AllOf(HasSubstr("Time per new token, against torch:cuda:"),
+                          HasSubstr("torch:cuda is bandwidth-bound, at 9")));
+  EXPECT_LE(widest(text), 80);
+}
+
+TEST(Folded, KeepsEveryWordAndNoLineIsWider) {
+  EXPECT_EQ(folded("  a b c d\nx", 6), "  a b\n   c d\nx");
+  EXPECT_EQ(folded("0123456789", 4), "0123\n  45\n  67\n  89");
+  EXPECT_EQ(folded("", 4), "");
+  EXPECT_EQ(folded("a\n\nb\n", 4), "a\n\nb\n");
+  const std::string wide = std::string(90, ' ') + "x";
+  EXPECT_LE(widest(folded(wide, 20)), 20);
+}
+
+TEST(CommandText, HasMeanRangeAndUse) {
+  const Result r = commands({{"a", 0.1234}, {"b", 2}});
+  const std::string text = command_text(r, r.engines[0], 0);
+  EXPECT_THAT(
+      text,
+      AllOf(HasSubstr("Time (mean +- sd)  123.8 ms +- 0.3 ms   [user 111 ms, system 6.19 ms]"),
+            HasSubstr("Range              123 ms to 124 ms, 8 runs"), HasSubstr("5.0 MB at most")));
+}
+
+TEST(Hyperfine, JsonIsAsItsReadersExpect) {
+  Result r = commands({{"a \"b\"", 0.1}, {"c|d", 0.2}});
+  r.engines[0].options["{n}"] = "4";
+  const auto json = nlohmann::json::parse(hyperfine_json(r));
+  ASSERT_EQ(json["results"].size(), 2);
+  const auto& one = json["results"][0];
+  EXPECT_EQ(one["command"], "a \"b\"");
+  EXPECT_EQ(one["times"].size(), 8);
+  EXPECT_EQ(one["exit_codes"], nlohmann::json(std::vector<int>(8, 0)));
+  EXPECT_EQ(one["memory_usage_byte"][0], 5000000);
+  EXPECT_EQ(one["parameters"]["n"], "4");
+  EXPECT_NEAR(one["mean"], 0.10035, 1e-9);
+  EXPECT_NEAR(one["user"], 0.9 * 0.10035, 1e-9);
+  EXPECT_FALSE(json["results"][1].contains("parameters"));
+  // And the lab reads it again.
+  const Result again = import_result(hyperfine_json(r), "x.json");
+  ASSERT_EQ(again.engines.size(), 2);
+  EXPECT_EQ(again.engines[0].options.at("{n}"), "4");
+  for (size_t i = 0; i < 8; ++i)
+    EXPECT_EQ(again.engines[1].repetitions[i].total_s, r.engines[1].repetitions[i].total_s);
+  EXPECT_EQ(again.plan.order, "sequential");
+}
+
+TEST(Hyperfine, MarkdownAndCsv) {
+  Result r = commands({{"a|b", 0.2}, {"c", 0.11}});
+  r.engines[1].options["{n}"] = "4,5";
+  EXPECT_EQ(hyperfine_markdown(r),
+            "| Command | Mean [ms] | Min [ms] | Max [ms] | Relative |\n"
+            "|:---|---:|---:|---:|---:|\n"
+            "| `a\\|b` | 200.7 \xC2\xB1 0.5 | 200.0 | 201.4 | 1.82 \xC2\xB1 0.01 |\n"
+            "| `c` | 110.4 \xC2\xB1 0.3 | 110.0 | 110.8 | 1.00 |\n");
+  const std::string csv = hyperfine_csv(r);
+  EXPECT_TRUE(csv.starts_with("command,mean,stddev,median,user,system,min,max,parameter_n\r\n"));
+  EXPECT_THAT(csv, HasSubstr(",\"4,5\"\r\n"));
+  // Engines have no user time; a result without times has no rows.
+  const auto json = nlohmann::json::parse(hyperfine_json(testing::gpu_result({})));
+  EXPECT_TRUE(json["results"][0]["user"].is_null());
+  EXPECT_TRUE(json["results"][0]["exit_codes"][0].is_null());
+  EXPECT_EQ(hyperfine_markdown(Result()), "");
+  EXPECT_EQ(nlohmann::json::parse(hyperfine_json(Result()))["results"].size(), 0);
+}
+
+}  // namespace
+}  // namespace hearth::lab
