@@ -108,9 +108,9 @@ bool CommandJob::wanted(const CLI::App& command) const {
   }
   if (command.get_option("--job")->count() > 0 && !job)
     wrong("--job: with --command it is command");
-  for (const char* engines :
-       {"--model", "--random-weights", "--dtype", "--engines", "--prompt", "--prompt-tokens",
-        "--batch", "--op", "--shape", "--op-dtype", "--pairs", "--aa", "--no-limits", "--resume"})
+  for (const char* engines : {"--model", "--random-weights", "--dtype", "--engines", "--prompt",
+                              "--prompt-tokens", "--batch", "--op", "--shape", "--op-dtype",
+                              "--pairs", "--starts", "--aa", "--no-limits", "--resume"})
     if (command.get_option(engines)->count() > 0)
       wrong(fmt::format("{}: belongs to engines, not to --command{}", engines,
                         std::string_view(engines) == "--pairs" ? "; --runs has its number" : ""));
@@ -135,6 +135,7 @@ lab::CommandOptions CommandJob::options(const CLI::App& command, const std::stri
   if (given("--max-runs") && most_runs_ < o.least_runs)
     wrong(fmt::format("--max-runs: {} is below the {} of --min-runs", most_runs_, o.least_runs));
   if (given("--seconds")) o.least_seconds = command.get_option("--seconds")->as<double>();
+  o.watch = !given("--ignore-others");
   if (given("--timeout")) o.timeout_s = command.get_option("--timeout")->as<double>();
   if (given("--warmup")) {
     const double n = command.get_option("--warmup")->as<double>();

@@ -267,15 +267,16 @@ void run(const Options& o) {
   std::optional<lab::Result> before;
   if (!o.resume.empty()) {
     before = journal->found();
-    if (!before) {
-      before = lab::read_result(o.resume);
+    const bool was_killed = before.has_value();
+    if (!was_killed) before = lab::read_result(o.resume);
+    ensure(before->jobs.empty() || before->jobs[0].kind != lab::JobKind::command, o.resume,
+           ": commands are measured anew; give them to `hearth lab run --command`");
+    if (!was_killed) {
       ensure(!before->plan.finished, o.resume, ": this run is finished");
       lab::Addition all;
       all.state = {*before};
       journal->write(all);
     }
-    ensure(before->jobs.empty() || before->jobs[0].kind != lab::JobKind::command, o.resume,
-           ": commands are measured anew; give them to `hearth lab run --command`");
     ensure(!before->jobs.empty() && !before->engines.empty(), o.resume,
            ": nothing to go on with: no jobs, or no engines");
     options.pairs = before->plan.pairs;

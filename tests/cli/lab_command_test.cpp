@@ -36,7 +36,7 @@ size_t widest(const std::string& text) {
 
 TEST(LabCommand, EndsWithALineForEachAndThePages) {
   const Commands ran({"--command", "sleep 0.02", "--command", "sleep 0.06", "-n", "short", "-n",
-                      "long", "-N", "--runs", "8"});
+                      "long", "-N", "--runs", "8", "--ignore-others"});
   ASSERT_EQ(ran.exit_code, 0) << ran.err;
   EXPECT_THAT(ran.out, AllOf(HasSubstr("  short\n    Time (mean +- sd)"), HasSubstr("[user "),
                              HasSubstr("Range"), HasSubstr("8 runs"),

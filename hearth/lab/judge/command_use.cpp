@@ -73,35 +73,35 @@ std::string lost_in_shell(const EngineResult& engine, int job) {
                      engine.label, with_unit(*use.shell_s));
 }
 
-std::string why_slower(const EngineResult& slow, const EngineResult& fast, int job) {
-  const CommandUse a = use_of(slow, job), b = use_of(fast, job);
-  const double more = a.total_s - b.total_s;
-  if (!a.user_s || !b.user_s || !a.system_s || !b.system_s || more <= 0) return "";
+std::vector<TimePart> time_parts(const EngineResult& a, const EngineResult& b, int job) {
+  const CommandUse x = use_of(a, job), y = use_of(b, job);
+  if (!x.user_s || !y.user_s || !x.system_s || !y.system_s) return {};
   // Of a program that keeps one processor busy at most, what is left of the time is waiting.
   const auto waiting = [](const CommandUse& u) {
     return std::max(0.0, u.total_s - *u.user_s - *u.system_s);
   };
-  struct Part {
-    const char* name;
-    double of_slow, of_fast;
-    double more() const { return of_slow - of_fast; }
-  };
-  std::vector<Part> parts = {{"user time", *a.user_s, *b.user_s},
-                             {"system time", *a.system_s, *b.system_s},
-                             {"waiting", waiting(a), waiting(b)}};
-  std::ranges::sort(parts, std::greater(), &Part::more);
+  return {{"user time", *x.user_s, *y.user_s},
+          {"system time", *x.system_s, *y.system_s},
+          {"waiting", waiting(x), waiting(y)}};
+}
+
+std::string why_slower(const EngineResult& slow, const EngineResult& fast, int job) {
+  const CommandUse a = use_of(slow, job), b = use_of(fast, job);
+  const double more = a.total_s - b.total_s;
+  std::vector<TimePart> parts = time_parts(slow, fast, job);
+  if (more <= 0) return "";
+  std::ranges::sort(parts, std::greater(), &TimePart::more_s);
   std::string text;
   double explained = 0;
-  for (const Part& part : parts) {
-    if (explained >= more / 2 || part.more() < more / 5) break;
-    explained += part.more();
+  for (const TimePart& part : parts) {
+    if (explained >= more / 2 || part.more_s() < more / 5) break;
+    explained += part.more_s();
     if (!text.empty()) text += ", ";
-    const double times = part.of_fast > 0 ? part.of_slow / part.of_fast : 1000;
+    const double times = part.b_s > 0 ? part.a_s / part.b_s : 1000;
     text += times < 100 ? fmt::format("{:.2g} times the {} ({}, not {})", times, part.name,
-                                      with_unit(part.of_slow), with_unit(part.of_fast))
-                        : fmt::format("{} more of {}", with_unit(part.more()), part.name);
-    if (part.name == std::string_view("system time") && a.faults && b.faults &&
-        *a.faults > 2 * *b.faults)
+                                      with_unit(part.a_s), with_unit(part.b_s))
+                        : fmt::format("{} more of {}", with_unit(part.more_s()), part.name);
+    if (part.name == "system time" && a.faults && b.faults && *a.faults > 2 * *b.faults)
       text += fmt::format(", {:.0f} times the page faults", *a.faults / std::max(*b.faults, 1.0));
   }
   return explained >= more / 2 ? text : "";

@@ -32,6 +32,15 @@ std::vector<std::string> metrics_of(const EngineResult& engine, int job);
 std::optional<PairedRatio> metric_ratio(const EngineResult& a, const EngineResult& b, int job,
                                         const std::string& metric);
 
+/// A part of the time of two commands, in seconds of a run.
+struct TimePart {
+  std::string name;  // "user time", "system time", "waiting"
+  double a_s = 0, b_s = 0;
+  double more_s() const { return a_s - b_s; }
+};
+/// Empty where the system did not account for both.
+std::vector<TimePart> time_parts(const EngineResult& a, const EngineResult& b, int job);
+
 /// Why the slower one takes longer, in a clause: "2.1 times the user time (1.2 s, not 570 ms)"; ""
 /// where nothing that is accounted makes up for half of it.
 std::string why_slower(const EngineResult& slow, const EngineResult& fast, int job);

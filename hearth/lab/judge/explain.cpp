@@ -145,6 +145,24 @@ void conclude(Explanation& e) {
   }
 }
 
+// A command's processes come and go: what the system accounts to them says where the time went, and
+// the machine's clock and activity meanwhile do not.
+void account(Explanation& e, const EngineResult& a, const EngineResult& b) {
+  e.attribution.clock = e.attribution.utilisation = e.attribution.cycles =
+      Reading<double>::missing("a command's time is its user, system and waiting time");
+  e.parts = time_parts(a, b, e.job);
+  const bool a_slower = e.a.per_unit_s >= e.b.per_unit_s;
+  const std::string why = a_slower ? why_slower(a, b, e.job) : why_slower(b, a, e.job);
+  if (!e.gate.comparable() || why.empty()) {
+    e.certainty = "not established";
+    e.cause = e.gate.comparable() ? "not established: nothing that the system accounts makes it up"
+                                  : "not established: " + e.gate.differences.front();
+    return;
+  }
+  e.certainty = "measured";
+  e.cause = concat(a_slower ? e.a.label : e.b.label, " has ", why);
+}
+
 }  // namespace
 
 std::pair<std::string, std::string> first_two(const Result& result, int job) {
@@ -198,6 +216,7 @@ Explanation explain(const Result& result, std::string_view a, std::string_view b
     }
   if (!e.a.phases.empty()) e.hypotheses = hypotheses_of(result, of_a, job, e.a.phases[0], e.a.busy);
   conclude(e);
+  if (what.kind == JobKind::command) account(e, of_a, of_b);
   return e;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "hearth/lab/judge/busy.h"
+#include "hearth/lab/judge/command_use.h"
 #include "hearth/lab/judge/compare.h"
 #include "hearth/lab/judge/hypotheses.h"
 #include "hearth/lab/judge/roofline.h"
@@ -46,6 +47,7 @@ struct Explanation {
   std::optional<Estimate> pairs;
   TimeRatio total, per_unit;
   Attribution attribution;
+  std::vector<TimePart> parts;  // of commands, in the place of the attribution
   std::vector<Hypothesis> hypotheses;
   /// "supported by an intervention", "refuted", "attributed", "measured" or "not established".
   std::string certainty;

@@ -14,6 +14,7 @@
 #include "hearth/lab/run/environment.h"
 #include "hearth/lab/run/execution.h"
 #include "hearth/lab/run/metric.h"
+#include "hearth/lab/run/watch.h"
 #include "hearth/lab/telemetry/samples.h"
 #include "hearth/lab/telemetry/sources.h"
 
@@ -25,6 +26,8 @@ constexpr int kShellRuns = 50;        // at least, of the shell alone
 constexpr int kMostRounds = 100'000;  // of times too short for the clock
 constexpr double kShortest = 1e-6;    // what is left of a command that is as short as its shell
 constexpr size_t kMostPadding = 4096;
+constexpr int kMostUnquiet = 3;  // times the rounds that were planned, where others disturb
+constexpr const char* kRaw = "the run was ended: the start of the shell is still in its times";
 
 /// Energy between two moments, from counters: of the processors, of the GPUs.
 class Energy {
@@ -160,7 +163,7 @@ class CommandRun {
       const int half = (o_.least_runs + 1) / 2;
       for (size_t i = 0; i < n; ++i) block(i, 0, half);
       for (size_t i = n; i-- > 0;) block(i, half, o_.least_runs);
-      result_.plan.pairs = o_.least_runs;
+      result_.plan.pairs = result_.plan.starts = o_.least_runs;
       return;
     }
     for (size_t i = 0; i < n; ++i) hook(i, "set-up", o_.commands[i].setup);
@@ -172,11 +175,15 @@ class CommandRun {
     for (size_t i = 0; i < n; ++i) runs.push_back(runs_wanted(i));
     const int rounds = rounds_of_ = *std::ranges::min_element(runs);
     for (const int r : runs) turns.push_back(int(std::lround(double(r) / rounds)));
-    result_.plan.pairs = rounds;
+    result_.plan.pairs = result_.plan.starts = rounds;
     for (size_t i = 0; i < n; ++i)
       for (int k = 1; k < turns[i]; ++k) run_once(i, 0, false);
     run_shell(rounds);
-    for (int round = 1; round < rounds || (round < 10 * rounds && !narrow(round)); ++round) {
+    const auto goes_on = [&](int round) {
+      return round < rounds || (round < kMostUnquiet * rounds && quiet_rounds() < rounds) ||
+             (round < 10 * rounds && !narrow(round));
+    };
+    for (int round = 1; goes_on(round); ++round) {
       rounds_of_ = std::max(rounds_of_, round + 1);
       for (size_t k = 0; k < n; ++k) {
         const size_t i = round % 2 == 1 ? n - 1 - k : k;
@@ -217,6 +224,18 @@ class CommandRun {
     return o_.most_runs ? std::min(int(wanted), *o_.most_runs) : int(wanted);
   }
 
+  /// Rounds in which nothing disturbed the first command and another; all, where as many runs are
+  /// wanted and no more, or nothing is looked at.
+  int quiet_rounds() const {
+    int quiet = kMostRounds;
+    const bool exactly = o_.most_runs && *o_.most_runs == o_.least_runs;
+    for (size_t i = 1; o_.watch && !exactly && i < result_.engines.size(); ++i)
+      quiet = std::min(
+          quiet, int(std::ranges::count(pairs_of(result_.engines[0], result_.engines[i], 0), true,
+                                        &Pair::quiet)));
+    return quiet;
+  }
+
   /// Whether every interval is as narrow as was asked; looked at each time there is 1 % more.
   bool narrow(int round) const {
     if (!o_.target_ci) return true;
@@ -230,10 +249,9 @@ class CommandRun {
         first = std::move(times);
         continue;
       }
-      const auto logs = log_ratios(*first, times, 0);
-      if (logs.size() < size_t(kFewestPairs)) return false;
-      const PairedRatio r = paired_ratio(logs);
-      if (std::log(r.high / r.low) / 2 > *o_.target_ci) return false;
+      const auto so_far = estimate(*first, times, 0);
+      if (!so_far || so_far->time.starts < kFewestStarts) return false;
+      if (std::log(so_far->time.high / so_far->time.low) / 2 > *o_.target_ci) return false;
     }
     return true;
   }
@@ -303,10 +321,18 @@ class CommandRun {
     p.watch_memory = true;
     Repetition r;
     r.round = round;
+    // Every run is a process; those of one round are one start, which the other commands' stand by.
+    r.start = warmup ? 0 : round;
+    if (int(e.starts.size()) <= r.start) e.starts.resize(size_t(r.start + 1));
     r.warmup = warmup;
     if (sampler_) sampler_->take();
     energy_.begin();
+    if (o_.watch) watch_.begin();
     const Execution x = execute(p, &interrupted_);
+    if (o_.watch) {
+      r.disturbance = watch_.end();
+      e.unseen = watch_.unseen();
+    }
     energy_.end(x.seconds(), r.own);
     if (sampler_ && !warmup) append(e.telemetry, sampler_->take());
     r.start_s = std::chrono::duration<double>(x.begin - origin_).count();
@@ -326,10 +352,29 @@ class CommandRun {
                                "; --ignore-failure goes on all the same, --show-output shows what "
                                "it says"));
     for (const Metric& metric : metrics_) r.own[metric.pattern()] = metric.find(x.text);
+    keep(i, r);
     e.repetitions.push_back(std::move(r));
     hook(i, "conclusion", command.conclude, at);
     if (cycle_s_.size() < o_.commands.size()) cycle_s_.resize(o_.commands.size());
     cycle_s_[i] = std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+
+  /// Written down at once: from the first that counts on.
+  void keep(size_t i, const Repetition& r) {
+    if (!o_.keep || (!kept_ && r.warmup)) return;
+    Addition added;
+    if (!kept_) {
+      added = state_of(result_);
+      if (!o_.shell.empty()) added.state[0].notes.push_back(kRaw);
+      o_.keep(added);
+      kept_ = true;
+    }
+    added = Addition();
+    added.engine = int(i);
+    added.starts.resize(size_t(r.start + 1) - std::min(kept_starts_[i], size_t(r.start + 1)));
+    kept_starts_[i] += added.starts.size();
+    added.repetitions = {r};
+    o_.keep(added);
   }
 
   /// The shell alone, so often in each of as many rounds that it is measured well.
@@ -375,6 +420,9 @@ class CommandRun {
   std::vector<double> cycle_s_;  // of each command's last execution, with what is around it
   size_t current_ = 0;           // the command that something is being done for
   int rounds_ = 0, rounds_of_ = 0;
+  Watch watch_{0};
+  bool kept_ = false;
+  std::map<size_t, size_t> kept_starts_;
 };
 
 }  // namespace

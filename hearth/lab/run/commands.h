@@ -23,7 +23,10 @@ struct CommandOptions {
   std::vector<std::string> metrics;  // each a regular expression, whose first group is a number
   double timeout_s = 0;              // of one execution; 0: none
   double telemetry_period_s = 0.1;   // 0: none
+  bool watch = true;                 // what disturbs: else all pairs count as quiet
   std::string made_by;
+  /// Is called after each run that is measured, and may write it down.
+  std::function<void(const Addition&)> keep;
 };
 
 /// Runs them. When `interrupted` is set, what was measured comes back with plan.finished false; so

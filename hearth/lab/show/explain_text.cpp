@@ -5,7 +5,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "hearth/base/error.h"
 #include "hearth/lab/judge/busy.h"
+#include "hearth/lab/judge/times.h"
 
 namespace hearth::lab {
 namespace {
@@ -59,6 +61,16 @@ std::string gate(const Explanation& e) {
 
 std::string attribution(const Explanation& e) {
   const Attribution& t = e.attribution;
+  if (!e.parts.empty()) {
+    double more = 0;
+    for (const TimePart& part : e.parts) more += part.more_s();
+    std::string text =
+        fmt::format("Where the time went, per run of {}, and of {}:\n", e.a.label, e.b.label);
+    for (const TimePart& part : e.parts)
+      text += fmt::format("  {:<13}{:>9} {:>9} {:>6}\n", part.name, with_unit(part.a_s),
+                          with_unit(part.b_s), more == 0 ? "" : percent(part.more_s() / more));
+    return text;
+  }
   std::string text = fmt::format("Where the time went: ln({:.3f}) = {:+.3f} per {} of {}\n",
                                  std::exp(t.log_ratio), t.log_ratio, e.unit, e.a.label);
   const auto line = [&](const char* name, const Reading<double>& term, const std::string& from) {
@@ -221,10 +233,11 @@ json json_of(const Side& side) {
 }  // namespace
 
 std::string to_text(const Explanation& e, const Result& result) {
-  std::string text = fmt::format("{}\n{}\n{}\nAgainst the machine's limits:\n{}{}", who(e, result),
-                                 gate(e), attribution(e), limits(e.a), limits(e.b));
+  std::string text = fmt::format("{}\n{}\n{}", who(e, result), gate(e), attribution(e));
+  if (e.parts.empty())
+    text += concat("\nAgainst the machine's limits:\n", limits(e.a), limits(e.b));
   for (const Side* side : {&e.a, &e.b})
-    if (side->busy.samples > 0 && side->busy.seconds < 5)
+    if (e.parts.empty() && side->busy.samples > 0 && side->busy.seconds < 5)
       text += fmt::format("  {}: only {:.1f} s of telemetry; 5 s are wanted\n", side->label,
                           side->busy.seconds);
   text += energy(e) + '\n';
@@ -256,6 +269,9 @@ json to_json(const Explanation& e) {
     if (h.interval) last["interval"] = {h.interval->low, h.interval->high};
     if (!h.predicted_at.empty()) last["predicted_at"] = h.predicted_at;
   }
+  json parts = json::array();
+  for (const TimePart& part : e.parts)
+    parts.push_back({{"name", part.name}, {"a_s", part.a_s}, {"b_s", part.b_s}});
   return {{"job", e.job + 1},
           {"unit", e.unit},
           {"a", json_of(e.a)},
@@ -271,6 +287,7 @@ json to_json(const Explanation& e) {
             {"cycles", term(t.cycles)},
             {"clock", term(t.clock)},
             {"utilisation", term(t.utilisation)}}},
+          {"parts", parts},
           {"hypotheses", hypotheses},
           {"certainty", e.certainty},
           {"cause", e.cause}};

@@ -93,9 +93,9 @@ std::vector<VerdictLine> verdict_lines(const Result& result, int job) {
       lines.push_back(std::move(line));
       continue;
     }
-    const PairedRatio& t = *c.time;
+    const PairedRatio& t = c.time->time;
     line.ratio = fmt::format("{} times", digits(t.ratio));
-    if (t.pairs > 1) line.ratio += fmt::format(" ({} to {})", digits(t.low), digits(t.high));
+    if (t.high > t.low) line.ratio += fmt::format(" ({} to {})", digits(t.low), digits(t.high));
     line.tone = Tone::doubtful;
     if (!c.gate.comparable()) {
       line.verdict = "not comparable";
@@ -103,10 +103,14 @@ std::vector<VerdictLine> verdict_lines(const Result& result, int job) {
     } else if (!c.gate.drift_controlled) {
       line.verdict = "no verdict";
       line.why = "they took no turns, so drift is in it";
+    } else if (!c.time->busy.empty()) {
+      line.verdict = "undecided";
+      line.why = "the machine was busy: " + c.time->busy;
     } else if (t.verdict == Verdict::undecided) {
       line.verdict = "undecided";
-      line.why = t.pairs < kFewestPairs
-                     ? fmt::format("{} pairs; at least {} are needed", t.pairs, kFewestPairs)
+      line.why = t.starts < kFewestStarts
+                     ? fmt::format("{} start{} of each; at least {} are needed", t.starts,
+                                   t.starts == 1 ? "" : "s", kFewestStarts)
                      : "the interval holds 1";
     } else if (t.verdict == Verdict::equivalent) {
       line.verdict = "equivalent";
@@ -184,16 +188,6 @@ std::string verdict_text(const Result& result, int job, bool colour, int width) 
 }
 
 namespace {
-
-/// Value and spread in one unit, that of the value.
-std::string with_spread(double s, double spread) {
-  const auto [scale, unit] = s >= 1      ? std::pair(1.0, "s")
-                             : s >= 1e-3 ? std::pair(1e3, "ms")
-                                         : std::pair(1e6, "us");
-  const int after = s * scale < 10 ? 2 : 1;
-  return fmt::format("{:.{}f} {} +- {:.{}f} {}", s * scale, after, unit, spread * scale, after,
-                     unit);
-}
 
 std::string in_bytes(double bytes) {
   return bytes >= 1e9   ? fmt::format("{:.2f} GB", bytes / 1e9)

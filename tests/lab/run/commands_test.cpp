@@ -105,6 +105,7 @@ TEST(Commands, AsManyRunsAsFillTheSecondsWithinTheLimits) {
   o.least_runs = 5;
   o.most_runs = 40;
   o.least_seconds = 0.5;
+  o.watch = false;  // rounds that others disturb are measured again
   const Result r = run(o);
   const auto n = [&](int i) { return r.engines[size_t(i)].totals(0).size(); };
   EXPECT_GE(n(1), 5);
@@ -246,6 +247,47 @@ TEST(Commands, AnInterruptionKeepsWhatWasMeasured) {
   EXPECT_GE(r.engines[0].repetitions.size(), 2);
   EXPECT_TRUE(r.engines[0].faults.empty());
   check_result(r, "run");
+}
+
+// A run that is killed has its journal: all runs but the one that ran.
+TEST(Commands, EachRunIsWrittenDownAtOnce) {
+  std::optional<Result> written;
+  CommandOptions o = quick({command("true", "a"), command("sleep 0.01", "b")}, 4);
+  o.warmups = 1;
+  size_t most = 0;
+  o.keep = [&](const Addition& more) {
+    if (!more.state.empty()) {
+      EXPECT_FALSE(written);
+      written = more.state[0];
+    } else {
+      add(*written, more);
+    }
+    check_result(*written, "journal");
+    most = std::max(most, more.repetitions.size());
+  };
+  const Result r = run(o);
+  EXPECT_EQ(most, 1);
+  for (size_t i = 0; i < 2; ++i) {
+    const auto kept = written->engines[i].totals(0), all = r.engines[i].totals(0);
+    ASSERT_EQ(kept.size(), all.size());
+    for (size_t k = 0; k < all.size(); ++k)  // with the start of the shell
+      EXPECT_GE(kept[k]->total_s, all[k]->total_s);
+  }
+  EXPECT_THAT(written->notes, ElementsAre(HasSubstr("the start of the shell is still in")));
+  o.keep = [](const Addition&) { throw std::runtime_error("the disk is full"); };
+  const std::atomic<bool> interrupted = false;
+  EXPECT_THAT(error_of([&] { run_commands(o, interrupted); }), HasSubstr("the disk is full"));
+}
+
+TEST(Commands, WhatDisturbsIsLookedAt) {
+  CommandOptions o = quick({command("sleep 0.05", "a"), command("sleep 0.05", "b")}, 3);
+  const Result r = run(o);
+  ASSERT_TRUE(r.engines[0].repetitions[0].disturbance);
+  EXPECT_GE(r.engines[0].repetitions[0].disturbance->processors, 1);
+  EXPECT_EQ(r.engines[0].starts.size(), 3);
+  EXPECT_EQ(r.engines[0].repetitions[2].start, 2);
+  o.watch = false;
+  EXPECT_FALSE(run(o).engines[0].repetitions[0].disturbance);
 }
 
 TEST(Commands, TheSameTwiceIsTheNoise) {

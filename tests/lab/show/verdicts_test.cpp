@@ -5,7 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "hearth/lab/judge/explain.h"
 #include "hearth/lab/result/imports.h"
+#include "hearth/lab/show/explain_text.h"
 #include "hearth/lab/show/hyperfine.h"
 #include "tests/lab/results.h"
 
@@ -28,9 +30,10 @@ Result commands(const std::vector<std::pair<std::string, double>>& times) {
     EngineResult e;
     e.label = name;
     e.device = "cpu";
+    e.starts.resize(8);
     for (int round = 0; round < 8; ++round) {
       Repetition rep;
-      rep.round = round;
+      rep.round = rep.start = round;
       rep.start_s = 10.0 * round;
       rep.total_s = seconds * (1 + 0.001 * ((round * 5) % 8));
       rep.own = {{"user_s", 0.9 * rep.total_s},
@@ -105,6 +108,20 @@ TEST(Verdicts, AModelsEnginesSayWhatBindsThem) {
   EXPECT_LE(widest(text), 80);
 }
 
+TEST(Verdicts, OfCommandsTheSystemsAccountIsTheExplanation) {
+  const Result r = commands({{"slow", 2}, {"quick", 1}});
+  const Explanation e = explain(r, "slow", "quick");
+  EXPECT_EQ(e.certainty, "measured");
+  EXPECT_THAT(e.cause, HasSubstr("slow has 2 times the user time (1.81 s, not 903 ms)"));
+  const std::string text = to_text(e, r);
+  EXPECT_THAT(text, AllOf(HasSubstr("Where the time went, per run of slow, and of quick:\n"),
+                          HasSubstr("  user time       1.81 s    903 ms   90 %\n"),
+                          HasSubstr("  waiting         100 ms   50.2 ms    5 %\n"),
+                          Not(HasSubstr("limits")), Not(HasSubstr("cycles"))));
+  EXPECT_EQ(to_json(e)["parts"][1]["name"], "system time");
+  EXPECT_THAT(explain(r, "quick", "slow").cause, HasSubstr("slow has 2 times"));
+}
+
 TEST(Folded, KeepsEveryWordAndNoLineIsWider) {
   EXPECT_EQ(folded("  a b c d\nx", 6), "  a b\n   c d\nx");
   EXPECT_EQ(folded("0123456789", 4), "0123\n  45\n  67\n  89");
@@ -119,7 +136,7 @@ TEST(CommandText, HasMeanRangeAndUse) {
   const std::string text = command_text(r, r.engines[0], 0);
   EXPECT_THAT(
       text,
-      AllOf(HasSubstr("Time (mean +- sd)  123.8 ms +- 0.3 ms   [user 111 ms, system 6.19 ms]"),
+      AllOf(HasSubstr("Time (mean +- sd)  123.83 ms +- 0.30 ms   [user 111 ms, system 6.19 ms]"),
             HasSubstr("Range              123 ms to 124 ms, 8 runs"), HasSubstr("5.0 MB at most")));
 }
 
