@@ -192,8 +192,8 @@ void causal_conv(const fast::CausalConv& op, const Args& args, CpuQueue&) {
     for (int64_t t = first; t < std::min(L, first + kRows); ++t) {
       for (int64_t j = 0; j < K; ++j) inputs[size_t(j)] = row(b, t + j);
       HWY_DYNAMIC_DISPATCH(conv_row)({dtype, C, K, inputs.data(), weights.get(), sums});
-      kernels::finish_row(dtype, C, sums, bias.data, op.activation, nullptr,
-                          ptr<std::byte>(y) + (b * L + t) * C * size);
+      kernels::finish_row(dtype, {C, sums, bias.data, op.activation, nullptr, nullptr, nullptr,
+                                  ptr<std::byte>(y) + (b * L + t) * C * size});
     }
   });
   for (int64_t b = 0; b < B; ++b) {
