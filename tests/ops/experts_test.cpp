@@ -22,7 +22,7 @@ array choices(Shape shape, int E) {
 }
 
 TEST(Experts, AreAsDefined) {
-  const fast::ExpertLinear op({{Activation::silu, true}, {Activation::none, false}});
+  const fast::ExpertLinear op({{Activation::silu, true, false}, {Activation::none, false, false}});
   for (Dtype dtype : {float32, float16, bfloat16, float64})
     for (auto [rows, K, E, k, n] : {std::array{1, 3, 5, 40, 7}, std::array{9, 2, 6, 33, 130},
                                     std::array{150, 2, 4, 24, 19}, std::array{3, 1, 1, 1, 1}})
