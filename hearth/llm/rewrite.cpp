@@ -211,13 +211,20 @@ array joined(const Rewrite& rule, const std::vector<std::string>& names, const P
 Tensors undone(Tensors tensors, const Rewrite& rule) {
   Tensors out;
   const std::vector<std::string> parts = parts_of(rule.to);
+  // What a split made is there whole, or it was not split.
+  const auto whole = [&](const Match& m, const std::string& name) {
+    return std::ranges::all_of(
+        parts, [&](const auto& part) { return tensors.contains(replaced(name, m, part)); });
+  };
   for (const auto& [name, x] : tensors) {
-    const auto m = find_after(rule, parts[0], name);
+    auto m = find_after(rule, parts[0], name);
+    if (m && !whole(*m, name)) m.reset();
     switch (m ? rule.operation : Rewrite::skip) {
       case Rewrite::skip: {
         bool later = false;  // another part of a split
         for (size_t i = 1; rule.operation == Rewrite::split && i < parts.size(); ++i)
-          later = later || find_after(rule, parts[i], name);
+          if (const auto other = find_after(rule, parts[i], name))
+            later = later || whole(*other, name);
         if (!later) out.emplace(name, x);
         break;
       }
