@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <thread>
 
@@ -133,7 +134,7 @@ Clock::time_point ChildProcess::write_line(std::string text, Clock::time_point d
       throw kill(how_it_ended());
     }
   }
-  return Clock::now();
+  return sent_ = Clock::now();
 }
 
 ChildProcess::Line ChildProcess::read_line(Clock::time_point deadline) {
@@ -149,7 +150,10 @@ ChildProcess::Line ChildProcess::read_line(Clock::time_point deadline) {
     if (searched_ > kLongestLine)
       throw kill(concat("sent a line of more than ", kLongestLine, " bytes"));
     const Event event = poll_streams(deadline, false);
-    if (event == Event::late) throw kill("gave no answer in time");
+    if (event == Event::late) {
+      const std::chrono::duration<double> waited = Clock::now() - sent_;
+      throw kill(concat("gave no answer in time: ", std::round(10 * waited.count()) / 10, " s"));
+    }
     char chunk[65536];
     const ssize_t n = ::read(out_, chunk, sizeof chunk);  // of one that ended: its last words
     if (n > 0)

@@ -72,7 +72,7 @@ class ChildProcess {
   bool reaped_ = false, paused_ = false;
   std::string buffer_, errors_;
   size_t searched_ = 0;  // of buffer_, that has no end of line
-  Clock::time_point arrived_{};
+  Clock::time_point arrived_{}, sent_{};
   const std::atomic<bool>* interrupted_;
 };
 
