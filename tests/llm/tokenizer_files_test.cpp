@@ -99,6 +99,20 @@ TEST(TokenizerFiles, Ids) {
                "'c' has the id 4 but 3 before");
 }
 
+// The model has its own vocabulary: an added token is none of its words, bytes or pieces.
+TEST(TokenizerFiles, AddedTokensAreNotTheModels) {
+  json file = right();
+  file["model"]["unk_token"] = "b";
+  file["added_tokens"].push_back({{"id", 4}, {"content", "_"}, {"single_word", true}});
+  const Tokenizer tokenizer = Tokenizer::from_json(file.dump());
+  EXPECT_EQ(tokenizer.encode("a _ a"), (std::vector{0, 1, 4, 1, 0}));
+  EXPECT_EQ(tokenizer.encode("a_a"), (std::vector{0, 1, 0}));
+  for (const char* pre : {R"({"type": "Whitespace"})", R"({"type": "WhitespaceSplit"})"}) {
+    file["pre_tokenizer"] = json::parse(pre);
+    EXPECT_EQ(Tokenizer::from_json(file.dump()).encode("a_a _"), (std::vector{0, 1, 0, 4})) << pre;
+  }
+}
+
 TEST(TokenizerFiles, Merges) {
   EXPECT_ERROR(error_with(R"({"model": {"merges": [["a", "c"]]}})"), "needs the token 'c'");
   EXPECT_ERROR(error_with(R"({"model": {"merges": [["b", "a"]]}})"), "needs the token 'ba'");

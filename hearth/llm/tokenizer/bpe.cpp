@@ -37,12 +37,10 @@ constexpr size_t kMostRankedBytes = 2048;
 
 Bpe::Bpe(Options options, const Vocab& vocab) : options_(std::move(options)) {
   for (int b = 0; b < 256; ++b) {
-    std::string name;
-    if (options_.byte_level)
-      append_in_alphabet(std::string(1, static_cast<char>(b)), name);
-    else
-      name = byte_token(static_cast<unsigned char>(b));
-    byte_ids_[b] = vocab.id(name);
+    const auto byte = static_cast<unsigned char>(b);
+    std::string character;
+    append_utf8(character, alphabet_character(byte));
+    byte_ids_[b] = options_.byte_level ? vocab.model_id(character) : vocab.id(byte_token(byte));
   }
   for (int c = 0; c < 128; ++c)
     known_ascii_[c] = vocab.model_id(std::string(1, static_cast<char>(c))) >= 0;
