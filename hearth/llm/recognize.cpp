@@ -10,6 +10,7 @@
 #include "hearth/io/foreign.h"
 #include "hearth/io/recognize.h"
 #include "hearth/llm/registry.h"
+#include "hearth/llm/tokenizer.h"
 #include "hearth/ops/ops.h"
 
 namespace hearth::llm {
@@ -175,7 +176,7 @@ Recognized look_at(const fs::path& path, Recognized& found) {
     ensure(false, path.string(), " is ", kind->is, ", not the folder of a model",
            kind->next.empty() ? "" : ". ", kind->next);
   }
-  found.tokenizer = fs::exists(path / "tokenizer.json", none);
+  found.tokenizer = Tokenizer::is_in(path);
   const JsonObject config = read_config(path);
   found.type = language_config(config).text("model_type", "");
   found.packed = packed_by(config);
@@ -201,7 +202,7 @@ Recognized look_at(const fs::path& path, Recognized& found) {
                   model->facts.wrapper.empty()
                       ? ""
                       : "; only its language model is run: images and sound are not read",
-                  found.tokenizer ? "" : "; it has no tokenizer.json, so it takes token ids only");
+                  found.tokenizer ? "" : "; it has no tokenizer, so it takes token ids only");
   return found;
 }
 

@@ -138,15 +138,16 @@ Tokenizer::Tokenizer(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) 
 
 namespace {
 
-// The file of a folder that a tokenizer is read from.
-std::filesystem::path tokenizer_file(const std::filesystem::path& folder) {
+// The file of a folder that a tokenizer is read from, if there is one.
+std::optional<std::filesystem::path> tokenizer_file(const std::filesystem::path& folder) {
+  std::error_code none;
   for (const char* name : {"tokenizer.json", "tekken.json", "tokenizer.model", "tiktoken.model"})
-    if (std::filesystem::is_regular_file(folder / name)) return folder / name;
-  std::vector<std::filesystem::path> others;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (entry.path().extension() == ".tiktoken") others.push_back(entry.path());
-  std::sort(others.begin(), others.end());
-  return others.empty() ? folder / "tokenizer.json" : others.front();
+    if (std::filesystem::is_regular_file(folder / name, none)) return folder / name;
+  std::optional<std::filesystem::path> first;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, none))
+    if (entry.path().extension() == ".tiktoken" && (!first || entry.path() < *first))
+      first = entry.path();
+  return first;
 }
 
 // Reads a file of any kind, told apart by how it begins.
@@ -162,9 +163,15 @@ TokenizerParts parse(std::string_view text, const std::string& name, TokenizerCo
 
 }  // namespace
 
+bool Tokenizer::is_in(const std::filesystem::path& folder) {
+  return tokenizer_file(folder).has_value();
+}
+
 Tokenizer Tokenizer::load(const std::filesystem::path& folder_or_file) {
   const bool folder = std::filesystem::is_directory(folder_or_file);
-  const auto file = folder ? tokenizer_file(folder_or_file) : folder_or_file;
+  const auto file = folder
+                        ? tokenizer_file(folder_or_file).value_or(folder_or_file / "tokenizer.json")
+                        : folder_or_file;
   ensure(std::filesystem::is_regular_file(file), "tokenizer: no file ", file.string(),
          ", nor a tekken.json, tokenizer.model or tiktoken file beside it. If the folder has "
          "another form (vocab.json and merges.txt, or vocab.txt), transformers writes this one: "

@@ -34,6 +34,9 @@ class Tokenizer {
   /// damaged, or needs a kind of step that is not known.
   static Tokenizer load(const std::filesystem::path& folder_or_file);
 
+  /// Whether the folder has a file that `load` would read.
+  static bool is_in(const std::filesystem::path& folder);
+
   /// Reads the text of a tokenizer.json, or the bytes of one of the other files; `name` stands for
   /// it in errors.
   static Tokenizer from_json(std::string_view text, const std::string& name = "tokenizer.json",
