@@ -206,18 +206,18 @@ TEST(cli_bad_input, what_is_not_a_model) {
 
 TEST(cli_bad_input, a_model_type_that_is_not_known) {
   EXPECT_THAT(complaint_of_config("\"model_type\": \"phi\"", "\"model_type\": \"mamba\""),
-              HasSubstr("config.json: model_type \"mamba\" is not known; known: phi"));
+              HasSubstr("config.json: model_type \"mamba\" is not known; known: "));
   EXPECT_THAT(complaint_of_config("\"model_type\": \"phi\",", ""),
               HasSubstr("config.json: model_type is missing"));
 }
 
 TEST(cli_bad_input, more_memory_than_there_is) {
   EXPECT_THAT(
-      complaint_of_config("\"hidden_size\": 320", "\"hidden_size\": 1000000"),
+      complaint_of_config("\"intermediate_size\": 1280", "\"intermediate_size\": 2000000000"),
       ::testing::MatchesRegex("load: the weights need [0-9.]+ GB as f16; [0-9.]+ GB are free on cpu"
                               "\\. Nothing of this model would fit: choose a smaller one\n"));
   EXPECT_THAT(complaint_of_config("\"hidden_size\": 320", "\"hidden_size\": 2000000000"),
-              AllOf(HasSubstr("config.json: "), HasSubstr("more than 2^48 elements")));
+              AllOf(HasSubstr("config.json: "), HasSubstr("wanted at most")));
   EXPECT_THAT(complaint_of_config("\"num_hidden_layers\": 6", "\"num_hidden_layers\": 2000000000"),
               HasSubstr("num_hidden_layers is 2000000000, wanted at most 1000"));
   if (!kAddressesLimited) return;

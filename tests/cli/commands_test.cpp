@@ -166,7 +166,8 @@ TEST(cli_bench, a_list_that_is_none_is_a_sentence) {
 TEST(cli_info, shows_the_machine_or_a_model) {
   Finished f = run_hearth({"info"});
   EXPECT_EQ(f.exit_code, 0);
-  for (const char* what : {"hearth ", "device   cpu: ", " threads", "memory   ", "models   phi"})
+  for (const char* what :
+       {"hearth ", "device   cpu: ", " threads", "memory   ", "models   ", ", phi, "})
     EXPECT_THAT(f.out, HasSubstr(what));
   f = run_hearth({"info", source_path("models/configs/phi-2").string()});
   EXPECT_EQ(f.exit_code, 0);
@@ -200,7 +201,7 @@ TEST(cli_info, says_in_json_what_the_manual_lists) {
   for (const json& d : j["devices"]) cuda |= d["device"] == "cuda";
   EXPECT_EQ(j["no_cuda_because"].is_null(), cuda) << j;
   EXPECT_GT(j["memory_limit_bytes"], 0);
-  EXPECT_EQ(j["models"][0], "phi");
+  EXPECT_THAT(j["models"].get<Words>(), ::testing::Contains("phi"));
   const std::string phi_2 = source_path("models/configs/phi-2").string();
   j = json_of({"info", "--model", phi_2});
   for (const char* measured : {"memory_free_bytes", "context_that_fits", "read_bandwidth_gb_s",

@@ -44,7 +44,7 @@ std::vector<Block> blocks() {
 std::string sources(const char* folder) {
   std::string all;
   for (const auto& entry : fs::recursive_directory_iterator(source_path(folder)))
-    if (const auto end = entry.path().extension(); end == ".cpp" || end == ".h")
+    if (const auto end = entry.path().extension(); end == ".cpp" || end == ".h" || end == ".inc")
       all += content_of(entry.path());
   return all;
 }
