@@ -126,11 +126,12 @@ std::string TableWriter::add(const Row& row) {
   }
   std::string line = "|", rule = "|", head = "|";
   for (const Column& column : columns_) {
-    std::string value = text_of(row.at(column.name));
+    const Row& cell = row.at(column.name);
+    std::string value =
+        cell.is_number_float() ? fmt::format("{:.2f}", cell.get<double>()) : text_of(cell);
     for (size_t at = 0; (at = value.find('|', at)) != value.npos; at += 2) value.insert(at, "\\");
-    const bool number = row.at(column.name).is_number();
     head += fmt::format(" {} |", column.heading);
-    rule += number ? " ---: |" : " --- |";
+    rule += cell.is_number() ? " ---: |" : " --- |";
     line += fmt::format(" {} |", value);
   }
   return (first ? head + "\n" + rule + "\n" : "") + line + "\n";

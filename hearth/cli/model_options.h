@@ -54,7 +54,7 @@ std::string read_text(const std::string& path);
 
 /// GB/s of reading the loaded weights: by the default device, or all threads of the pool.
 lab::Samples weights_bandwidth(llm::LanguageModel& model);
-/// The same of memory of its own, where no weights are loaded; 0 where nobody knows. Takes about a
+/// The most of memory of its own, where no weights are loaded; 0 where nobody knows. Takes about a
 /// second.
 double read_bandwidth_gb_s();
 
