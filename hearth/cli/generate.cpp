@@ -6,6 +6,7 @@
 #include "hearth/cli/interrupt.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
+#include "hearth/cli/sampling_flags.h"
 
 namespace hearth::cli {
 
@@ -60,7 +61,7 @@ std::string as_json(const Options& o, llm::LanguageModel& model, const llm::Gene
   const size_t peak = peak_memory_bytes();
   const double read = gb_per_s(model, out);
   const Limit limit = limit_of(o, model, read);
-  const nlohmann::json json = {
+  nlohmann::json json = {
       {"model", o.folder().string()},
       {"dtype", short_name(model.facts.dtype)},
       {"device", to_string(default_device())},
@@ -82,7 +83,12 @@ std::string as_json(const Options& o, llm::LanguageModel& model, const llm::Gene
       {"peak_memory_bytes", peak},
       {"device_peak_memory_bytes", device_peak_bytes()},
       {"weights_bytes", model.facts.weights_bytes},
+      {"sampling", sampling_json(o.generate.sampling)},
   };
+  for (const auto& token : out.logprobs) {
+    auto& list = json["logprobs"].emplace_back();
+    for (const auto& [id, logprob] : token) list.push_back({{"id", id}, {"logprob", logprob}});
+  }
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
@@ -113,11 +119,7 @@ void run(Options& o) {
   const auto& g = o.generate;
   if (std::count(g.stop_texts.begin(), g.stop_texts.end(), ""))
     throw CLI::ValidationError("--stop: an empty text would stop everything");
-  try {
-    llm::Sampler::check_options(g.sampling);  // before the weights are loaded
-  } catch (const std::invalid_argument& error) {
-    throw CLI::ValidationError(concat("--", error.what()));
-  }
+  check_sampling(g.sampling);  // before the weights are loaded
   const auto model = o.load();
   std::optional<llm::Tokenizer> tokenizer;
   const auto prompt = prompt_ids(o, *model, tokenizer);
@@ -158,16 +160,7 @@ void add_generate(CLI::App& app) {
       ->type_name("TEXT")
       ->allow_extra_args(false);
   command->add_flag("--ignore-eos", o->ignore_eos, "Go on after the model's end-of-text token");
-  add_number(*command, "--temp", g.sampling.temperature, {},
-             "Temperature; 0: the most likely token");
-  add_number(*command, "--top-k", g.sampling.top_k, {}, "Sample from the K most likely; 0: all");
-  add_number(*command, "--top-p", g.sampling.top_p, {},
-             "Sample from the most likely with probability P");
-  add_number(*command, "--min-p", g.sampling.min_p, {},
-             "Sample from those with P of the best one's probability");
-  add_number(*command, "--repetition-penalty", g.sampling.repetition_penalty, {},
-             "Above 1: less repetition");
-  add_seed(*command, g.sampling.seed, "Seed of sampling");
+  add_sampling(*command, g.sampling);
   command->add_flag("--stats", o->stats,
                     "Also measure the limit: the share of the read bandwidth, peak memory");
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");

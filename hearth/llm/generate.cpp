@@ -31,7 +31,8 @@ Generated generate(LanguageModel& model, std::span<const int> prompt,
   out.prompt_tokens = int(prompt.size());
   out.stopped_by = "length";
   const std::vector<int> row(prompt.begin(), prompt.end());
-  TokenStream tokens(model, {row}, options.sampling, options.max_tokens, options.prefill_chunk);
+  TokenStream tokens(model, {row}, options.sampling, options.max_tokens, options.prefill_chunk,
+                     options.stop_ids);
   StopTexts stops(options.stop_texts);
   std::optional<StreamDecoder> decoder;
   if (tokenizer) decoder.emplace(*tokenizer, /*skip_special=*/true);
@@ -51,6 +52,7 @@ Generated generate(LanguageModel& model, std::span<const int> prompt,
     last = Clock::now();
     if (out.ids.empty()) first = last;
     out.ids.push_back(id);
+    if (options.sampling.logprobs > 0) out.logprobs.push_back(tokens.likely()[0]);
     bool hit = false;
     const bool go_on = emit(id, decoder ? stops.push(decoder->push(id), hit) : std::string());
     if (hit) out.stopped_by = "text";

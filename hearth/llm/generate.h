@@ -19,8 +19,9 @@ struct GenerateOptions {
 
 struct Generated {
   std::vector<int> ids;
-  std::string text;        // with a tokenizer; without the stop text
-  std::string stopped_by;  // "length", "token", "text", "caller"
+  std::string text;                                // with a tokenizer; without the stop text
+  std::vector<std::vector<Likely>> logprobs = {};  // of each id, with sampling.logprobs
+  std::string stopped_by;                          // "length", "token", "text", "caller"
   int prompt_tokens = 0;
   double prefill_s = 0;  // from the start to the prompt's logits
   double time_to_first_token_s = 0;

@@ -1,43 +1,53 @@
 // From logits to the next token: a chain of steps, each from logits to logits.
 #pragma once
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "hearth/core/array.h"
+#include "hearth/llm/sampling_options.h"
 
 namespace hearth::llm {
 
-struct SamplingOptions {
-  float temperature = 0;         // 0: the most likely token
-  int top_k = 0;                 // only the k most likely; 0: all
-  float top_p = 1;               // only the most likely that together have this probability
-  float min_p = 0;               // only those with at least this share of the most likely one's
-  float repetition_penalty = 1;  // above 1: tokens seen before are made less likely
-  uint64_t seed = 0;
-};
-
-/// Draws one token a call for each row, in the order of Hugging Face's processors: penalty,
-/// temperature, top-k, top-p, min-p. The same seed and logits give the same tokens. All of it is
-/// arrays, so that it runs where the logits are and can be recorded.
+/// Draws one token a call for each row, by the steps of options.order. A draw depends on the seed
+/// and on how many came before it, not on other rows: row r has the seed options.seed + r. All of
+/// it is arrays, so that it runs where the logits are and can be recorded.
 class Sampler {
  public:
-  /// `prompts`: the ids before, of each row, for the penalty. Throws on values without a meaning,
-  /// naming the option.
-  Sampler(const SamplingOptions& options, int vocab, const std::vector<std::vector<int>>& prompts);
-  /// Throws as the constructor does.
-  static void check_options(const SamplingOptions& options);
+  /// `prompts`: the ids before, of each row, for the penalties. `end_ids` cannot come before
+  /// options.min_tokens. Throws on values without a meaning, naming the option.
+  Sampler(const SamplingOptions& options, int vocab, const std::vector<std::vector<int>>& prompts,
+          const std::vector<int>& end_ids = {});
+  Sampler(const Sampler&) = delete;  // its steps know where it is
   /// logits (batch, vocab) -> tokens int32 (batch), which become part of the state; -1 for a row
   /// whose logits hold NaN or +infinity, or are all -infinity.
   array operator()(const array& logits);
-  /// What changes from call to call: the key of the random numbers, the ids seen.
-  const Arrays& state() const { return state_; }
-  void set_state(const Arrays& state) { state_ = state; }
+  /// What changes from call to call: positions, tokens seen.
+  Arrays state() const;
+  void set_state(const Arrays& state);
 
  private:
-  using Warp = std::function<array(const array& logits)>;  // (batch, vocab) float32 -> the same
-  SamplingOptions options_;
-  std::vector<Warp> chain_;
-  Arrays state_;  // the key if it draws, then the ids seen, bool (batch, vocab), if it penalizes
+  using Step = std::function<array(const array& logits)>;  // (batch, vocab) float32 -> the same
+  void add(SamplingStep step);
+  array counts(bool with_prompt) const;
+  array repeats(int longest, int window) const;
+  array noise(int n, int stream) const;
+  array surprising(const array& logits) const;
+  void correct(const array& logits, const array& ids);
+  void remember(const array& ids);
+
+  const SamplingOptions options_;
+  const SamplingOrder order_;
+  const int batch_, vocab_, window_;  // window_: of the penalties; 0: all
+  std::vector<Step> chain_;
+  array keys_;      // uint32 (batch, 2)
+  array end_mask_;  // bool (vocab)
+  // The state; what no step needs is empty.
+  std::optional<array> position_;  // int32 (batch): tokens drawn
+  std::optional<array> seen_;      // int32 (batch, vocab): how often, with the prompt
+  std::optional<array> drawn_;     // the same without it
+  std::optional<array> history_;   // int32 (batch, n): the last ids, -1 before the first
+  std::optional<array> surprise_;  // float32 (batch, 1): mirostat's mu
 };
 
 }  // namespace hearth::llm
