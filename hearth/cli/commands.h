@@ -8,6 +8,7 @@ namespace hearth::cli {
 // A command's callback runs once everything is parsed. It prints its result to stdout and returns;
 // it throws CLI::ValidationError for bad usage (exit 2), any other exception for failure (exit 1).
 void add_generate(CLI::App& app);
+void add_chat(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_probe(CLI::App& app);
 void add_info(CLI::App& app);

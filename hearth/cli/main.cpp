@@ -72,8 +72,8 @@ int run(int argc, char** argv) {
   app.require_subcommand(0, 1);
   app.formatter(help_formatter());
   for (auto add :
-       {add_generate, add_bench, add_probe, add_info, add_tokenize, add_render, add_logits,
-        add_perplexity, add_init, add_pull, add_embed, add_models, add_lab, add_help})
+       {add_generate, add_chat, add_bench, add_probe, add_info, add_tokenize, add_render,
+        add_logits, add_perplexity, add_init, add_pull, add_embed, add_models, add_lab, add_help})
     add(app);
   try {
     cpu::isa(), cpu::threads();  // complain of a HEARTH_ISA or HEARTH_THREADS that makes no sense

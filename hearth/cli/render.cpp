@@ -7,6 +7,7 @@
 #include "hearth/cli/commands.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
+#include "hearth/cli/variables.h"
 #include "hearth/llm/chat_template.h"
 
 namespace hearth::cli {
@@ -16,7 +17,7 @@ namespace {
 struct Options : ModelOptions {
   std::string file, which, messages, tools, now;
   std::vector<std::string> set;
-  bool no_generation_prompt = false, ids = false;
+  bool no_generation_prompt = false, ids = false, special_in_messages = false;
 };
 
 // "2025-03-09T08:07:06", with its day of the week and of the year.
@@ -50,20 +51,15 @@ void run(const Options& o) {
   c.tools_name = o.tools;
   c.add_generation_prompt = !o.no_generation_prompt;
   if (!o.now.empty()) c.now = parse_time(o.now);
-  for (const std::string& one : o.set) {
-    const size_t equals = one.find('=');
-    if (equals == one.npos || equals == 0)
-      throw CLI::ValidationError(
-          fmt::format("--set: '{}', wanted NAME=JSON, such as enable_thinking=false", one));
-    c.variables.emplace_back(one.substr(0, equals), one.substr(equals + 1));
-  }
+  c.variables = parse_variables(o.set);
   const auto chat_template = template_of(o);
   c.messages = read_text(o.messages);
   if (!o.tools.empty()) c.tools = read_text(o.tools);
   const llm::Rendered rendered = chat_template.render(c);
   if (!o.ids) return print_out(rendered.text());
   const auto tokenizer = load_tokenizer(o);
-  print_out(fmt::format("{}\n", fmt::join(tokenizer.encode(rendered.text(), false), " ")));
+  print_out(
+      fmt::format("{}\n", fmt::join(ids_of(tokenizer, rendered, o.special_in_messages), " ")));
 }
 
 }  // namespace
@@ -86,17 +82,15 @@ void add_render(CLI::App& app) {
       ->required()
       ->type_name("FILE");
   command->add_option("--tools", o->tools, "A list of tools, a JSON file")->type_name("FILE");
-  command
-      ->add_option("--set", o->set,
-                   "A variable of the template: enable_thinking=false, bos_token='\"<s>\"' (may "
-                   "be given several times)")
-      ->type_name("NAME=JSON")
-      ->allow_extra_args(false);
+  add_variables(*command, o->set);
   command->add_option("--now", o->now, "The time for templates that tell it (default: now)")
       ->type_name("TIME");
   command->add_flag("--no-generation-prompt", o->no_generation_prompt,
                     "End with the last message, not with the beginning of an answer");
   command->add_flag("--ids", o->ids, "Print the token ids instead");
+  command->add_flag("--special-in-messages", o->special_in_messages,
+                    "With --ids: text of messages may become special tokens, as transformers has "
+                    "it; not for text of strangers");
   command->callback([o] { run(*o); });
 }
 

@@ -137,6 +137,14 @@ std::string Rendered::text() const {
   return all;
 }
 
+std::vector<int> ids_of(const Tokenizer& tokenizer, const Rendered& rendered,
+                        bool special_in_messages) {
+  std::vector<Tokenizer::Piece> pieces;
+  for (const Rendered::Piece& piece : rendered.pieces)
+    pieces.push_back({piece.text, special_in_messages || !piece.from_input});
+  return tokenizer.encode(pieces, /*add_special_tokens=*/false);
+}
+
 const std::string& ChatTemplate::name() const { return impl_->name; }
 const std::string& ChatTemplate::source() const { return impl_->source; }
 

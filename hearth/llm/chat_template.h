@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "hearth/llm/tokenizer.h"
+
 namespace hearth::llm {
 
 /// What a template did wrong: "NAME: line 12: ...".
@@ -41,6 +43,11 @@ struct Rendered {
   std::vector<Piece> pieces;
   std::string text() const;
 };
+
+/// The ids that the model is given. Text of messages, tools and documents becomes no special token,
+/// unless `special_in_messages`: then the ids are those of transformers, whoever wrote the text.
+std::vector<int> ids_of(const Tokenizer& tokenizer, const Rendered& rendered,
+                        bool special_in_messages = false);
 
 /// A value: copies share the template.
 class ChatTemplate {

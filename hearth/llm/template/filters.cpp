@@ -198,13 +198,14 @@ Value round(Interpreter&, const Value& v, const Args& args) {
 
 Value truncate(Interpreter&, const Value& v, const Args& args) {
   const Bound b("truncate", args, {"length", "killwords", "end", "leeway"});
-  const Text& text = text_of(v, "truncate");
   const Text end = b[2] ? text_of(*b[2], "truncate") : Text("...");
   const int64_t most = b.integer(0, 255), leeway = b.integer(3, 5);
   const int64_t ending = int64_t(length(end.str()));
   if (most < ending) fail("expected length >= ", ending, ", got ", most);
   if (leeway < 0) fail("expected leeway >= 0, got ", leeway);
-  if (int64_t(length(text.str())) <= most + leeway) return v;
+  const auto size = size_of(v);
+  if (size && int64_t(*size) <= most + leeway) return v;  // whatever it is
+  const Text& text = text_of(v, "truncate");
   Text kept = text.slice(0, byte_of(text.str(), size_t(most - ending)));
   if (!b.flag(1, false))
     if (const size_t space = kept.str().rfind(' '); space != std::string::npos)

@@ -410,7 +410,9 @@ Text format_percent(Interpreter& in, const Text& format, const Value& values) {
     in.charge(made.size());
     out.append(made);
   }
-  if (!by_name && next < list.size() && (values.is_tuple() || !(dict || values.is<List>())))
+  // What has items by key is passed over where no key is asked for.
+  const bool keyed = dict || values.is_list() || values.is<Range>() || values.is<Undefined>();
+  if (!by_name && next < list.size() && !keyed)
     fail("not all arguments converted during string formatting");
   return out;
 }

@@ -1,5 +1,5 @@
 // value is test
-#include <algorithm>
+#include <cmath>
 
 #include "hearth/llm/template/bound.h"
 #include "hearth/llm/template/fail.h"
@@ -18,8 +18,8 @@ bool rest_of_two(const Value& v) {
   if (const auto* u = v.get<Undefined>()) fail(*u->why);
   if (!is_number(v)) fail("not all arguments converted during string formatting");
   if (v.is<double>()) {
-    const double half = *v.get<double>() / 2;
-    return (half - double(int64_t(half))) * 2 == (half < 0 && rest ? -1 : rest);
+    const double left = std::fmod(*v.get<double>(), 2);
+    return (left < 0 ? left + 2 : left) == rest;
   }
   return equal(Value(divide(big_of(v), Integer(2)).rest), Value(rest));
 }

@@ -159,7 +159,9 @@ std::string type_name(const Value& v) {
 }
 
 std::string object_name(const Value& v) {
-  return v.is<None>() ? "'None'" : fmt::format("'{} object'", type_name(v));
+  if (v.is<None>()) return "'None'";
+  const bool safe = v.is<String>() && v.get<String>()->safe;
+  return fmt::format("'{}{} object'", safe ? "markupsafe." : "", type_name(v));
 }
 
 bool truth(const Value& v) {
