@@ -255,14 +255,14 @@ TEST(Compare, SaysWhatItIsPer) {
   };
   EXPECT_EQ(said(0, 1),
             "torch:cuda is 2.000 times slower than hearth:cuda per new token (95 % "
-            "interval 1.980 to 2.020, 8 pairs)");
+            "interval 1.980 to 2.020, 8 starts of each)");
   EXPECT_EQ(said(1, 0),
             "hearth:cuda is 2.000 times faster than torch:cuda per new token (95 % "
-            "interval 1.980 to 2.020, 8 pairs)");
+            "interval 1.980 to 2.020, 8 starts of each)");
   r.plan.order = "sequential";
   EXPECT_EQ(said(1, 0),
             "torch:cuda took 2.000 times the time of hearth:cuda per new token (95 % "
-            "interval 1.980 to 2.020, 8 pairs); no verdict, they took no turns");
+            "interval 1.980 to 2.020, 8 starts of each); no verdict, they took no turns");
   r.plan.order = "ABBA";
   for (Repetition& rep : r.engines[0].repetitions) rep.total_s *= 10;
   EXPECT_THAT(said(0, 1), HasSubstr("is 20.0 times slower than hearth:cuda per new token (95 % "
