@@ -123,6 +123,9 @@ ChildProcess::Event ChildProcess::poll_streams(Clock::time_point deadline, bool 
 Clock::time_point ChildProcess::write_line(std::string text, Clock::time_point deadline) {
   text += '\n';
   for (std::string_view rest = text; !rest.empty();) {
+    // Looked at before: the child may wake on this processor and have its answer ready before this
+    // process runs again. Looked at after, 1 % of executions of 4 ms on a busy machine took 2 us.
+    sent_ = Clock::now();
     const ssize_t n = in_ < 0 ? -1 : ::send(in_, rest.data(), rest.size(), MSG_NOSIGNAL);
     if (n > 0) {
       rest.remove_prefix(size_t(n));
@@ -134,7 +137,7 @@ Clock::time_point ChildProcess::write_line(std::string text, Clock::time_point d
       throw kill(how_it_ended());
     }
   }
-  return sent_ = Clock::now();
+  return sent_;
 }
 
 ChildProcess::Line ChildProcess::read_line(Clock::time_point deadline) {

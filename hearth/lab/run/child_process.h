@@ -41,7 +41,7 @@ class ChildProcess {
     Clock::time_point arrived;
   };
 
-  /// Sends the line; returns when the system has all of it.
+  /// Sends the line; the time just before the system got the last of it.
   Clock::time_point write_line(std::string text, Clock::time_point deadline);
   /// Waits for the next line of its standard output. Throws EngineFault, with what it last wrote
   /// to standard error, when the deadline passes, the child ends (though a child of its own may

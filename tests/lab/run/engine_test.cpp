@@ -2,6 +2,8 @@
 #include "hearth/lab/run/engine.h"
 
 #include <gmock/gmock.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
 #include <fstream>
@@ -18,6 +20,34 @@ using ::testing::ElementsAre;
 using testing::error_of;
 using testing::fake;
 using ::testing::HasSubstr;
+
+#ifdef __linux__
+// A child that runs as soon as it is sent something, before the lab is back from sending it: its
+// time begins no later than it knows of the request itself.
+TEST(ChildProcess, TimeBeginsBeforeTheChildCanAnswer) {
+  HEARTH_PYTHON_OR_SKIP();
+  ChildProcess child(
+      {"python3", "-uc", "import sys, time\nfor line in sys.stdin: print(time.monotonic_ns())"});
+  const auto deadline = Clock::now() + std::chrono::seconds(20);
+  child.write_line("awake?", deadline);
+  child.read_line(deadline);
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  if (sched_setaffinity(child.pid(), sizeof one, &one) != 0) GTEST_SKIP() << "no affinity here";
+  std::thread([&] {  // on the child's processor, and only while the child does not want it
+    sched_setaffinity(0, sizeof one, &one);
+    const sched_param none{};
+    pthread_setschedparam(pthread_self(), SCHED_IDLE, &none);
+    for (int i = 0; i < 20; ++i) {
+      const auto sent = child.write_line("now", deadline);
+      const long long known = std::stoll(child.read_line(deadline).text);
+      EXPECT_LE(std::chrono::nanoseconds(sent.time_since_epoch()).count(), known) << i;
+    }
+  })
+      .join();
+}
+#endif
 
 TEST(EngineSpec, HasNameProgramDeviceOptions) {
   const auto plain = parse_engine("torch");
