@@ -192,6 +192,17 @@ TEST(LabCommand, CtrlCIsObeyedWithinASecondAndKeepsWhatWasMeasured) {
               HasSubstr("commands are measured anew"));
 }
 
+// A terminal that is closed, and what ends a service.
+TEST(LabCommand, OtherSignalsEndItToo) {
+  for (const auto& [name, code] : {std::pair("HUP", 129), {"TERM", 143}}) {
+    const Commands run({"--command", std::string("kill -") + name + " $PPID; exec sleep 60",
+                        "--warmup", "0", "--runs", "2"});
+    EXPECT_EQ(run.exit_code, code) << run.err;
+    EXPECT_FALSE(std::filesystem::exists(run.file));  // nothing was measured
+    EXPECT_FALSE(std::filesystem::exists(run.file + ".journal"));
+  }
+}
+
 TEST(LabHistory, KeepsRunsAndHoldsNewOnesAgainstThem) {
   TempFolder folder;
   const Words data = {"XDG_DATA_HOME=" + folder.path().string()};

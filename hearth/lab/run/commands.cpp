@@ -355,8 +355,9 @@ class CommandRun {
     keep(i, r);
     e.repetitions.push_back(std::move(r));
     hook(i, "conclusion", command.conclude, at);
-    if (cycle_s_.size() < o_.commands.size()) cycle_s_.resize(o_.commands.size());
-    cycle_s_[i] = std::chrono::duration<double>(Clock::now() - begin).count();
+    cycle_s_.resize(o_.commands.size(), HUGE_VAL);
+    cycle_s_[i] =
+        std::min(cycle_s_[i], std::chrono::duration<double>(Clock::now() - begin).count());
   }
 
   /// Written down at once: from the first that counts on.
@@ -417,7 +418,7 @@ class CommandRun {
   Energy energy_;
   Shell shell_;
   std::mt19937 random_{1};
-  std::vector<double> cycle_s_;  // of each command's last execution, with what is around it
+  std::vector<double> cycle_s_;  // of each command's quickest run so far, with what is around it
   size_t current_ = 0;           // the command that something is being done for
   int rounds_ = 0, rounds_of_ = 0;
   Watch watch_{0};

@@ -1,6 +1,7 @@
 #include "hearth/lab/run/process_tree.h"
 
 #include <poll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,7 +18,6 @@ namespace hearth::lab {
 namespace {
 
 using std::chrono::microseconds;
-using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMostProcesses = 10000;
 constexpr microseconds kFirstLook{1000}, kLongestPause{50000};
@@ -39,6 +39,13 @@ std::optional<int64_t> line_of(const std::string& text, std::string_view name) {
   const auto kib = words.empty() ? std::nullopt : number_of(words[0]);
   if (!kib || *kib < 0 || *kib > 1e15) return std::nullopt;
   return int64_t(*kib) * 1024;
+}
+
+/// Of this thread: on a busy machine a look lasts longer than it costs.
+microseconds processor_time() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return microseconds(t.tv_sec * 1'000'000LL + t.tv_nsec / 1000);
 }
 
 std::string file_of(pid_t process, const char* name) {
@@ -119,9 +126,9 @@ struct TreeWatch::State {
     std::unique_lock lock(mutex);
     while (!wake.wait_for(lock, pause, [&] { return stopping; })) {
       lock.unlock();
-      const auto begin = Clock::now();
+      const auto begin = processor_time();
       if (has_started()) look();
-      const auto cost = std::chrono::duration_cast<microseconds>(Clock::now() - begin);
+      const auto cost = processor_time() - begin;
       pause = std::max(std::min(2 * pause, kLongestPause), kCostLimit * cost);
       lock.lock();
     }

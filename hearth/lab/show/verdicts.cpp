@@ -95,7 +95,7 @@ std::vector<VerdictLine> verdict_lines(const Result& result, int job) {
     }
     const PairedRatio& t = c.time->time;
     line.ratio = fmt::format("{} times", digits(t.ratio));
-    if (t.high > t.low) line.ratio += fmt::format(" ({} to {})", digits(t.low), digits(t.high));
+    if (c.time->pairs > 1) line.ratio += fmt::format(" ({} to {})", digits(t.low), digits(t.high));
     line.tone = Tone::doubtful;
     if (!c.gate.comparable()) {
       line.verdict = "not comparable";

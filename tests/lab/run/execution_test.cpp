@@ -129,20 +129,30 @@ TEST(Execution, DescendantsAreEndedWhereverTheyWent) {
 TEST(Execution, MemoryIsOfAllProcessesAtOnce) {
   HEARTH_PYTHON_OR_SKIP();
   constexpr double kEach = 60e6;
-  const std::string hold = "python3 -c \"x = bytearray(60000000); import time; time.sleep(0.4)\"";
+  const testing::TempFolder folder;
+  // Says that it has the memory, and holds it until all that are named have said so.
+  const auto hold = [&](const std::string& me, const std::string& all) {
+    return "cd " + folder.path().string() +
+           " && python3 -c \"import os, sys, time; x = bytearray(60000000); open(sys.argv[1], "
+           "'w'); "
+           "[time.sleep(0.01) for i in range(3000) if not all(map(os.path.exists, sys.argv[2:]))]; "
+           "time.sleep(0.5)\" " +
+           me + " " + all;
+  };
   const auto peak = [](const std::string& text) {
     Program p = shell(text);
     p.watch_memory = true;
     return double(execute(p).peak_bytes.value.value_or(0));
   };
-  const double one = peak(hold), two = peak(hold + " & " + hold + " & wait");
+  const double one = peak(hold("one", "one")),
+               two = peak(hold("a", "a b") + " & " + hold("b", "a b") + " & wait");
   EXPECT_GT(one, kEach);
   EXPECT_LT(one, 1.7 * kEach);
   EXPECT_GT(two, 2 * kEach);
   EXPECT_LT(two, 3 * kEach);
   // Pages that a fork shares count once.
   const double forked = peak(
-      "python3 -c \"import os, time; x = bytearray(60000000); pid = os.fork(); time.sleep(0.4); "
+      "python3 -c \"import os, time; x = bytearray(60000000); pid = os.fork(); time.sleep(0.5); "
       "pid and os.wait()\"");
   EXPECT_GT(forked, kEach);
   EXPECT_LT(forked, 1.7 * kEach);
