@@ -38,7 +38,8 @@ std::string damaged_parameter(LanguageModel& model, const std::string& part) {
   const bool layer = part.starts_with("layer ");
   const std::string key = layer ? ".layers." + part.substr(6) + "." : ".layers.";
   for (const auto& [name, p] : model.parameters())
-    if ((name.find(key) != name.npos) == layer && !finite(*p)) return name;
+    if ((name.find(key) != name.npos) == layer && !finite(*p))
+      return name_before(name, model.rewrites());
   return {};
 }
 
