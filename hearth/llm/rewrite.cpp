@@ -271,7 +271,14 @@ std::string name_before(std::string parameter, std::span<const Rewrite> rules) {
 }
 
 Tensors rewrite_back(Tensors parameters, std::span<const Rewrite> rules) {
-  for (size_t i = rules.size(); i-- > 0;) parameters = undone(std::move(parameters), rules[i]);
+  for (size_t i = rules.size(); i-- > 0;) {
+    // A split of what one before it split already never came to anything.
+    const bool idle = rules[i].operation == Rewrite::split &&
+                      std::ranges::any_of(rules.first(i), [&](const Rewrite& before) {
+                        return before.operation == Rewrite::split && before.from == rules[i].from;
+                      });
+    if (!idle) parameters = undone(std::move(parameters), rules[i]);
+  }
   return parameters;
 }
 
