@@ -167,15 +167,26 @@ std::vector<LanguageModel::Joined> DecoderModel::joined() {
   return all;
 }
 
-double DecoderModel::read_share(const std::string& parameter) const {
-  if (parameter.find(".experts.") == parameter.npos) return 1;
+const Router* DecoderModel::router_of(const std::string& parameter) const {
   for (size_t i = 0; i < traits_.layers.size(); ++i) {
     if (!parameter.starts_with(concat("model.layers.", i, "."))) continue;
     const LayerTraits& layer = traits_.layers[i];
-    const Router& router = (layer.beside ? layer.beside->moe : *layer.moe).router;
-    return double(router.chosen) / router.experts;
+    return layer.beside ? &layer.beside->moe.router : layer.moe ? &layer.moe->router : nullptr;
   }
-  return 1;
+  return nullptr;
+}
+
+double DecoderModel::read_share(const std::string& parameter) const {
+  if (parameter.find(".experts.") == parameter.npos) return 1;
+  const Router* router = router_of(parameter);
+  return router ? double(router->chosen) / router->experts : 1;
+}
+
+bool DecoderModel::exact(const std::string& parameter) const {
+  const bool chooses = parameter.ends_with(".moe.gate.weight") ||
+                       parameter.ends_with(".moe.e_score_correction_bias");
+  const Router* router = chooses ? router_of(parameter) : nullptr;
+  return router && router->exact;
 }
 
 std::vector<StateShape> DecoderModel::states() const {

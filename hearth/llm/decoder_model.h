@@ -94,6 +94,7 @@ class DecoderModel : public LanguageModel {
   std::optional<Tied> tied() override;
   std::vector<Joined> joined() override;
   double read_share(const std::string& parameter) const override;
+  bool exact(const std::string& parameter) const override;
 
  protected:
   std::vector<StateShape> states() const override;
@@ -111,6 +112,9 @@ class DecoderModel : public LanguageModel {
     Norm norm;
     HEARTH_FIELDS(embed_tokens, embed_positions, per_layer, layers, norm)
   };
+  /// Of the layer that the parameter is of, if it has experts.
+  const Router* router_of(const std::string& parameter) const;
+
   Traits traits_;
   Trunk model;
   nn::Linear lm_head;

@@ -227,12 +227,15 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
   };
   if (options.random_weights) {
     fill_random(parameters, facts.dtype, options.seed, place_whole);
+    for (auto& [name, p] : parameters)
+      if (model->exact(name)) *p = astype(*p, float32);
   } else {
     nn::load(parameters, std::exchange(tensors, {}));
     Arrays all;
     for (auto& [name, p] : parameters) {
-      const bool mapped = options.mapped || p->dtype() != facts.dtype;
-      all.push_back(*p = mapped ? astype(*p, facts.dtype) : copy(*p));
+      const Dtype dtype = model->exact(name) ? float32 : facts.dtype;
+      const bool mapped = options.mapped || p->dtype() != dtype;
+      all.push_back(*p = mapped ? astype(*p, dtype) : copy(*p));
     }
     eval(all);
   }

@@ -52,6 +52,9 @@ class LanguageModel {
   virtual std::optional<Tied> tied() { return {}; }
   /// The part of a parameter that a decoded token reads: of experts' weights, those chosen.
   virtual double read_share(const std::string& parameter) const { return (void)parameter, 1; }
+  /// Does the parameter stay float32, whatever the model's dtype? What experts are chosen by does:
+  /// a choice knows no nearly.
+  virtual bool exact(const std::string& parameter) const { return (void)parameter, false; }
   /// Layers on the same input that can be one product: `whole` is made of the parts' weights, which
   /// become views of it. The pointers are good while the model stays where it is.
   struct Joined {

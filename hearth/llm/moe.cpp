@@ -68,14 +68,18 @@ Moe::Moe(const MoeTraits& t, int hidden)
 }
 
 void Moe::reads(std::vector<fast::Projection>& all) const {
-  all.push_back(gate.projection());
+  if (!traits.router.exact) all.push_back(gate.projection());
   if (shared_expert_gate) all.push_back(shared_expert_gate->projection());
   if (shared_experts) shared_experts->reads(all);
 }
 
 Output Moe::operator()(const Input& in) const {
   const MoeTraits& t = traits;
-  Routed routed = route(t.router, in.read[0], e_score_correction_bias);
+  size_t next = 0;
+  const array logits = t.router.exact
+                           ? fast::linear(astype(in.x, float32), astype(gate.weight.dense, float32))
+                           : in.read[next++];
+  Routed routed = route(t.router, logits, e_score_correction_bias);
   if (per_expert_scale)
     routed.weights =
         multiply(routed.weights, take(astype(*per_expert_scale, float32), routed.ids, 0));
@@ -107,11 +111,11 @@ Output Moe::operator()(const Input& in) const {
   Output out{.sum = astype(sum(weighed, -2), in.x.dtype())};
 
   if (shared_experts) {
-    const size_t next = shared_expert_gate ? 2 : 1;
+    std::optional<array> open;  // (B, L, 1)
+    if (shared_expert_gate) open = sigmoid(in.read[next++]);
     out.terms = (*shared_experts)({in.x, in.read.subspan(next), in.step}).terms;
-    if (shared_expert_gate) {
-      const array open = sigmoid(in.read[1]);  // (B, L, 1)
-      for (fast::Term& term : out.terms) term.x = multiply(term.x, open);
+    if (open) {
+      for (fast::Term& term : out.terms) term.x = multiply(term.x, *open);
     }
   }
   return out;

@@ -10,6 +10,7 @@ struct Router {
   /// Of the router's logits: shares of all, each on its own, or shares of the chosen ones only.
   enum Score { softmax, sigmoid, softmax_of_chosen } score = softmax;
   bool bias = false;        // of the router's product
+  bool exact = false;       // the product is computed, and its weights are kept, in float32
   bool correction = false;  // added to the scores to choose by, not to weigh by
   /// Only experts of the best `groups_chosen` of `groups` are eligible. A group is as good as its
   /// best expert, or its best two.

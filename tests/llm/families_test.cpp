@@ -143,6 +143,25 @@ TEST_P(Families, RunsInHalves) {
   }
 }
 
+TEST(LanguageModel, WhatExpertsAreChosenByStaysInFloat32WhereTheFamilySaysSo) {
+  for (const auto& [name, exact] : {std::pair{"deepseek_v3", true}, {"qwen3_moe", false}}) {
+    const TinyCheckpoint checkpoint(name);
+    for (bool random : {false, true}) {
+      LoadOptions options;
+      options.dtype = bfloat16;
+      options.random_weights = random;
+      const auto model = load_model(checkpoint.path(), options);
+      size_t kept = 0;
+      for (const auto& [key, p] : model->parameters()) {
+        const bool chooses = key.ends_with(".moe.gate.weight") || key.ends_with("correction_bias");
+        EXPECT_EQ(p->dtype(), exact && chooses ? float32 : bfloat16) << name << ": " << key;
+        kept += p->dtype() == float32;
+      }
+      EXPECT_EQ(kept, exact ? 4u : 0u);
+    }
+  }
+}
+
 // Of experts' weights only those chosen are read.
 TEST(LanguageModel, BytesATokenAreOfTheExpertsChosen) {
   for (const char* name : {"mixtral", "gemma4_moe", "qwen3_moe"}) {

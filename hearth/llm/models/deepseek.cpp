@@ -83,6 +83,7 @@ Traits deepseek_v2(const JsonObject& config) {
   const bool grouped = method == "group_limited_greedy";
   const Router router{.experts = config.positive("n_routed_experts", 64),
                       .chosen = config.positive("num_experts_per_tok"),
+                      .exact = true,
                       .groups = grouped ? config.positive("n_group") : 1,
                       .groups_chosen = grouped ? config.positive("topk_group") : 1,
                       .scale = float(config.number("routed_scaling_factor", 1))};
@@ -108,7 +109,7 @@ Traits mistral4(const JsonObject& config) {
         rope.positive("original_max_position_embeddings", model.sizes.context)};
   Router router = read_sigmoid_router(config);
   router.score = Router::softmax;
-  router.correction = false;
+  router.correction = router.exact = false;
   return model.traits(config, read_moe(config, router, "n_shared_experts"), 0);
 }
 

@@ -64,6 +64,7 @@ Router read_sigmoid_router(const JsonObject& config, const char* experts) {
   return checked(config, {.experts = config.positive(experts),
                           .chosen = config.positive("num_experts_per_tok"),
                           .score = Router::sigmoid,
+                          .exact = true,
                           .correction = true,
                           .groups = config.positive("n_group", 1),
                           .groups_chosen = config.positive("topk_group", 1),
@@ -233,6 +234,7 @@ Traits ernie4_5_moe(const JsonObject& config) {
   ensure(!bias, config.where(), ": use_bias: hearth has no biases of single experts' products");
   const Router router{.experts = config.positive("moe_num_experts", 64),
                       .chosen = config.positive("moe_k", 6),
+                      .exact = true,
                       .correction = true,
                       .renormalise = true};
   const MoeTraits moe = read_moe(config, router, "moe_num_shared_experts");
