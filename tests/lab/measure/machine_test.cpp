@@ -198,6 +198,10 @@ TEST(machine, takes_garbage_for_missing) {
   expect_missing(facts.gpus, "lists no GPU");
   expect_missing(facts.power_source, "neither");
 
+  for (const char* none : {"99999999999999999999", "-1", "x1"}) {
+    root.write("sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq", none);
+    expect_missing(read_facts(root.path()).clock_max_mhz, "not a number");
+  }
   root.write("proc/meminfo", "MemTotal: 5 MB\n");
   expect_missing(read_facts(root.path()).memory_total_bytes, "not a number of kB");
   root.write("proc/meminfo", "MemTotal: 99999999999999999999 kB\n");
