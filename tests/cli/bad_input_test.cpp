@@ -213,7 +213,7 @@ TEST(cli_bad_input, a_model_type_that_is_not_known) {
 
 TEST(cli_bad_input, more_memory_than_there_is) {
   EXPECT_THAT(
-      complaint_of_config("\"intermediate_size\": 1280", "\"intermediate_size\": 2000000000"),
+      complaint_of_config("\"intermediate_size\": 1280", "\"intermediate_size\": 16000000"),
       ::testing::MatchesRegex("load: the weights need [0-9.]+ GB as f16; [0-9.]+ GB are free on cpu"
                               "\\. Nothing of this model would fit: choose a smaller one\n"));
   EXPECT_THAT(complaint_of_config("\"hidden_size\": 320", "\"hidden_size\": 2000000000"),
