@@ -65,7 +65,8 @@ void append(Timeline& to, const Timeline& more) {
                                    [](const auto& v) { return v.has_value(); });
     if ((!whole || c.values.empty()) && c.reason.empty()) c.reason = "not sampled all the time";
   }
-  to.sampler_cpu_s = to.sampler_cpu_s.value.value_or(0) + more.sampler_cpu_s.value.value_or(0);
+  if (more.sampler_cpu_s.value)
+    to.sampler_cpu_s = to.sampler_cpu_s.value.value_or(0) + *more.sampler_cpu_s.value;
 }
 
 void check_job(const Result& result, int job, std::string_view who) {

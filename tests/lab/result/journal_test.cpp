@@ -41,6 +41,11 @@ std::vector<Addition> parts_of(Result r) {
 Result sample() {
   Result r = testing::gpu_result({.active = 0.5, .clock_mhz = 1000});
   r.plan.finished = false;
+  for (EngineResult& e : r.engines) {
+    e.telemetry.sampler_cpu_s = 0.25;
+    for (size_t i = 0; i < e.starts.size(); ++i) e.starts[i].first_s = e.repetitions[i].total_s;
+    e.first_s = e.starts[0].first_s;
+  }
   return r;
 }
 
