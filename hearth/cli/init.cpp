@@ -35,7 +35,8 @@ void run(const Options& o) {
 }  // namespace
 
 llm::LanguageModel::Facts write_random_checkpoint(const fs::path& from, const fs::path& to,
-                                                  const std::string& dtype, uint64_t seed) {
+                                                  const std::string& dtype, uint64_t seed,
+                                                  const std::function<void()>& undo_too) {
   llm::LoadOptions load;
   try {
     load.dtype = llm::parse_dtype(dtype);
@@ -66,6 +67,7 @@ llm::LanguageModel::Facts write_random_checkpoint(const fs::path& from, const fs
   do_or_undo(write, [&] {
     std::error_code none;
     fs::remove_all(to, none);
+    if (undo_too) undo_too();
   });
   return facts;
 }

@@ -263,7 +263,8 @@ void run(const Options& o) {
   options.limits = !o.no_limits;
   if (!o.target_ci.empty()) options.target_ci = parse_share(o.target_ci, "--target-ci");
 
-  const auto [out, journal] = destination(o);
+  auto [out, claimed] = destination(o);
+  const std::unique_ptr<lab::Journal>& journal = claimed;
   std::optional<lab::Result> before;
   if (!o.resume.empty()) {
     before = journal->found();
@@ -304,7 +305,10 @@ void run(const Options& o) {
   }
   const CatchInterrupt ctrl_c;  // as long as the model's folder, which goes with us
   std::optional<JobModel> model;
-  if (!op) options.model = model.emplace(options.jobs[0], o.dtype).folder();
+  if (!op) {
+    const auto forget = [&mine = claimed] { mine.reset(); };  // a journal with nothing in it goes
+    options.model = model.emplace(options.jobs[0], o.dtype, forget).folder();
+  }
   lab::Result result;
   {
     ProgressLine line;

@@ -52,9 +52,11 @@ TemporaryFolder::~TemporaryFolder() {
   fs::remove_all(path, none);
 }
 
-JobModel::JobModel(const lab::Job& job, const std::string& dtype) : folder_(job.model) {
+JobModel::JobModel(const lab::Job& job, const std::string& dtype,
+                   const std::function<void()>& undo_too)
+    : folder_(job.model) {
   if (!job.random_weights) return;
-  write_random_checkpoint(folder_, weights_.emplace().path, dtype, 0);
+  write_random_checkpoint(folder_, weights_.emplace().path, dtype, 0, undo_too);
   folder_ = weights_->path;
 }
 

@@ -35,7 +35,9 @@ struct TemporaryFolder {
 /// that is written and lives as long as this. Empty for an operation.
 class JobModel {
  public:
-  JobModel(const lab::Job& job, const std::string& dtype);
+  /// Ctrl-C meanwhile ends the program: `undo_too` is called before.
+  JobModel(const lab::Job& job, const std::string& dtype,
+           const std::function<void()>& undo_too = {});
   const std::filesystem::path& folder() const { return folder_; }
 
  private:

@@ -41,7 +41,8 @@ std::filesystem::path shipped_model();
 /// the files beside it. Of one that Ctrl-C ended nothing is left, the folder neither.
 llm::LanguageModel::Facts write_random_checkpoint(const std::filesystem::path& from,
                                                   const std::filesystem::path& to,
-                                                  const std::string& dtype, uint64_t seed);
+                                                  const std::string& dtype, uint64_t seed,
+                                                  const std::function<void()>& undo_too = {});
 
 /// The tokenizer of the model's folder.
 llm::Tokenizer load_tokenizer(const ModelOptions& options);
