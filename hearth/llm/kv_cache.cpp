@@ -72,7 +72,7 @@ void KvCache::reserve(int more) {
     if (shape_.layers[i].kind == StateShape::positions) grow(states_[i], shape_.layers[i], longest);
 }
 
-// Devices keep every position: their kernels read a window of a whole cache.
+// Devices keep every position: no kernel of theirs reads a ring.
 void KvCache::grow(LayerState& state, const StateShape& shape, int longest) {
   int capacity = capacity_;
   if (shape.window > 0 && ambient_stream().device == Device(Device::cpu)) {
