@@ -61,7 +61,8 @@ llm::LanguageModel::Facts write_random_checkpoint(const fs::path& from, const fs
     ensure(config.good(), (to / "config.json").string(), ": could not be written");
     for (const char* name :
          {"generation_config.json", "tokenizer.json", "tokenizer_config.json",
-          "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json"})
+          "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json",
+          "tokenizer.model", "tekken.json", "chat_template.jinja", "chat_template.json"})
       if (fs::exists(from / name)) fs::copy_file(from / name, to / name);
   };
   do_or_undo(write, [&] {
