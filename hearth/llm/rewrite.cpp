@@ -235,7 +235,9 @@ Tensors undone(Tensors tensors, const Rewrite& rule) {
                     astype(subtract(astype(x, float32), array(1.0f)), x.dtype()));
         break;
       case Rewrite::split: {
-        const auto part = [&](size_t i) { return tensors.at(replaced(name, *m, parts[i])); };
+        const auto part = [&, &name = name](size_t i) {
+          return tensors.at(replaced(name, *m, parts[i]));
+        };
         out.emplace(key_of(rule, *m, name), joined(rule, parts, part));
         break;
       }
