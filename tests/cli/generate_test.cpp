@@ -156,13 +156,20 @@ TEST(cli_generate, takes_its_prompt_from_every_source) {
 }
 
 TEST(cli_generate, says_so_when_it_waits_for_a_silent_pipe) {
-  const auto behind = [](const std::string& sender) {
-    return run({"bash", "-c", "(" + sender + ") | " + hearth_binary() + " generate -n 2"});
+  const TempFolder folder;
+  const std::string said = folder / "said";
+  const auto behind = [&](const std::string& sender) {
+    return run(
+        {"bash", "-c", "(" + sender + ") | " + hearth_binary() + " generate -n 2 2>" + said});
   };
-  const Finished late = behind("sleep 1.3; echo Once");
-  EXPECT_EQ(late.exit_code, 0);
-  EXPECT_THAT(late.err, StartsWith("hearth: waiting for the text on standard input"));
-  EXPECT_THAT(behind("echo Once").err, Not(HasSubstr("waiting")));
+  // It sends nothing before that is said.
+  EXPECT_EQ(behind("for i in $(seq 600); do grep -qs waiting " + said +
+                   " && break; sleep 0.05; done; echo Once")
+                .exit_code,
+            0);
+  EXPECT_THAT(content_of(said), StartsWith("hearth: waiting for the text on standard input"));
+  EXPECT_EQ(behind("echo Once").exit_code, 0);
+  EXPECT_THAT(content_of(said), Not(HasSubstr("waiting")));
 }
 
 TEST(cli_generate, stops_where_it_is_told) {
