@@ -33,6 +33,16 @@ class cli_pull : public ::testing::Test {
     return run({"sh", "-c", shell + " \"$0\" pull owner/model --retries 1", hearth_binary()}, "",
                environment());
   }
+  /// hearth pull owner/model, sent the signal when the weights have so many bytes.
+  Finished pull_until(size_t bytes, const std::string& signal) const {
+    const std::string script =
+        "\"$0\" pull owner/model --retries 1 & i=0; "
+        "until [ \"$(stat -c %s \"$1\" 2>/dev/null)\" = \"$2\" ] || [ $i = 600 ]; do "
+        "sleep 0.1; i=$((i + 1)); done; kill -\"$3\" $!; wait $!";
+    return run({"sh", "-c", script, hearth_binary(), weights().string() + ".incomplete",
+                std::to_string(bytes), signal},
+               "", environment());
+  }
   fs::path model() const { return home_ / "hub/models--owner--model"; }
   fs::path weights() const { return model() / "blobs" / hub_.hash("model.safetensors"); }
 
@@ -117,7 +127,7 @@ TEST_F(cli_pull, goes_on_after_ctrl_c) {
     reply.body.resize(1234);
     reply.hang = true;
   };
-  const Finished f = pull_by("exec timeout --preserve-status -s INT 2");
+  const Finished f = pull_until(1234, "INT");
   EXPECT_EQ(f.exit_code, 130);
   EXPECT_THAT(f.err, AllOf(HasSubstr("the same command goes on there"), HasSubstr("interrupted")));
   EXPECT_THAT(f.out, IsEmpty());
@@ -136,7 +146,8 @@ TEST_F(cli_pull, goes_on_after_being_killed) {
     reply.body.resize(4321);
     reply.hang = true;
   };
-  pull_by("exec timeout -s KILL 1.5");
+  pull_until(4321, "KILL");
+  EXPECT_EQ(fs::file_size(weights().string() + ".incomplete"), 4321u);
   EXPECT_FALSE(fs::exists(model() / "snapshots"));
   hub_.spoil = nullptr;
   EXPECT_EQ(pull().exit_code, 0);
