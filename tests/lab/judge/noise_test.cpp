@@ -1,0 +1,128 @@
+// The statistics on the noise of real machines: an engine against itself, recorded by
+// tools/lab_noise.py, each pair of processes of its own. No clock runs here.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "hearth/io/npy.h"
+#include "hearth/lab/judge/pairs.h"
+#include "hearth/ops/ops.h"
+#include "tests/shared.h"
+
+namespace hearth::lab {
+namespace {
+
+constexpr int kStarts = 12;
+
+struct Noise {
+  std::vector<double> a, b;                // seconds of an execution, of each pair
+  std::vector<double> others_a, others_b;  // the share of the processors that others took
+};
+
+const Tensors& data() {
+  static const Tensors arrays = load_npz(testing::source_path("tests/lab/data/noise.npz"));
+  return arrays;
+}
+
+/// "quiet", "loops", ...: what ran beside.
+std::vector<std::string> kinds() {
+  std::vector<std::string> all;
+  for (const auto& [name, array] : data())
+    if (name.starts_with("total_")) all.push_back(name.substr(6));
+  return all;
+}
+
+Noise recorded(const std::string& kind) {
+  Noise noise;
+  const auto columns = [&](const std::string& name, std::vector<double>& first,
+                           std::vector<double>& second) {
+    const std::vector<float> all = astype(data().at(name + "_" + kind), float32).to_vector<float>();
+    for (size_t i = 0; i < all.size(); i += 2)
+      first.push_back(all[i]), second.push_back(all[i + 1]);
+  };
+  columns("total", noise.a, noise.b);
+  columns("others", noise.others_a, noise.others_b);
+  return noise;
+}
+
+/// Pairs [from, to) as the lab has them; B takes `slower` times as long.
+std::pair<EngineResult, EngineResult> engines(const Noise& noise, size_t from, size_t to,
+                                              double slower = 1, bool with_others = false) {
+  std::pair<EngineResult, EngineResult> both;
+  for (size_t i = from; i < to; ++i)
+    for (const bool second : {false, true}) {
+      Repetition r;
+      r.round = r.start = int(i - from);
+      r.total_s = second ? noise.b[i] * slower : noise.a[i];
+      r.new_tokens = 1;
+      if (with_others) {
+        r.disturbance = Disturbance{};
+        r.disturbance->others_s = r.total_s * (second ? noise.others_b : noise.others_a)[i];
+      }
+      (second ? both.second : both.first).repetitions.push_back(r);
+    }
+  return both;
+}
+
+bool called(const Estimate& e) {
+  return e.time.verdict == Verdict::faster || e.time.verdict == Verdict::slower;
+}
+
+// Disturbed or not, whatever the machine did: by the intervals alone, and with what was disturbed
+// left out.
+TEST(RealNoise, IsRarelyCalledADifference) {
+  for (const std::string& kind : kinds()) {
+    SCOPED_TRACE(kind);
+    const Noise noise = recorded(kind);
+    for (const bool with_others : {false, true}) {
+      int runs = 0, verdicts = 0;
+      for (size_t at = 0; at + kStarts <= noise.a.size(); at += kStarts, ++runs) {
+        const auto [a, b] = engines(noise, at, at + kStarts, 1, with_others);
+        verdicts += called(estimate(a, b, 0).value());
+      }
+      ASSERT_GE(runs, 10);
+      EXPECT_LE(verdicts, most_by_chance(runs, 0.05, 0.01)) << "of " << runs;
+    }
+  }
+}
+
+// All pairs as one: neither engine is preferred, nor the one that goes first.
+TEST(RealNoise, PrefersNoEngine) {
+  for (const std::string& kind : kinds()) {
+    SCOPED_TRACE(kind);
+    const Noise noise = recorded(kind);
+    double sum = 0, squares = 0;
+    int runs = 0, ahead = 0;
+    for (size_t at = 0; at + kStarts <= noise.a.size(); at += kStarts, ++runs) {
+      const auto [a, b] = engines(noise, at, at + kStarts);
+      const double log = std::log(estimate(a, b, 0)->time.ratio);
+      sum += log, squares += log * log, ahead += log > 0;
+    }
+    const double mean = sum / runs, sd = std::sqrt(squares / runs - mean * mean);
+    EXPECT_LE(std::abs(mean), t_quantile(0.995, runs - 1) * sd / std::sqrt(double(runs)));
+    // 99 % of fair coins are ahead within 2.576 standard deviations.
+    EXPECT_LE(std::abs(ahead - runs / 2.0), 2.576 * std::sqrt(runs / 4.0) + 0.5) << "of " << runs;
+  }
+}
+
+TEST(RealNoise, ThreePercentAreFoundWherePairsScatterByNoMore) {
+  int all_runs = 0, all_found = 0;
+  for (const std::string& kind : kinds()) {
+    SCOPED_TRACE(kind);
+    const Noise noise = recorded(kind);
+    int runs = 0, found = 0;
+    for (size_t at = 0; at + kStarts <= noise.a.size(); at += kStarts) {
+      const auto [a, b] = engines(noise, at, at + kStarts, 1.03);
+      const Estimate e = estimate(a, b, 0).value();
+      if (e.time.spread > 0.03) continue;
+      ++runs;
+      found += e.time.verdict == Verdict::faster;
+    }
+    all_runs += runs, all_found += found;
+  }
+  if (all_runs < 20) GTEST_SKIP() << "pairs scatter by more in all but " << all_runs << " runs";
+  EXPECT_GE(all_found, 0.85 * all_runs) << "of " << all_runs;
+}
+
+}  // namespace
+}  // namespace hearth::lab
