@@ -164,7 +164,7 @@ TEST(ChatTemplate, HostileTemplatesEndSoon) {
       "{{ '{:.1000000000f}'.format(1.0) }}",
       "{{ [[]]|tojson(indent=1000000000) }}",
       "{{ 'a\nb'|indent(10000000000) }}",
-      "{{ 10 ** 10 ** 10 }}",
+      "{{ 10 ** (10 ** 10) }}",
       "{{ range(100000)|map('string')|batch(1000000000, 0)|list }}",
       "{{ [1]|slice(1000000000)|list }}",
       "{{ strftime_now('%1000000000Y') }}",
@@ -223,7 +223,6 @@ TEST(ChatTemplate, TextOfTheInputStaysMarked) {
             Pair("<|end|>", "<|user|><|end|>"));
   for (const std::string& how : std::vector<std::string>{m + "|trim",
                                                          m + "|upper|lower",
-                                                         m + ".split('-')|join('-')",
                                                          m + "|list|join",
                                                          m + "[::-1][::-1]",
                                                          m + "[0:3] + " + m + "[3:]",
@@ -243,13 +242,16 @@ TEST(ChatTemplate, TextOfTheInputStaysMarked) {
                                                          m + "|center(1)",
                                                          m + "|truncate(99)",
                                                          "namespace(x=" + m + ").x",
-                                                         m + ".partition('-')|join",
+
                                                          m + ".splitlines()[0]",
                                                          m + ".swapcase().swapcase()",
                                                          m + ".zfill(2)",
                                                          m + ".ljust(2)"}) {
     EXPECT_EQ(marked("{{ " + how + " }}", "<|a-b|>"), Pair("<|a-b|>", "")) << how;
   }
+  // What the template puts between is the template's.
+  EXPECT_EQ(marked("{{ " + m + ".split('-')|join('-') }}", "a-b"), Pair("ab", "-"));
+  EXPECT_EQ(marked("{{ " + m + ".partition('-')|join }}", "a-b"), Pair("ab", "-"));
   EXPECT_EQ(marked("{{ " + m + "|tojson }}", "a\"b"), Pair("a\\\"b", "\"\""));
   EXPECT_EQ(marked("{{ [" + m + "] }}", "ab"), Pair("ab", "['']"));
   EXPECT_EQ(marked("{{ " + m + "|e }}", "<"), Pair("&lt;", ""));
@@ -290,7 +292,7 @@ TEST(ChatTemplate, MessagesThatAreNoneAreErrors) {
   EXPECT_THAT(error("[{\"role\": \"user\",}]"), HasSubstr("m.json: not valid JSON"));
   EXPECT_THAT(error("[{\"a\": 1, \"a\": 2}]"), HasSubstr("stands twice"));
   EXPECT_THAT(error("[{}]", "{}"), HasSubstr("t.json: wanted a list of tools, got dict"));
-  EXPECT_THAT(error("[{\"a\": 1" + std::string(5000, '0') + "}]"), HasSubstr("digits"));
+  EXPECT_THAT(error("[{\"a\": 1" + std::string(5000, '0') + "}]"), HasSubstr("number overflow"));
   EXPECT_THAT(error(std::string(100000, '[')), HasSubstr("deeper than"));
 }
 

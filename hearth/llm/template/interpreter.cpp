@@ -10,8 +10,8 @@ namespace hearth::llm::jinja {
 
 namespace {
 
-// A million tokens of text, copied a hundred times, are within it; so are 10 million steps.
-constexpr uint64_t kMostWork = uint64_t(1) << 29;
+// A million tokens of text, copied fifty times, are within it; so are 5 million steps.
+constexpr uint64_t kMostWork = uint64_t(1) << 28;
 constexpr size_t kMostOutput = size_t(1) << 26;
 constexpr uint64_t kStep = 48;    // of one expression or statement
 constexpr int kMostCalls = 1500;  // expressions and statements inside of one another
