@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <limits>
 
 #include "hearth/cli/chat_session.h"
@@ -76,6 +77,12 @@ std::string as_json(const Options& o, const llm::LanguageModel& model, const llm
 }
 
 void converse(ChatSession& session) {
+  // Ctrl-C stops an answer and is a key while a line is typed; in between it must not end the
+  // program.
+  struct Quiet {
+    void (*before)(int) = std::signal(SIGINT, SIG_IGN);
+    ~Quiet() { std::signal(SIGINT, before); }
+  } const quiet;
   LineEditor editor("you> ");
   for (;;) {
     const auto text = editor.next();

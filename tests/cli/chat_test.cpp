@@ -119,7 +119,7 @@ TEST(cli_chat, AConversationOnATerminal) {
   ASSERT_TRUE(t.see("4 messages from"));
   t.type("/load nowhere.json\r");
   ASSERT_TRUE(t.see("nowhere.json"));
-  t.type("thrown away\x03");
+  t.type("thrown away\x03");  // typed while the command before still runs, perhaps
   ASSERT_TRUE(t.see("you> "));
   t.type("/system Be brief.\r");
   ASSERT_TRUE(t.see("it holds"));
