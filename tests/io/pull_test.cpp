@@ -236,7 +236,7 @@ TEST_F(Pull, SaysWhatTheHubRefusesAndAsksOnce) {
         Case{404, "RepoNotFound", "no such model"},
         Case{404, "RevisionNotFound", "there is no such revision"}, Case{400, "", "answers 400"},
         Case{451, "", "answers 451"}}) {
-    hub_.instead = [&](const Request&) {
+    hub_.instead = [status = status, code = code](const Request&) {
       return Reply{.status = status,
                    .headers = {{"X-Error-Code", code}},
                    .body = R"({"error": "No, \u001b."})"};
@@ -332,7 +332,7 @@ TEST_F(Pull, FollowsNoRedirectWithoutEndOrIntoTheDisk) {
        {std::pair("/api/models/owner/model/revision/main?blobs=true", "more than 10 redirects"),
         std::pair("file:///etc/passwd", "which is no address"),
         std::pair("gopher://127.0.0.1/", "which is no address"), std::pair("", "no address")}) {
-    hub_.instead = [&](const Request&) {
+    hub_.instead = [to = to](const Request&) {
       return Reply{.status = 302, .headers = {{"Location", to}}};
     };
     EXPECT_THAT(error_of_pull(), HasSubstr(says)) << to;
@@ -374,7 +374,7 @@ TEST_F(Pull, BelievesNoSizeThatLies) {
   for (const auto& [more, no_length] : {std::pair(100, false), std::pair(100, true),
                                         std::pair(-100, false), std::pair(-100, true)}) {
     fs::remove_all(home_.path());
-    hub_.spoil = [&](const Request& request, Reply& reply) {
+    hub_.spoil = [more = more, no_length = no_length](const Request& request, Reply& reply) {
       if (!request.path.ends_with("model.safetensors") || reply.status != 200) return;
       reply.body.resize(size_t(int(reply.body.size()) + more), 'w');
       reply.no_length = no_length;

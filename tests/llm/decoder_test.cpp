@@ -54,7 +54,7 @@ TEST(ModelConfigs, EveryFieldMayBeWrong) {
       {1, 2, 3}};
   size_t tried = 0;
   for (const auto& [name, config] : configs()) {
-    const auto try_it = [&](const json& changed, const std::string& what) {
+    const auto try_it = [&, &name = name](const json& changed, const std::string& what) {
       const auto start = std::chrono::steady_clock::now();
       try {
         const auto model = make_model(object(changed));
