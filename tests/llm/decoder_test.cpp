@@ -45,14 +45,15 @@ std::string refused(const json& config) {
   return error_of([&] { make_model(object(config)); });
 }
 
-// Each field takes each wrong value in turn, also those of nested objects: the family throws, or
-// makes a model; it does neither crash nor take memory or time.
+// Each field takes wrong values, also those of nested objects: the family throws, or makes a model;
+// it does neither crash nor take memory or time. A quarter of the values for each field, in turn:
+// families share most fields.
 TEST(ModelConfigs, EveryFieldMayBeWrong) {
   const json wrong[] = {
       nullptr,  0,      -1,   1,   3,          7,    INT32_MAX,     int64_t(1) << 40,
       1e308,    1e-320, -0.5, 0.3, "nonsense", true, json::array(), json::object(),
       {1, 2, 3}};
-  size_t tried = 0;
+  size_t tried = 0, fields = 0;
   for (const auto& [name, config] : configs()) {
     const auto try_it = [&, &name = name](const json& changed, const std::string& what) {
       const auto start = std::chrono::steady_clock::now();
@@ -70,7 +71,8 @@ TEST(ModelConfigs, EveryFieldMayBeWrong) {
       ++tried;
     };
     for (const auto& [key, value] : config.items()) {
-      for (const json& bad : wrong) {
+      for (size_t i = fields++ % 4; i < std::size(wrong); i += 4) {
+        const json& bad = wrong[i];
         json changed = config;
         changed[key] = bad;
         try_it(changed, key + " = " + bad.dump());
