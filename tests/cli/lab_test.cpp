@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <fstream>
+#include <regex>
 
 #include "hearth/lab/result/result_json.h"
 #include "hearth/lab/result/weights_hash.h"
@@ -312,7 +313,9 @@ TEST(Lab, AnExecutionMayTakeNoLongerThanItsTimeout) {
   const Ran ran = run("0.5");
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
   EXPECT_EQ(ran.exit_code, 1);
-  EXPECT_THAT(ran.out, HasSubstr("answer in time: 0.5 s"));
+  // Where the lines break depends on the path of the engine.
+  EXPECT_THAT(std::regex_replace(ran.out, std::regex("\\s+"), " "),
+              HasSubstr("gave no answer in time: 0.5 s"));
 }
 
 TEST(Lab, ExportsAndImports) {
