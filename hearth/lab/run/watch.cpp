@@ -194,10 +194,12 @@ Watch::Account Watch::look() {
   const auto pressure = read_text(root_, "/proc/pressure/cpu");
   now.pressure_s =
       Number::missing(pressure.value ? "/proc/pressure/cpu has no total of some" : pressure.reason);
-  if (pressure.value && pressure.value->starts_with("some "))
-    for (const auto word : words_of(pressure.value->substr(0, pressure.value->find('\n'))))
+  if (pressure.value && pressure.value->starts_with("some ")) {
+    const std::string_view all = *pressure.value;
+    for (const auto word : words_of(all.substr(0, all.find('\n'))))
       if (word.starts_with("total="))
         if (const auto us = number_of(word.substr(6))) now.pressure_s = *us * 1e-6;
+  }
   return now;
 }
 
