@@ -33,7 +33,8 @@ TEST(Describe, CountsWhatATokenPassesThroughInEveryFamily) {
     EXPECT_TRUE(d.has_weights) << name;
     EXPECT_FALSE(d.shape) << name;
     bool experts = false;
-    for (const auto& [tensor, shape] : tensors_of(name).items())
+    const auto tensors = tensors_of(name);
+    for (const auto& [tensor, shape] : tensors.items())
       experts |= tensor.find(".experts.") != tensor.npos ||
                  tensor.find("block_sparse_moe.") != tensor.npos;
     EXPECT_EQ(d.costs.active < d.costs.parameters, experts) << name;
