@@ -302,9 +302,9 @@ array Embedder::operator()(const std::vector<std::string>& texts,
       const std::vector<float> values = x.to_vector<float>();
       const auto bad =
           std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+      const size_t row = bad == values.end() ? 0 : size_t(bad - values.begin()) / size_t(n);
       ensure(
-          bad == values.end(), "embed: the vector of text ",
-          rows[at + size_t(bad - values.begin()) / size_t(n)] + 1,
+          bad == values.end(), "embed: the vector of text ", rows[at + row] + 1,
           " holds NaN or infinity: the weights are damaged, or the dtype overflows (--dtype f32)");
       for (size_t r = 0; r < count; ++r)
         std::copy_n(values.begin() + long(r) * n, n, vectors.begin() + long(rows[at + r]) * n);
