@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -229,12 +229,12 @@ TEST(Tokenizer, TakesHundredsOfThousandsOfAddedTokens) {
   std::string text = file.dump();
   const std::string list = "\"added_tokens\":[";
   text.insert(text.find(list) + list.size(), added);
-  const auto before = std::chrono::steady_clock::now();
+  const std::clock_t before = std::clock();
   const Tokenizer tokenizer = Tokenizer::from_json(text);
   std::vector<int> wanted = {4096 + 299'999, 4096 + 7};
   for (const int id : tokenizer.encode("<extra")) wanted.push_back(id);
   EXPECT_EQ(tokenizer.encode("<extra_id_299999> \n<extra_id_7><extra"), wanted);
-  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(20));
+  EXPECT_LT(double(std::clock() - before) / CLOCKS_PER_SEC, 20);
 }
 
 // Each space is a token that takes the spaces behind it: the run is gone through once.
@@ -244,9 +244,9 @@ TEST(Tokenizer, GoesThroughARunOfSpacesOnce) {
     json one = file;
     one["added_tokens"].push_back({{"id", 4096}, {"content", " "}, {side, true}});
     const Tokenizer tokenizer = Tokenizer::from_json(one.dump());
-    const auto before = std::chrono::steady_clock::now();
+    const std::clock_t before = std::clock();
     EXPECT_EQ(tokenizer.encode(std::string(300'000, ' ')).size(), 300'000u);
-    EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10)) << side;
+    EXPECT_LT(double(std::clock() - before) / CLOCKS_PER_SEC, 10) << side;
   }
 }
 
