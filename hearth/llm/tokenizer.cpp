@@ -230,7 +230,7 @@ std::vector<int> Tokenizer::encode(std::span<const Piece> pieces, bool add_speci
 
 std::string Tokenizer::decode(std::span<const int> ids, bool skip_special) const {
   std::string text;
-  Decoder::Stream stream(impl_->parts.decoder);
+  TokenDecoder::Stream stream(impl_->parts.decoder);
   for (const int id : ids) {
     if (!impl_->parts.vocab.has(id))
       check(false, "decode: the id ", id, " names no token; those of this vocabulary are below ",
@@ -263,13 +263,13 @@ std::optional<int> Tokenizer::bos_id() const { return impl_->id_of(impl_->config
 std::optional<int> Tokenizer::eos_id() const { return impl_->id_of(impl_->config.eos_token); }
 
 struct StreamDecoder::Impl {
-  Decoder::Stream stream;
+  TokenDecoder::Stream stream;
 };
 
 StreamDecoder::StreamDecoder(Tokenizer tokenizer, bool skip_special)
     : tokenizer_(std::move(tokenizer)),
       skip_special_(skip_special),
-      impl_(new Impl{Decoder::Stream(tokenizer_.impl_->parts.decoder)}) {}
+      impl_(new Impl{TokenDecoder::Stream(tokenizer_.impl_->parts.decoder)}) {}
 
 StreamDecoder::StreamDecoder(StreamDecoder&&) noexcept = default;
 StreamDecoder& StreamDecoder::operator=(StreamDecoder&&) noexcept = default;

@@ -11,7 +11,7 @@ namespace hearth::llm {
 namespace {
 
 using Text = std::string_view;
-using State = Decoder::State;
+using State = TokenDecoder::State;
 
 constexpr Text kMeta = "\xE2\x96\x81";  // U+2581
 
@@ -93,13 +93,14 @@ void put_characters(State& state, const Next& next) {
 // ones below take parts as they come.
 
 template <class Next>
-void put(const Decoder::Fuse&, State& state, Text part, bool, Regex::Memory*, const Next& next) {
+void put(const TokenDecoder::Fuse&, State& state, Text part, bool, Regex::Memory*,
+         const Next& next) {
   state.open = true;
   next(part, false);
 }
 
 template <class Next>
-void put(const Decoder::JoinBySpaces&, State& state, Text part, bool ends, Regex::Memory*,
+void put(const TokenDecoder::JoinBySpaces&, State& state, Text part, bool ends, Regex::Memory*,
          const Next& next) {
   if (!state.open && state.tokens > 0) next(" ", false);
   state.open = !ends;
@@ -108,7 +109,7 @@ void put(const Decoder::JoinBySpaces&, State& state, Text part, bool ends, Regex
 }
 
 template <class Next>
-void put(const Decoder::Metaspace& step, State& state, Text part, bool ends, Regex::Memory*,
+void put(const TokenDecoder::Metaspace& step, State& state, Text part, bool ends, Regex::Memory*,
          const Next& next) {
   std::string text(part);
   replace_all(text, step.replacement, state.tokens == 0 && step.drop_first ? "" : " ");
@@ -119,7 +120,7 @@ void put(const Decoder::Metaspace& step, State& state, Text part, bool ends, Reg
 // The others take whole tokens.
 
 template <class Next>
-void put(const Decoder::ByteLevel&, State& state, Text token, bool, Regex::Memory*,
+void put(const TokenDecoder::ByteLevel&, State& state, Text token, bool, Regex::Memory*,
          const Next& next) {
   append_bytes_of(token, state.held);
   // Only a character that may still become whole is held back, at most three bytes.
@@ -144,7 +145,7 @@ void put(const Decoder::ByteLevel&, State& state, Text token, bool, Regex::Memor
 }
 
 template <class Next>
-void put(const Decoder::ByteFallback&, State& state, Text token, bool, Regex::Memory*,
+void put(const TokenDecoder::ByteFallback&, State& state, Text token, bool, Regex::Memory*,
          const Next& next) {
   const int byte = byte_of(token);
   if (byte >= 0) {
@@ -156,13 +157,13 @@ void put(const Decoder::ByteFallback&, State& state, Text token, bool, Regex::Me
 }
 
 template <class Next>
-void put(const Decoder::Replace& step, State&, Text token, bool, Regex::Memory* regex,
+void put(const TokenDecoder::Replace& step, State&, Text token, bool, Regex::Memory* regex,
          const Next& next) {
   next(replaced(step.finder, token, step.content, *regex), true);
 }
 
 template <class Next>
-void put(const Decoder::Strip& step, State& state, Text token, bool ends, Regex::Memory*,
+void put(const TokenDecoder::Strip& step, State& state, Text token, bool ends, Regex::Memory*,
          const Next& next) {
   while (state.dropped < step.start && token.starts_with(step.content)) {
     token.remove_prefix(step.content.size());
@@ -178,7 +179,7 @@ void put(const Decoder::Strip& step, State& state, Text token, bool ends, Regex:
 }
 
 template <class Next>
-void put(const Decoder::WordPiece& step, State& state, Text token, bool, Regex::Memory*,
+void put(const TokenDecoder::WordPiece& step, State& state, Text token, bool, Regex::Memory*,
          const Next& next) {
   const bool first = state.tokens++ == 0;
   if (first && !step.cleanup) return next(token, true);
@@ -193,14 +194,14 @@ void put(const Decoder::WordPiece& step, State& state, Text token, bool, Regex::
 }
 
 template <class Next>
-void put(const Decoder::Suffix& step, State& state, Text token, bool, Regex::Memory* regex,
+void put(const TokenDecoder::Suffix& step, State& state, Text token, bool, Regex::Memory* regex,
          const Next& next) {
   if (state.tokens++ > 0) next(replaced(step.suffix, state.held, " ", *regex), true);
   state.held = token;
 }
 
 template <class Next>
-void put(const Decoder::Sentencepiece& step, State& state, Text token, bool, Regex::Memory*,
+void put(const TokenDecoder::Sentencepiece& step, State& state, Text token, bool, Regex::Memory*,
          const Next& next) {
   const int byte = byte_of(token);
   if (byte >= 0) {
@@ -224,41 +225,41 @@ template <class Step, class Next>
 void end(const Step&, State&, Regex::Memory*, const Next&) {}
 
 template <class Next>
-void end(const Decoder::Fuse&, State&, Regex::Memory*, const Next& next) {
+void end(const TokenDecoder::Fuse&, State&, Regex::Memory*, const Next& next) {
   next("", true);
 }
 
 template <class Next>
-void end(const Decoder::ByteLevel&, State& state, Regex::Memory*, const Next& next) {
+void end(const TokenDecoder::ByteLevel&, State& state, Regex::Memory*, const Next& next) {
   next(sanitize_utf8(state.held), true);
 }
 
 template <class Next>
-void end(const Decoder::ByteFallback&, State& state, Regex::Memory*, const Next& next) {
+void end(const TokenDecoder::ByteFallback&, State& state, Regex::Memory*, const Next& next) {
   put_bytes(state.held, next);
 }
 
 template <class Next>
-void end(const Decoder::Suffix& step, State& state, Regex::Memory* regex, const Next& next) {
+void end(const TokenDecoder::Suffix& step, State& state, Regex::Memory* regex, const Next& next) {
   if (state.tokens > 0) next(replaced(step.suffix, state.held, "", *regex), true);
 }
 
 template <class Next>
-void end(const Decoder::Sentencepiece&, State& state, Regex::Memory*, const Next& next) {
+void end(const TokenDecoder::Sentencepiece&, State& state, Regex::Memory*, const Next& next) {
   put_characters(state, next);
 }
 
 // Whether a step can do with parts of tokens.
-bool takes_parts(const Decoder::Step& step) {
-  if (const auto* strip = std::get_if<Decoder::Strip>(&step)) return strip->stop == 0;
-  return std::holds_alternative<Decoder::Fuse>(step) ||
-         std::holds_alternative<Decoder::JoinBySpaces>(step) ||
-         std::holds_alternative<Decoder::Metaspace>(step);
+bool takes_parts(const TokenDecoder::Step& step) {
+  if (const auto* strip = std::get_if<TokenDecoder::Strip>(&step)) return strip->stop == 0;
+  return std::holds_alternative<TokenDecoder::Fuse>(step) ||
+         std::holds_alternative<TokenDecoder::JoinBySpaces>(step) ||
+         std::holds_alternative<TokenDecoder::Metaspace>(step);
 }
 
-bool uses_expression(const Decoder::Step& step) {
-  const auto* replace = std::get_if<Decoder::Replace>(&step);
-  const auto* suffix = std::get_if<Decoder::Suffix>(&step);
+bool uses_expression(const TokenDecoder::Step& step) {
+  const auto* replace = std::get_if<TokenDecoder::Replace>(&step);
+  const auto* suffix = std::get_if<TokenDecoder::Suffix>(&step);
   return replace || suffix;
 }
 
@@ -267,7 +268,7 @@ constexpr size_t kMaxSteps = 64;
 
 }  // namespace
 
-void Decoder::Stream::put(size_t at, std::string_view part, bool ends, std::string& out) {
+void TokenDecoder::Stream::put(size_t at, std::string_view part, bool ends, std::string& out) {
   if (at == states_.size()) {
     out += part;
     return;
@@ -290,7 +291,7 @@ void Decoder::Stream::put(size_t at, std::string_view part, bool ends, std::stri
   take(token, true);
 }
 
-void Decoder::Stream::finish(std::string& out) {
+void TokenDecoder::Stream::finish(std::string& out) {
   for (size_t at = 0; at < states_.size(); ++at) {
     const Step& step = decoder_->steps_[at];
     const auto next = [&](std::string_view made, bool done) { put(at + 1, made, done, out); };
@@ -299,13 +300,13 @@ void Decoder::Stream::finish(std::string& out) {
   }
 }
 
-Regex::Memory* Decoder::Stream::regex(const Step& step) {
+Regex::Memory* TokenDecoder::Stream::regex(const Step& step) {
   if (!regex_ && uses_expression(step)) regex_ = std::make_unique<Regex::Memory>();
   return regex_.get();
 }
 
-Decoder Decoder::read(const nlohmann::json& description) {
-  Decoder result({});
+TokenDecoder TokenDecoder::read(const nlohmann::json& description) {
+  TokenDecoder result({});
   if (description.is_null())
     result.steps_.push_back(JoinBySpaces{});
   else
@@ -313,7 +314,7 @@ Decoder Decoder::read(const nlohmann::json& description) {
   return result;
 }
 
-void Decoder::append(const nlohmann::json& description, int depth) {
+void TokenDecoder::append(const nlohmann::json& description, int depth) {
   ensure(depth < kMaxDepth && steps_.size() < kMaxSteps, "decoder: more than ", kMaxDepth,
          " levels or ", kMaxSteps, " steps");
   const std::string type = string_member(description, "type", "decoder");

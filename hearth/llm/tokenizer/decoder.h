@@ -12,7 +12,7 @@
 
 namespace hearth::llm {
 
-class Decoder {
+class TokenDecoder {
  public:
   // The steps. Each takes tokens and gives tokens, one after the other.
   struct JoinBySpaces {};  // where a file has no decoder
@@ -44,11 +44,11 @@ class Decoder {
   using Step = std::variant<JoinBySpaces, ByteLevel, Fuse, ByteFallback, Replace, Strip, Metaspace,
                             WordPiece, Suffix, Sentencepiece>;
 
-  explicit Decoder(std::vector<Step> steps) : steps_(std::move(steps)) {}
+  explicit TokenDecoder(std::vector<Step> steps) : steps_(std::move(steps)) {}
 
   /// Reads the "decoder" of a tokenizer.json, which may be null. Throws std::runtime_error naming
   /// what is wrong or not known.
-  static Decoder read(const nlohmann::json& description);
+  static TokenDecoder read(const nlohmann::json& description);
 
   /// What a step must remember of a text as it comes.
   struct State {
@@ -63,7 +63,8 @@ class Decoder {
   /// One text as it comes.
   class Stream {
    public:
-    explicit Stream(const Decoder& decoder) : decoder_(&decoder), states_(decoder.steps_.size()) {}
+    explicit Stream(const TokenDecoder& decoder)
+        : decoder_(&decoder), states_(decoder.steps_.size()) {}
 
     /// Appends to `out` the text that the token makes certain.
     void push(std::string_view token, std::string& out) { put(0, token, true, out); }
@@ -75,7 +76,7 @@ class Decoder {
     void put(size_t step, std::string_view part, bool ends, std::string& out);
     Regex::Memory* regex(const Step& step);
 
-    const Decoder* decoder_;
+    const TokenDecoder* decoder_;
     std::vector<State> states_;
     std::unique_ptr<Regex::Memory> regex_;  // made when it is needed
   };

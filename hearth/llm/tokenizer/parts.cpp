@@ -66,7 +66,7 @@ TokenizerParts parse_tokenizer(std::string_view text) {
           .pre_tokenizer = std::move(pre_tokenizer),
           .model = std::move(reader),
           .surround = std::move(surround),
-          .decoder = Decoder::read(part("decoder")),
+          .decoder = TokenDecoder::read(part("decoder")),
           .shown = {}};
 }
 

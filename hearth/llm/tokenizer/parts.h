@@ -25,7 +25,7 @@ struct TokenizerParts {
   PreTokenizer pre_tokenizer;
   Model model;
   Surround surround;
-  Decoder decoder;
+  TokenDecoder decoder;
   std::unordered_map<int, std::string> shown;  // what the decoder sees, where not the token's text
   bool normalize_added = true;  // those looked for in the normalised text are normalised, too
 };

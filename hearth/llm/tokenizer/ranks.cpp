@@ -62,7 +62,7 @@ TokenizerParts parts_of(const std::vector<RankedToken>& ranked, int shift, const
           .pre_tokenizer = PreTokenizer::of_expression(pattern),
           .model = std::move(model),
           .surround = std::move(surround),
-          .decoder = Decoder({Decoder::ByteLevel{}}),
+          .decoder = TokenDecoder({TokenDecoder::ByteLevel{}}),
           .shown = {}};
 }
 

@@ -219,8 +219,8 @@ TokenizerParts parse_sentencepiece(std::string_view bytes, TokenizerConfig& conf
   if (config.add_eos_token.value_or(false) && vocab.id(config.eos_token) >= 0)
     surround.suffix = {vocab.id(config.eos_token)};
   const bool squeezes = proto.normalizer.remove_extra_whitespaces;
-  Decoder decoder(
-      {Decoder::Sentencepiece{proto.normalizer.add_dummy_prefix || squeezes, squeezes}});
+  TokenDecoder decoder(
+      {TokenDecoder::Sentencepiece{proto.normalizer.add_dummy_prefix || squeezes, squeezes}});
   Model model = unigram ? unigram_of(proto, vocab, unknown) : bpe_of(proto, vocab, unknown);
   return {.vocab = std::move(vocab),
           .added = std::move(added),
