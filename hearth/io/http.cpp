@@ -10,17 +10,11 @@
 #include <new>
 
 #include "hearth/base/system.h"
+#include "hearth/io/lower.h"
 
 namespace hearth {
 
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = char(c + 32);
-  return out;
-}
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kSpace = " \t\r\n";

@@ -9,6 +9,7 @@
 #include "hearth/base/listed.h"
 #include "hearth/io/hub.h"
 #include "hearth/io/json.h"
+#include "hearth/io/lower.h"
 
 namespace hearth {
 
@@ -39,13 +40,6 @@ bool is_text(std::string_view bytes) {
 }
 
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = char(c + 32);
-  return out;
-}
 
 /// " of a llama model": the value of general.architecture, as a rule the first of a GGUF file.
 std::string gguf_architecture(std::string_view file) {
