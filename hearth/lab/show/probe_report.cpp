@@ -83,8 +83,7 @@ json to_json(const Machine& machine) {
     w.put("launch_us." + to_string(device) + ".evaluated", launch.evaluated_us);
     w.put("launch_us." + to_string(device) + ".replayed", launch.replayed_us);
   }
-  const auto busy = contradictions(machine);
-  w.put("not_idle", busy.empty() ? json() : json(busy));
+  w.put("not_idle", json(contradictions(machine)));
   w.put("reasons", w.reasons);
   return w.root;
 }
