@@ -17,6 +17,8 @@ umask 022
 
 # hearth's own programs and libraries under a prefix.
 own() { find "$1/bin" "$1/lib" -maxdepth 1 -type f; }
+# A library that needs those which hearth opens when it fetches something: what they need is found by it.
+opened() { cc -shared -o "$1" -x c /dev/null -Wl,--no-as-needed -lcurl; }
 # What does not depend on who builds, and when.
 tidy() {
   chmod -R u=rwX,go=rX "$1"
@@ -55,7 +57,9 @@ END
   echo "activate-noawait ldconfig" >"$root/DEBIAN/triggers"
   printf 'Source: hearth\n\nPackage: hearth\nArchitecture: any\n' >"$work/debian/control"
   local depends
-  depends=$(cd "$work" && own debian/hearth/usr | xargs -d '\n' dpkg-shlibdeps -O -xhearth -ldebian/hearth/usr/lib)
+  opened "$work/opened.so"
+  depends=$(cd "$work" && { own debian/hearth/usr && echo opened.so; } |
+    xargs -d '\n' dpkg-shlibdeps -O -xhearth -ldebian/hearth/usr/lib)
   cat >"$root/DEBIAN/control" <<END
 Package: hearth
 Version: $version
@@ -87,7 +91,8 @@ archive() {
   DESTDIR=$root cmake --install "$build" --prefix / --strip >/dev/null
   mkdir -p "$doc" "$carried"
   cp LICENSE README.md CHANGELOG.md "$doc/"
-  own "$root" | xargs -d '\n' tools/carry_libraries.sh "$carried"
+  opened "$work/opened.so"
+  { own "$root" && echo "$work/opened.so"; } | xargs -d '\n' tools/carry_libraries.sh "$carried"
   # A program linked with hearth finds the carried ones through hearth's libraries, and of a library
   # that it has itself (a newer libstdc++) its own: they lie in a folder that only hearth searches.
   patchelf --set-rpath "\$ORIGIN" "$carried"/*

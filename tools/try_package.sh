@@ -91,6 +91,7 @@ carried() { # FOLDER: its programs and libraries load nothing from elsewhere but
       fail "$object loads what the archive does not carry"
   done <"$objects"
   [ "$(wc -l <"$objects")" -gt 4 ] || fail "$1: wanted a program and libraries"
+  [ -e "$1/lib/hearth/libcurl.so.4" ] || fail "$1: pull opens libcurl.so.4, which is not carried"
 }
 '
 

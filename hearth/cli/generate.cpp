@@ -23,7 +23,7 @@ struct Options : ModelOptions {
 std::vector<int> prompt_ids(const Options& o, const llm::LanguageModel& model,
                             std::optional<llm::Tokenizer>& tokenizer) {
   const bool text_needed = o.source != "--ids";
-  if (text_needed || llm::Tokenizer::is_in(o.folder())) tokenizer = load_tokenizer(o);
+  if (text_needed || llm::Tokenizer::file_in(o.folder())) tokenizer = load_tokenizer(o);
   if (!text_needed) return parse_ids(o.ids, o.source);
   std::string text = o.prompt;
   if (o.source == "--prompt-file") text = read_text(o.prompt_file);

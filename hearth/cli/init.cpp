@@ -59,10 +59,17 @@ llm::LanguageModel::Facts write_random_checkpoint(const fs::path& from, const fs
     std::ofstream config(to / "config.json");
     config << json.dump(2) << "\n";
     ensure(config.good(), (to / "config.json").string(), ": could not be written");
-    for (const char* name :
-         {"generation_config.json", "tokenizer.json", "tokenizer_config.json",
-          "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json",
-          "tokenizer.model", "tekken.json", "chat_template.jinja", "chat_template.json"})
+    std::vector<fs::path> copied = {"generation_config.json",
+                                    "tokenizer_config.json",
+                                    "special_tokens_map.json",
+                                    "vocab.json",
+                                    "merges.txt",
+                                    "added_tokens.json",
+                                    "chat_template.jinja",
+                                    "chat_template.json"};
+    if (const auto tokenizer = llm::Tokenizer::file_in(from))
+      copied.push_back(tokenizer->filename());
+    for (const fs::path& name : copied)
       if (fs::exists(from / name)) fs::copy_file(from / name, to / name);
   };
   do_or_undo(write, [&] {

@@ -136,7 +136,7 @@ lab::Job generation(const Options& o, const fs::path& folder, int prompt_tokens,
   job.batch = batch > 0 ? batch : job.kind == lab::JobKind::batch ? 8 : 1;
   // A text if there is one; prefill wants many ids, and a bare config has no tokenizer.
   const bool prefill = job.kind == lab::JobKind::prefill && !o.prompt_given;
-  const bool bare = !llm::Tokenizer::is_in(folder) && !o.prompt_given;
+  const bool bare = !llm::Tokenizer::file_in(folder) && !o.prompt_given;
   if (prompt_tokens > 0 || prefill || bare) {
     const auto config = JsonObject::read(folder / "config.json");
     const int context = config.positive("max_position_embeddings", 1 << 30);

@@ -1,6 +1,7 @@
 #include "hearth/io/http.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,12 +10,41 @@
 #include <exception>
 #include <new>
 
+#include "hearth/base/error.h"
 #include "hearth/base/system.h"
 #include "hearth/io/lower.h"
 
 namespace hearth {
 
 namespace {
+
+/// libcurl, opened by the first request: it brings thirty libraries, which cost every start 3 ms.
+struct Curl {
+// clang-format off
+#define HEARTH_CURL(X)                                                                       \
+  X(global_init) X(easy_init) X(easy_cleanup) X(easy_reset) X(easy_setopt) X(easy_perform)   \
+  X(easy_getinfo) X(easy_strerror) X(slist_append) X(slist_free_all) X(url) X(url_cleanup)   \
+  X(url_set) X(url_get) X(free) X(getdate)
+// clang-format on
+#define X(name) decltype(&::curl_##name) name = nullptr;
+  HEARTH_CURL(X)
+#undef X
+
+  Curl() {
+    void* const library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+    ensure(library, "http: libcurl.so.4 could not be opened; it is in Debian's package libcurl4");
+#define X(name)                                                           \
+  name = reinterpret_cast<decltype(name)>(dlsym(library, "curl_" #name)); \
+  ensure(name, "http: libcurl has no curl_" #name "; version 7.85 or later is wanted");
+    HEARTH_CURL(X)
+#undef X
+    ensure(global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK, "http: libcurl could not be started");
+  }
+};
+const Curl& curl() {
+  static const Curl& opened = *new Curl;
+  return opened;
+}
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kSpace = " \t\r\n";
@@ -46,7 +76,7 @@ bool lasting(CURLcode code) {
 
 /// What the callbacks of one request share.
 struct Exchange {
-  CURL* curl;
+  CURL* handle;
   const Http::Take& take;
   const Http::GoOn& go_on;
   HttpAnswer answer{};
@@ -87,7 +117,7 @@ size_t on_header(char* data, size_t, size_t size, void* user) {
 size_t on_body(char* data, size_t, size_t size, void* user) {
   auto& exchange = *static_cast<Exchange*>(user);
   long status = 0;
-  curl_easy_getinfo(exchange.curl, CURLINFO_RESPONSE_CODE, &status);
+  curl().easy_getinfo(exchange.handle, CURLINFO_RESPONSE_CODE, &status);
   exchange.answer.status = int(status);
   return exchange.guarded([&] { return exchange.take(exchange.answer, {data, size}); }) ? size : 0;
 }
@@ -100,15 +130,15 @@ int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
 /// A parsed address, and its parts as text.
 class Url {
  public:
-  explicit Url(const std::string& text) : url_(curl_url()) {
+  explicit Url(const std::string& text) : url_(curl().url()) {
     if (!url_) throw std::bad_alloc();
     valid_ = set(text);
   }
-  ~Url() { curl_url_cleanup(url_); }
+  ~Url() { curl().url_cleanup(url_); }
   Url(const Url&) = delete;
   bool set(const std::string& text) {
     return text.find('\0') == text.npos &&
-           curl_url_set(url_, CURLUPART_URL, text.c_str(), 0) == CURLUE_OK;
+           curl().url_set(url_, CURLUPART_URL, text.c_str(), 0) == CURLUE_OK;
   }
   bool valid() const {
     const std::string scheme = part(CURLUPART_SCHEME);
@@ -116,9 +146,9 @@ class Url {
   }
   std::string part(CURLUPart which) const {
     char* text = nullptr;
-    if (curl_url_get(url_, which, &text, CURLU_DEFAULT_PORT) != CURLUE_OK) return "";
+    if (curl().url_get(url_, which, &text, CURLU_DEFAULT_PORT) != CURLUE_OK) return "";
     std::string out(text);
-    curl_free(text);
+    curl().free(text);
     return out;
   }
 
@@ -130,61 +160,60 @@ class Url {
 }  // namespace
 
 struct Http::Handle {
-  CURL* curl;
+  CURL* easy;
   int patience_s;
 };
 
 Http::Http(int patience_s) : handle_(new Handle{nullptr, patience_s}) {
-  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (started == CURLE_OK) handle_->curl = curl_easy_init();
-  if (!handle_->curl) throw std::bad_alloc();
+  handle_->easy = curl().easy_init();
+  if (!handle_->easy) throw std::bad_alloc();
 }
-Http::~Http() { curl_easy_cleanup(handle_->curl); }
+Http::~Http() { curl().easy_cleanup(handle_->easy); }
 
 HttpAnswer Http::send(const HttpRequest& request, const Take& take, const GoOn& go_on) {
-  CURL* curl = handle_->curl;
-  Exchange exchange{curl, take, go_on};
+  CURL* const easy = handle_->easy;
+  Exchange exchange{easy, take, go_on};
   char why[CURL_ERROR_SIZE] = "";
   curl_slist* headers = nullptr;
   for (const std::string& header : request.headers) {
-    curl_slist* more = curl_slist_append(headers, header.c_str());
+    curl_slist* more = curl().slist_append(headers, header.c_str());
     if (!more) {
-      curl_slist_free_all(headers);
+      curl().slist_free_all(headers);
       throw std::bad_alloc();
     }
     headers = more;
   }
-  curl_easy_reset(curl);  // the options; connections stay
-  curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_NOBODY, long(request.head));
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-  curl_easy_setopt(curl, CURLOPT_USERAGENT, "hearth");
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 512L << 10);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, long(handle_->patience_s));
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, long(handle_->patience_s));
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &exchange);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
-  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &exchange);
-  if (const char* file = certificates()) curl_easy_setopt(curl, CURLOPT_CAINFO, file);
-  const CURLcode code = curl_easy_perform(curl);
-  curl_slist_free_all(headers);
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, nullptr);
+  curl().easy_reset(easy);  // the options; connections stay
+  curl().easy_setopt(easy, CURLOPT_URL, request.url.c_str());
+  curl().easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl().easy_setopt(easy, CURLOPT_NOBODY, long(request.head));
+  curl().easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+  curl().easy_setopt(easy, CURLOPT_USERAGENT, "hearth");
+  curl().easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl().easy_setopt(easy, CURLOPT_BUFFERSIZE, 512L << 10);
+  curl().easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, long(handle_->patience_s));
+  curl().easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  curl().easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, long(handle_->patience_s));
+  curl().easy_setopt(easy, CURLOPT_ERRORBUFFER, why);
+  curl().easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+  curl().easy_setopt(easy, CURLOPT_HEADERDATA, &exchange);
+  curl().easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+  curl().easy_setopt(easy, CURLOPT_WRITEDATA, &exchange);
+  curl().easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+  curl().easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+  curl().easy_setopt(easy, CURLOPT_XFERINFODATA, &exchange);
+  if (const char* file = certificates()) curl().easy_setopt(easy, CURLOPT_CAINFO, file);
+  const CURLcode code = curl().easy_perform(easy);
+  curl().slist_free_all(headers);
+  curl().easy_setopt(easy, CURLOPT_ERRORBUFFER, nullptr);
   if (exchange.thrown) std::rethrow_exception(exchange.thrown);
   if (code == CURLE_OUT_OF_MEMORY) throw std::bad_alloc();
   HttpAnswer answer = std::move(exchange.answer);
   long status = 0;
-  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  curl().easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   answer.status = int(status);
   if (code != CURLE_OK) {
-    answer.fault = *why ? why : curl_easy_strerror(code);
+    answer.fault = *why ? why : curl().easy_strerror(code);
     answer.lasting = lasting(code);
   } else if (!exchange.headers_ended) {  // which libcurl takes for an answer without a body
     answer.fault = "the connection ended within the headers";
@@ -231,7 +260,7 @@ std::optional<double> retry_after_s(const HttpAnswer& answer) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   if (error == std::errc() && end == text.data() + text.size() && seconds >= 0 && seconds < 1e9)
     return seconds;
-  const std::time_t when = curl_getdate(text.c_str(), nullptr);
+  const std::time_t when = curl().getdate(text.c_str(), nullptr);
   if (when < 0) return std::nullopt;
   return std::max(0.0, std::difftime(when, std::time(nullptr)));
 }

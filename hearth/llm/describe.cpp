@@ -72,18 +72,17 @@ Description describe(const fs::path& folder) {
 
 std::string describe_tokenizer(const fs::path& folder) {
   std::error_code none;
-  if (fs::exists(folder / "tokenizer.json", none)) {
-    std::string type;
-    try {
-      type = JsonObject::read(folder / "tokenizer.json").object("model").text("type", "BPE");
-      return concat(type, ", ", Tokenizer::load(folder).vocab_size(), " tokens, in tokenizer.json");
-    } catch (const std::runtime_error&) {
-      return concat(type.empty() ? "" : type + ", ", "in tokenizer.json, which hearth cannot read");
-    }
+  const auto file = Tokenizer::file_in(folder);
+  if (!file) return fs::exists(folder / "vocab.txt", none) ? "in vocab.txt" : "";
+  const std::string in = "in " + file->filename().string();
+  std::string type;
+  try {
+    if (file->filename() == "tokenizer.json")
+      type = JsonObject::read(*file).object("model").text("type", "BPE") + ", ";
+    return concat(type, Tokenizer::load(*file).vocab_size(), " tokens, ", in);
+  } catch (const std::runtime_error&) {
+    return concat(type, in, ", which hearth cannot read");
   }
-  for (const char* name : {"tokenizer.model", "tekken.json", "tiktoken.model", "vocab.txt"})
-    if (fs::exists(folder / name, none)) return concat("in ", name);
-  return "";
 }
 
 std::string describe_template(const fs::path& folder) {

@@ -176,7 +176,7 @@ Recognized look_at(const fs::path& path, Recognized& found) {
     ensure(false, path.string(), " is ", kind->is, ", not the folder of a model",
            kind->next.empty() ? "" : ". ", kind->next);
   }
-  found.tokenizer = Tokenizer::is_in(path);
+  found.tokenizer = Tokenizer::file_in(path).has_value();
   const JsonObject config = read_config(path);
   found.type = language_config(config).text("model_type", "");
   found.packed = packed_by(config);

@@ -138,18 +138,6 @@ Tokenizer::Tokenizer(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) 
 
 namespace {
 
-// The file of a folder that a tokenizer is read from, if there is one.
-std::optional<std::filesystem::path> tokenizer_file(const std::filesystem::path& folder) {
-  std::error_code none;
-  for (const char* name : {"tokenizer.json", "tekken.json", "tokenizer.model", "tiktoken.model"})
-    if (std::filesystem::is_regular_file(folder / name, none)) return folder / name;
-  std::optional<std::filesystem::path> first;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, none))
-    if (entry.path().extension() == ".tiktoken" && (!first || entry.path() < *first))
-      first = entry.path();
-  return first;
-}
-
 // Reads a file of any kind, told apart by how it begins.
 TokenizerParts parse(std::string_view text, const std::string& name, TokenizerConfig& config) {
   const size_t first = text.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
@@ -163,15 +151,21 @@ TokenizerParts parse(std::string_view text, const std::string& name, TokenizerCo
 
 }  // namespace
 
-bool Tokenizer::is_in(const std::filesystem::path& folder) {
-  return tokenizer_file(folder).has_value();
+std::optional<std::filesystem::path> Tokenizer::file_in(const std::filesystem::path& folder) {
+  std::error_code none;
+  for (const char* name : {"tokenizer.json", "tekken.json", "tokenizer.model", "tiktoken.model"})
+    if (std::filesystem::is_regular_file(folder / name, none)) return folder / name;
+  std::optional<std::filesystem::path> first;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, none))
+    if (entry.path().extension() == ".tiktoken" && (!first || entry.path() < *first))
+      first = entry.path();
+  return first;
 }
 
 Tokenizer Tokenizer::load(const std::filesystem::path& folder_or_file) {
   const bool folder = std::filesystem::is_directory(folder_or_file);
-  const auto file = folder
-                        ? tokenizer_file(folder_or_file).value_or(folder_or_file / "tokenizer.json")
-                        : folder_or_file;
+  const auto file =
+      folder ? file_in(folder_or_file).value_or(folder_or_file / "tokenizer.json") : folder_or_file;
   ensure(std::filesystem::is_regular_file(file), "tokenizer: no file ", file.string(),
          ", nor a tekken.json, tokenizer.model or tiktoken file beside it. If the folder has "
          "another form (vocab.json and merges.txt, or vocab.txt), transformers writes this one: "

@@ -34,8 +34,8 @@ class Tokenizer {
   /// damaged, or needs a kind of step that is not known.
   static Tokenizer load(const std::filesystem::path& folder_or_file);
 
-  /// Whether the folder has a file that `load` would read.
-  static bool is_in(const std::filesystem::path& folder);
+  /// The file of a folder that `load` would read, if it has one.
+  static std::optional<std::filesystem::path> file_in(const std::filesystem::path& folder);
 
   /// Reads the text of a tokenizer.json, or the bytes of one of the other files; `name` stands for
   /// it in errors.

@@ -31,6 +31,14 @@ void expect_failure(const Words& args, const char* sentence, const std::string& 
   EXPECT_THAT(f.err, HasSubstr(sentence));
 }
 
+TEST(cli, a_start_loads_nothing_that_only_pull_needs) {
+#ifdef __linux__
+  const Finished f = run_hearth({"version"}, "", {"LD_TRACE_LOADED_OBJECTS=1"});
+  ASSERT_THAT(f.out, HasSubstr("libhearth-llm"));
+  EXPECT_THAT(f.out, ::testing::Not(HasSubstr("libcurl"))) << f.out;
+#endif
+}
+
 TEST(cli_bench, says_in_json_what_the_manual_lists) {
   const json j = json_of({"bench", "-p", "16", "-n", "8", "-r", "3", "--threads", "1"});
   EXPECT_EQ(j["model"], source_path("models/tiny-phi").string());

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "hearth/llm/registry.h"
+#include "hearth/llm/tokenizer.h"
 #include "hearth/ops/create.h"
 #include "tests/llm/tiny_checkpoint.h"
 
@@ -89,7 +90,12 @@ TEST(Describe, NamesTokenizerAndTemplate) {
   folder.write("chat_template.jinja", "x");
   EXPECT_EQ(describe_template(folder.path()), "chat_template.jinja");
   folder.write("tokenizer.model", "x");
-  EXPECT_EQ(describe_tokenizer(folder.path()), "in tokenizer.model");
+  EXPECT_EQ(describe_tokenizer(folder.path()), "in tokenizer.model, which hearth cannot read");
+  std::filesystem::copy_file(testing::source_dir() / "tests/data/tokenizers/spm_bpe.model",
+                             folder / "tokenizer.model",
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_EQ(describe_tokenizer(folder.path()),
+            concat(Tokenizer::load(folder.path()).vocab_size(), " tokens, in tokenizer.model"));
   folder.write("tokenizer.json", "[]");
   EXPECT_EQ(describe_tokenizer(folder.path()), "in tokenizer.json, which hearth cannot read");
   EXPECT_EQ(describe_tokenizer(testing::source_dir() / "models/tiny-phi"),

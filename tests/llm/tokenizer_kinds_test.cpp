@@ -183,10 +183,10 @@ TEST(Tiktoken, IsCutByTheExpressionOfItsConfiguration) {
 
 TEST(TokenizerFolderOfOtherKinds, IsRead) {
   const testing::TempFolder folder;
-  EXPECT_FALSE(Tokenizer::is_in(folder.path()));
-  EXPECT_FALSE(Tokenizer::is_in(folder.path() / "no such folder"));
+  EXPECT_FALSE(Tokenizer::file_in(folder.path()));
+  EXPECT_FALSE(Tokenizer::file_in(folder.path() / "no such folder"));
   std::ofstream(folder.path() / "tokenizer.model", std::ios::binary) << model(kPieces);
-  EXPECT_TRUE(Tokenizer::is_in(folder.path()));
+  EXPECT_TRUE(Tokenizer::file_in(folder.path()));
   EXPECT_THAT(Tokenizer::load(folder.path()).encode("ab"), ElementsAre(3, 6));
   std::ofstream(folder.path() / "tekken.json") << tekken();  // goes before
   EXPECT_THAT(Tokenizer::load(folder.path()).encode("ab"), ElementsAre(1, 7));

@@ -49,10 +49,7 @@ struct Latent {
     const auto sparse = sparse_layers(config, sizes.layers, first_dense);
     Traits t = make_traits(config, sizes, norm, false, [&](int i) {
       LayerTraits layer{.mixer = mla, .norm = norm};
-      if (sparse[size_t(i)])
-        layer.moe = moe;
-      else
-        layer.mlp = mlp;
+      feed(layer, sparse[size_t(i)], moe, mlp);
       return layer;
     });
     t.rewrites = expert_rewrites();

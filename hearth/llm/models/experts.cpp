@@ -115,10 +115,7 @@ struct Sparse {
       AttentionTraits a = attention;
       if (change) change(i, a);
       LayerTraits layer{.mixer = a, .norm = norm};
-      if (sparse[size_t(i)])
-        layer.moe = moe;
-      else
-        layer.mlp = mlp;
+      feed(layer, sparse[size_t(i)], moe, mlp);
       return layer;
     });
     t.rewrites = expert_rewrites();

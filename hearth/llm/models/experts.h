@@ -22,6 +22,14 @@ Router read_sigmoid_router(const JsonObject& config, const char* experts = "n_ro
 /// Experts of moe_intermediate_size, and as many shared ones in one as `shared` names.
 MoeTraits read_moe(const JsonObject& config, const Router& router, const char* shared);
 
+/// The layer's feed-forward: experts where it is sparse.
+inline void feed(LayerTraits& layer, bool sparse, const MoeTraits& moe, const MlpTraits& mlp) {
+  if (sparse)
+    layer.moe = moe;
+  else
+    layer.mlp = mlp;
+}
+
 /// Layers after the last, for drafting: not read.
 void skip_draft_layers(Traits& traits);
 
