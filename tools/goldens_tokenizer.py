@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
+from tokenizer_random import case
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data"
 
@@ -45,18 +47,6 @@ def random_texts(count):
 
 def dense(value):
     return json.dumps(value, separators=(",", ":"))
-
-
-def case(tokenizer, text):
-    ids = tokenizer.encode(text).ids
-    plain = tokenizer.encode(text, add_special_tokens=False).ids
-    result = {"text": text, "ids": ids, "decoded": tokenizer.decode(ids, skip_special_tokens=False)}
-    if plain != ids:
-        result["plain_ids"] = plain
-    skipped = tokenizer.decode(ids, skip_special_tokens=True)
-    if skipped != result["decoded"]:
-        result["decoded_skipping_special"] = skipped
-    return result
 
 
 def write_tiny_phi():

@@ -41,19 +41,7 @@ def dense(value):
 def of_tokenizers(tokenizer):
     tokenizer.no_padding()  # what a file says of batches is not the tokenizer's
     tokenizer.no_truncation()
-
-    def case(text):
-        ids = tokenizer.encode(text).ids
-        plain = tokenizer.encode(text, add_special_tokens=False).ids
-        result = {"text": text, "ids": ids, "decoded": tokenizer.decode(ids, skip_special_tokens=False)}
-        if plain != ids:
-            result["plain_ids"] = plain
-        skipped = tokenizer.decode(ids, skip_special_tokens=True)
-        if skipped != result["decoded"]:
-            result["decoded_skipping_special"] = skipped
-        return result
-
-    return case
+    return lambda text: tokenizer_random.case(tokenizer, text)
 
 
 def of_sentencepiece(model):

@@ -1,6 +1,6 @@
 """Random tokenizers and texts, for comparing hearth with Hugging Face's tokenizers: any parts of
-tokenizer.json with any options, and lines that are hard to cut. Used by tokenizer_goldens.py and
-tokenizer_differential.py."""
+tokenizer.json with any options, and lines that are hard to cut. Used by the other tools
+for tokenizers."""
 
 import json
 import lzma
@@ -29,6 +29,19 @@ PIECES = [
     "\U0001f468\u200d\U0001f469", "\U0001f3fd", "\ufe0f", "\u20e3", "\U0001f1e9", "\U0001f1ea", "\u200d", "\u200c", "\u00ad", "\u061c", "\x00", "\x01", "\x1b", "\x7f", "\x9f", "\ufffd", "\U0010fffd", "\ue000",
     "\u2019", "\u201c", "\u2014", "\u3002", "\uff0c", "\uff01", "\u00bf", "\u00a7", "\u20ac", "\u2211", "\u00d7", "\uff21", "\u3231", "\ufdfa", "\u1100\u1161", "\uac00\u11a8", "\U0001d400", "\U00020000", "\U0002f800", "\u2126",
 ]
+
+
+def case(tokenizer, text):
+    """What a tokenizer makes of a text, in the form of the goldens."""
+    ids = tokenizer.encode(text).ids
+    plain = tokenizer.encode(text, add_special_tokens=False).ids
+    result = {"text": text, "ids": ids, "decoded": tokenizer.decode(ids, skip_special_tokens=False)}
+    if plain != ids:
+        result["plain_ids"] = plain
+    skipped = tokenizer.decode(ids, skip_special_tokens=True)
+    if skipped != result["decoded"]:
+        result["decoded_skipping_special"] = skipped
+    return result
 
 
 def texts(rng, count):
