@@ -1,6 +1,7 @@
 // Runs a program as a user would and keeps what it said.
 #pragma once
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,8 +49,17 @@ inline Finished run(std::vector<std::string> args, const std::string& input = ""
   std::vector<char*> argv;
   for (auto& arg : args) argv.push_back(arg.data());
   argv.push_back(nullptr);
+  // Signals act as usual, whatever nohup or a shell's & left to the tests.
+  posix_spawnattr_t usual;
+  posix_spawnattr_init(&usual);
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE}) sigaddset(&signals, signal);
+  posix_spawnattr_setsigdefault(&usual, &signals);
+  posix_spawnattr_setflags(&usual, POSIX_SPAWN_SETSIGDEF);
   pid_t child;
-  int error = posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environ);
+  int error = posix_spawnp(&child, argv[0], &actions, &usual, argv.data(), environ);
+  posix_spawnattr_destroy(&usual);
   posix_spawn_file_actions_destroy(&actions);
   ensure(error == 0, "run: cannot start ", args[0]);
   int status;
