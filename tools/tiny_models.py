@@ -170,6 +170,7 @@ CASES = {
     "hunyuan_v1_moe": ("HunYuanMoEV1Config", "", dict(
         num_experts=6, moe_topk=3, rope_parameters=dict(rope_type="dynamic", rope_theta=3000.0, factor=1.0,
                                                         alpha=50.0))),
+    "../add_a_model": ("HeliumConfig", "", dict(NO_HEAD_DIM, head_dim=20)),  # for tools/prove_additions.sh
     "seed_oss": ("SeedOssConfig", "", dict(attention_bias=True, attention_out_bias=False)),
     "apertus": ("ApertusConfig", "", dict(NO_HEAD_DIM, rope_parameters=dict(
         rope_type="llama3", rope_theta=8000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
