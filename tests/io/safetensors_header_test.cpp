@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 
 #include "hearth/base/error.h"
 #include "tests/shared.h"
@@ -103,9 +103,9 @@ TEST(SafetensorsHeader, ReadsAHundredThousandTensorsInSeconds) {
   for (int i = 0; i < 100'000; ++i)
     header += concat(i ? "," : "", tensor(concat("model.layers.", i, ".weight"), "U8", "[1,1]",
                                           concat("[", i, ",", i + 1, "]")));
-  const auto before = std::chrono::steady_clock::now();
+  const std::clock_t before = std::clock();
   EXPECT_EQ(parse(file_of(header + "}", 100'000)).tensors.size(), 100'000u);
-  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));
+  EXPECT_LT(std::clock() - before, 10 * CLOCKS_PER_SEC);
 }
 
 TEST(SafetensorsHeader, RefusesRepeatedNames) {

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "tests/shared.h"
@@ -193,10 +193,9 @@ TEST(ChatTemplate, HostileTemplatesEndSoon) {
   };
   for (const std::string& source : sources) {
     SCOPED_TRACE(source.substr(0, 160));
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     EXPECT_THROW(render(source), TemplateError);
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    EXPECT_LT(took.count(), 20);
+    EXPECT_LT(std::clock() - start, 20 * CLOCKS_PER_SEC);
   }
 }
 

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "hearth/llm/generate.h"
@@ -56,7 +56,7 @@ TEST(ModelConfigs, EveryFieldMayBeWrong) {
   size_t tried = 0, fields = 0;
   for (const auto& [name, config] : configs()) {
     const auto try_it = [&, &name = name](const json& changed, const std::string& what) {
-      const auto start = std::chrono::steady_clock::now();
+      const std::clock_t start = std::clock();
       try {
         const auto model = make_model(object(changed));
         size_t elements = 0;
@@ -66,8 +66,7 @@ TEST(ModelConfigs, EveryFieldMayBeWrong) {
       } catch (const std::runtime_error& error) {
         EXPECT_THAT(error.what(), HasSubstr("config.json")) << name << ", " << what;
       }
-      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-      EXPECT_LT(took.count(), 5) << name << ", " << what;
+      EXPECT_LT(std::clock() - start, 5 * CLOCKS_PER_SEC) << name << ", " << what;
       ++tried;
     };
     for (const auto& [key, value] : config.items()) {
