@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 copy=build/prove
 rm -rf "$copy"
-mkdir -p "$copy"
+mkdir -p "$copy/tests/data/models"
 git ls-files | grep -v '^models/tiny-phi\|^tests/data/[^/]*$\|^tests/data/models' | tar -cf - -T - | tar -xf - -C "$copy"
 for page in an_op a_model; do
   sed -n '/^```diff$/,/^```$/p' "docs/add_$page.md" | sed '1d;$d' | patch -s -p1 -d "$copy"

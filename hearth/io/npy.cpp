@@ -123,7 +123,9 @@ void save_npz(std::string file, const Tensors& arrays, bool compressed) {
   if (!file.ends_with(".npz")) file += ".npz";
   if (arrays.empty()) {  // libzip would write no file
     OutputFile out(file);
-    out.write(std::string("PK\5\6") + std::string(18, '\0'));
+    std::string end = "PK\5\6";
+    end.resize(22);
+    out.write(end);
     return out.commit();
   }
   const std::map<std::string, array> sorted(arrays.begin(), arrays.end());
