@@ -120,8 +120,9 @@ std::string text_of(const lab::Timeline& timeline) {
 }
 
 void show_now(const Options& o) {
+  auto sources = lab::find_telemetry();  // which takes its time
   const auto origin = lab::Sampler::Clock::now();
-  lab::Sampler sampler(lab::find_telemetry(), o.period, origin);
+  lab::Sampler sampler(std::move(sources), o.period, origin);
   {
     CatchInterrupt ctrl_c;
     const auto end = origin + std::chrono::duration<double>(o.seconds + o.period / 2);

@@ -42,7 +42,7 @@ std::vector<Case> cases(const TempFolder& folder) {
       {{"help", "lab", "run"}, 0},
       {{"nothing"}, 2},
       {{"lab", "schema"}, 0},
-      {{"lab", "telemetry", "--seconds", "0.05", "--period", "0.02"}, 0},
+      {{"lab", "telemetry", "--seconds", "0.4", "--period", "0.05"}, 0},
       {{"lab", "compare", "/no/such/result"}, 1},
       {{"lab", "run", "--pairs", "x"}, 2},
   };
