@@ -92,8 +92,9 @@ std::string lines_of(const lab::Result& result, const lab::EngineResult& e, int 
   const lab::Job& job = result.jobs[size_t(index)];
   if (job.kind == lab::JobKind::command) return lab::command_text(result, e, index);
   const lab::Times times = lab::times_of(result, e, index);
-  std::string text = fmt::format("  {:24}", e.label);
-  if (e.label.size() > 24) text += fmt::format("\n  {:24}", "");
+  const std::string label = lab::one_line(e.label);
+  std::string text = "  " + lab::padded(label, 24);
+  if (lab::columns_of(label) > 24) text += fmt::format("\n  {:24}", "");
   if (times.totals.empty()) return text + fmt::format("{}\n", lab::to_string(e.status));
   const double mean = lab::mean(times.totals);
   text += fmt::format("{:>20} (std. dev. of {} runs)",
@@ -174,7 +175,8 @@ std::string summary(const lab::Result& result) {
   }
   for (const auto& note : result.notes) text += "  note: " + note + "\n";
   for (const auto& e : result.engines)
-    for (const auto& fault : e.faults) text += fmt::format("  {}: {}\n", e.label, fault);
+    for (const auto& fault : e.faults)
+      text += fmt::format("  {}: {}\n", lab::one_line(e.label), fault);
   return lab::folded(lab::printable(text)) + (verdicts.empty() ? "" : "\n") + verdicts;
 }
 

@@ -82,6 +82,36 @@ inline lab::Result gpu_result(const Gpu& gpu) {
   return r;
 }
 
+/// Commands that take these seconds, give or take a little, in 8 rounds.
+inline lab::Result commands(const std::vector<std::pair<std::string, double>>& times) {
+  using namespace lab;
+  Result r;
+  r.plan.order = "ABBA";
+  r.plan.finished = true;
+  Job job;
+  job.kind = JobKind::command;
+  r.jobs = {job};
+  for (const auto& [name, seconds] : times) {
+    EngineResult e;
+    e.label = name;
+    e.device = "cpu";
+    e.starts.resize(8);
+    for (int round = 0; round < 8; ++round) {
+      Repetition rep;
+      rep.round = rep.start = round;
+      rep.start_s = 10.0 * round;
+      rep.total_s = seconds * (1 + 0.001 * ((round * 5) % 8));
+      rep.own = {{"user_s", 0.9 * rep.total_s},
+                 {"system_s", 0.05 * rep.total_s},
+                 {"exit_code", 0},
+                 {"peak_memory_bytes", 5e6}};
+      e.repetitions.push_back(rep);
+    }
+    r.engines.push_back(std::move(e));
+  }
+  return r;
+}
+
 /// Another job with `batch` rows, which takes the first engine `factor` times as long.
 inline void add_batch(lab::Result& r, int batch, double factor) {
   lab::Job job = r.jobs[0];

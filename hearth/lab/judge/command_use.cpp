@@ -98,7 +98,7 @@ std::string why_slower(const EngineResult& slow, const EngineResult& fast, int j
     explained += part.more_s();
     if (!text.empty()) text += ", ";
     const double times = part.b_s > 0 ? part.a_s / part.b_s : 1000;
-    text += times < 100 ? fmt::format("{:.2g} times the {} ({}, not {})", times, part.name,
+    text += times < 100 ? fmt::format("{:.3g} times the {} ({}, not {})", times, part.name,
                                       with_unit(part.a_s), with_unit(part.b_s))
                         : fmt::format("{} more of {}", with_unit(part.more_s()), part.name);
     if (part.name == "system time" && a.faults && b.faults && *a.faults > 2 * *b.faults)

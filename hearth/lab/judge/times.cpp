@@ -143,6 +143,8 @@ std::string with_unit(double s) {
 
 std::string with_spread(double s, double spread) {
   const auto [size, name] = unit_of(s * 1.0005);
+  if (s >= 1e6 * size)
+    return fmt::format("{:.3g} {} +- {:.2g} {}", s / size, name, spread / size, name);
   const double smaller = spread > 0 ? spread / size : s / size / 10;
   const int digits =
       smaller > 0 ? int(std::clamp(1 - std::floor(std::log10(smaller)), 0.0, 6.0)) : 0;

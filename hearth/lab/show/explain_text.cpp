@@ -8,6 +8,8 @@
 #include "hearth/base/error.h"
 #include "hearth/lab/judge/busy.h"
 #include "hearth/lab/judge/times.h"
+#include "hearth/lab/show/standing.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::lab {
 namespace {
@@ -33,9 +35,13 @@ Told told(const Explanation& e, const TimeRatio& ratio) {
 
 std::string who(const Explanation& e, const Result& result) {
   const Told total = told(e, e.total), unit = told(e, e.per_unit);
+  const Headline head = headline(result, e);
   std::string text =
-      fmt::format("{} took {:.2f} times the time of {} in total ({}),\n", total.slow->label,
-                  total.ratio.value, total.fast->label, interval(total.ratio));
+      folded(decided(head.finding) ? head.sentence()
+                                   : concat(head.verdict(), ": ", head.why_none, ".")) +
+      "\n\n";
+  text += fmt::format("{} took {:.2f} times the time of {} in total ({}),\n", total.slow->label,
+                      total.ratio.value, total.fast->label, interval(total.ratio));
   text += fmt::format("and {}{:.2f} times per {} ({}).\n",
                       unit.slow == total.slow ? "" : unit.slow->label + " ", unit.ratio.value,
                       e.unit, interval(unit.ratio));
@@ -245,6 +251,9 @@ std::string to_text(const Explanation& e, const Result& result) {
   text += e.certainty == "not established"
               ? fmt::format("\nCause: {}.\n", e.cause)
               : fmt::format("\nCause ({}): {}.\n", e.certainty, e.cause);
+  const Headline head = headline(result, e);
+  if (!head.advice.words.empty()) text += "\n" + head.advice.words + "\n";
+  if (!head.advice.command.empty()) text += "  " + head.advice.command + "\n";
   return text;
 }
 

@@ -9,229 +9,140 @@
 #include "hearth/base/error.h"
 #include "hearth/lab/judge/stats.h"
 #include "hearth/lab/judge/times.h"
-#include "hearth/lab/judge/windows.h"
-#include "hearth/lab/show/charts_states.h"
+#include "hearth/lab/show/charts_machine.h"
+#include "hearth/lab/show/charts_times.h"
+#include "hearth/lab/show/charts_why.h"
 #include "hearth/lab/show/explain_text.h"
+#include "hearth/lab/show/page_tables.h"
+#include "hearth/lab/show/standing.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::lab {
 namespace {
 
+// Grey, but for the engines' colours. A table's shadow shows at its edge where there is more.
 constexpr std::string_view kStyle = R"(
-:root{color-scheme:light dark}
-body{font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;margin:0 auto;max-width:1180px;padding:12px;color:#222;background:#fff}
-h1{font-size:1.5em;margin:.4em 0}h2{font-size:1.2em;margin:1.6em 0 .4em}h3{font-size:1em;margin:.2em 0}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:20px}
-figure{margin:0}figcaption{color:#666;font-size:.85em}svg{width:100%;height:auto;display:block}
-table{border-collapse:collapse;font-size:.9em}th,td{text-align:right;padding:3px 9px;border-bottom:1px solid #ddd;vertical-align:top}
-th:first-child,td:first-child{text-align:left}.left td,.left th{text-align:left}.wide{overflow-x:auto}
-.wide table:not(.left) td{white-space:nowrap}
-.left td{overflow-wrap:anywhere}.left td:first-child{overflow-wrap:normal}
-pre{font:12px/1.4 ui-monospace,Menlo,Consolas,monospace;white-space:pre-wrap;overflow-wrap:anywhere;background:#f5f5f5;padding:10px;border-radius:6px}
-.why{color:#666}.bad{color:#b00020}
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#161616}figcaption,.why{color:#999}th,td{border-color:#333}pre{background:#222}.bad{color:#ff8a80}}
+:root{color-scheme:light dark;--bg:#fff;--clear:#fff0;--ink:#222;--dim:#666;--line:#ddd;--soft:#f4f4f4;--edge:#0004}
+body{font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;margin:0 auto;max-width:1180px;padding:12px;color:var(--ink);background:var(--bg);overflow-wrap:anywhere}
+h1{font-size:1.45em;line-height:1.25;margin:.3em 0}h2{font-size:1.2em;margin:1.6em 0 .4em}h3{font-size:1em;margin:.2em 0}p{margin:.5em 0}
+.of{color:var(--dim);font-size:.85em;margin:0}.verdict{display:inline-block;border:2px solid var(--ink);border-radius:5px;padding:0 7px;font-weight:600}
+.banner{border:2px dashed var(--ink);border-radius:8px;padding:2px 14px 8px;background:var(--soft)}.banner .verdict{border-style:dashed}
+.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr));gap:20px;margin-top:14px}.charts>*{min-width:0}
+figure{margin:0}figcaption{color:var(--dim);font-size:.85em}svg{width:100%;height:auto;display:block}
+.scroll{overflow-x:auto;border:1px solid var(--line);border-radius:6px;background:linear-gradient(to right,var(--bg) 40%,var(--clear)) 0 0/40px 100% no-repeat local,linear-gradient(to left,var(--bg) 40%,var(--clear)) 100% 0/40px 100% no-repeat local,linear-gradient(to right,var(--edge),#0000) 0 0/14px 100% no-repeat scroll,linear-gradient(to left,var(--edge),#0000) 100% 0/14px 100% no-repeat scroll}
+table{border-collapse:collapse;font-size:.9em}th,td{text-align:right;padding:3px 9px;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:normal}
+th:first-child,td:first-child{text-align:left;min-width:8em;max-width:15em;overflow-wrap:anywhere}.left td,.left th{text-align:left}
+.scroll table:not(.left) td:not(:first-child){white-space:nowrap}.left td{min-width:5em;overflow-wrap:anywhere}.left td:last-child{min-width:12em}
+.key{display:inline-block;width:.7em;height:.7em;border-radius:50%;margin-right:.4em}
+pre,code{font:12px/1.4 ui-monospace,Menlo,Consolas,monospace}pre{white-space:pre-wrap;background:var(--soft);padding:10px;border-radius:6px;margin:.4em 0}
+.why{color:var(--dim)}.bad{font-weight:600}
+@media(prefers-color-scheme:dark){:root{--bg:#161616;--clear:#1610;--ink:#ddd;--dim:#999;--line:#333;--soft:#222;--edge:#fff4}}
 )";
 
 std::string e(std::string_view text) { return escape_xml(text); }
 
-// Pairs to explain: each engine against the fastest, the slower one first; ten at most. What cannot
-// be explained is appended to `problems` as a paragraph.
+// The first engine against each other one, the fastest first, ten at most. What cannot be explained
+// is appended to `problems` as a paragraph.
 std::vector<Explanation> explanations(const Result& result, int job, std::string* problems) {
   std::vector<std::pair<double, const EngineResult*>> all;
   for (const EngineResult& engine : result.engines)
     if (const auto times = unit_times(engine, job); !times.empty())
       all.emplace_back(mean(times), &engine);
   std::vector<Explanation> found;
-  if (all.size() < 2) return found;
-  const auto fastest = *std::ranges::min_element(all);
-  for (const auto& [time, engine] : all)
-    if (engine != fastest.second && found.size() < 10) try {
-        found.push_back(explain(result, engine->label, fastest.second->label, job));
-      } catch (const std::invalid_argument& error) {  // times whose ratio is beyond all numbers
-        if (problems) *problems += "<p class=\"bad\">" + e(error.what()) + "</p>\n";
-      }
+  if (all.empty()) return found;
+  const auto first = all.front();
+  all.erase(all.begin());
+  std::ranges::stable_sort(all, {}, [](const auto& one) { return one.first; });
+  if (all.size() > 10) all.resize(10);
+  for (const auto& other : all) try {
+      const bool slower = other.first >= first.first;
+      found.push_back(explain(result, (slower ? other : first).second->label,
+                              (slower ? first : other).second->label, job));
+    } catch (const std::invalid_argument& error) {  // times whose ratio is beyond all numbers
+      if (problems) *problems += "<p class=\"bad\">" + e(error.what()) + "</p>\n";
+    }
   return found;
 }
 
-std::string figure(const Chart& chart, bool with_heading = true) {
-  return fmt::format("<figure>{}{}<figcaption>{}</figcaption></figure>\n",
-                     with_heading ? "<h3>" + e(chart.heading) + "</h3>" : "",
-                     chart.svg.inline_text(), e(chart.caption));
+std::string figure(const Chart& chart) {
+  return fmt::format("<figure><h3>{}</h3>{}<figcaption>{}</figcaption></figure>\n",
+                     e(chart.heading), chart.svg.inline_text(), e(chart.caption));
 }
 
-template <class T>
-std::string cell(const Reading<T>& reading) {
-  if (!reading.value) return "<td class=\"why\" title=\"" + e(reading.reason) + "\">-</td>";
-  if constexpr (std::is_arithmetic_v<T>)
-    return "<td>" + short_number(double(*reading.value)) + "</td>";
-  else
-    return "<td>" + e(*reading.value) + "</td>";
-}
-
-// What each engine took, from its start to its last token.
-std::string times_table(const Result& result, int job) {
-  std::string rows;
-  for (const EngineResult& engine : result.engines) {
-    const Times times = times_of(result, engine, job);
-    if (times.totals.empty()) continue;
-    const auto time = [](const Reading<double>& s) {
-      return s.value ? "<td>" + with_unit(*s.value) + "</td>" : cell(s);
-    };
-    rows += fmt::format("<tr><td>{}</td>{}{}{}{}{}{}{}{}{}{}<td>{} ({})</td></tr>\n",
-                        e(engine.label), time(engine.start_s), time(engine.load_s),
-                        time(engine.first_s), time(times.first_token_s), cell(times.prefill_per_s),
-                        cell(times.decode_per_s), time(times.between_s), time(times.between_95_s),
-                        time(times.between_99_s), time(times.wake_s),
-                        with_spread(mean(times.totals), stddev(times.totals)), times.totals.size());
+std::string name_of_job(const Job& job) {
+  if (job.kind == JobKind::command) return "commands";
+  if (job.kind == JobKind::op) {
+    std::string shape;
+    for (const int size : job.shape) shape += concat(shape.empty() ? "" : "x", size);
+    return one_line(concat(job.op, " ", shape, " ", job.dtype));
   }
-  if (rows.empty()) return "";
-  return "<h3>Times</h3>\n<div class=\"wide\"><table><tr><th>engine</th><th>start</th><th>load</th>"
-         "<th>cold run</th><th>first token</th><th>prefill, tokens/s</th><th>decode, tokens/s</th>"
-         "<th>between tokens</th><th>95 % within</th><th>99 %</th><th>waking</th><th>total "
-         "(runs)</th></tr>\n" +
-         rows + "</table></div>\n";
+  std::string name =
+      concat(to_string(job.kind), " ", std::filesystem::path(job.model).filename().string(), ", ");
+  if (job.kind != JobKind::prefill) name += concat(job.new_tokens, " new tokens, ");
+  name += concat("a prompt of ", job.prompt_tokens);
+  return one_line(job.batch > 1 ? concat(name, ", ", job.batch, " rows") : name);
 }
 
-// As the post's table: before, after, difference, in MB (1e6 bytes).
-std::string memory_table(const Result& result) {
-  struct Gauge {
-    const char* name;
-    Reading<int64_t> Memory::*field;
-  };
-  constexpr Gauge kGauges[] = {{"resident", &Memory::resident_bytes},
-                               {"of it anonymous", &Memory::resident_anonymous_bytes},
-                               {"of it files", &Memory::resident_file_bytes},
-                               {"resident, peak", &Memory::resident_peak_bytes},
-                               {"tensors", &Memory::tensors_bytes},
-                               {"tensors, peak", &Memory::tensors_peak_bytes},
-                               {"driver's total", &Memory::driver_bytes},
-                               {"system, used", &Memory::system_used_bytes},
-                               {"device, used", &Memory::device_used_bytes}};
-  std::string rows;
-  const auto megabytes = [](const Reading<int64_t>& bytes) {
-    return bytes.value ? fmt::format("<td>{:.0f}</td>", double(*bytes.value) / 1e6)
-                       : "<td class=\"why\" title=\"" + e(bytes.reason) + "\">-</td>";
-  };
-  for (const EngineResult& engine : result.engines) {
-    const auto at = [&](std::string_view moment) {
-      for (const Memory& memory : engine.memory)
-        if (memory.moment == moment) return &memory;
-      return static_cast<const Memory*>(nullptr);
-    };
-    const Memory *before = at("before"), *after = at("after");
-    if (!before || !after) continue;
-    rows += "<tr><th colspan=\"4\">" + e(engine.label) + "</th></tr>\n";
-    for (const Gauge& gauge : kGauges) {
-      const auto &a = before->*gauge.field, &b = after->*gauge.field;
-      if (!a.value && !b.value) continue;
-      auto difference = Reading<int64_t>::missing("one of the two is not known");
-      if (a.value && b.value) difference = *b.value - *a.value;
-      rows += fmt::format("<tr><td>{}</td>{}{}{}</tr>\n", gauge.name, megabytes(a), megabytes(b),
-                          megabytes(difference));
-    }
-  }
-  if (rows.empty()) return "";
-  return "<h2>Memory</h2>\n<div class=\"wide\"><table><tr><th>MB</th><th>before</th><th>after</th>"
-         "<th>difference</th></tr>\n" +
-         rows + "</table></div>\n";
+// An element of the first screen, which stands once on the page.
+std::string part(std::string_view id, std::string_view text) {
+  return fmt::format("<span id=\"{0}\" class=\"{0}\">{1}</span>", id, e(text));
 }
 
-std::string engines_table(const Result& result) {
-  std::string rows;
-  for (const EngineResult& engine : result.engines) {
-    std::string words;
-    for (const auto& fault : engine.faults) words += "<div class=\"bad\">" + e(fault) + "</div>";
-    for (const auto& note : engine.notes) words += "<div>" + e(note) + "</div>";
-    rows += fmt::format(
-        "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>"
-        "</tr>\n",
-        e(engine.label), e(to_string(engine.status)), e(engine.version), e(engine.device),
-        e(engine.dtype), words);
-  }
-  return "<h2>Engines</h2>\n<div class=\"wide\"><table class=\"left\"><tr><th>engine</th>"
-         "<th>status</th><th>version</th><th>device</th><th>dtype</th><th>notes</th></tr>\n" +
-         rows + "</table></div>\n";
+std::string capital(std::string text) {
+  if (!text.empty()) text[0] = char(std::toupper(static_cast<unsigned char>(text[0])));
+  return text;
 }
 
-std::string environment_table(const Result& result) {
-  std::string rows;
-  for (const Fact& fact : result.environment) {
-    if (fact.name == "model_config") continue;  // long, and of the model
-    rows += fmt::format("<tr><td>{}</td>{}</tr>\n", e(fact.name),
-                        fact.value.value
-                            ? "<td>" + e(*fact.value.value) + "</td>"
-                            : "<td class=\"why\">unknown: " + e(fact.value.reason) + "</td>");
-  }
-  for (const Ceiling& c : result.ceilings)
-    rows += fmt::format("<tr><td>{} of {}, {}</td><td{}>{}</td></tr>\n", e(c.name), e(c.device),
-                        e(c.source), c.value.value ? "" : " class=\"why\"",
-                        c.value.value ? short_number(*c.value.value) + " " + e(c.unit)
-                                      : "unknown: " + e(c.value.reason));
-  return "<h2>Environment</h2>\n<div class=\"wide\"><table class=\"left\">\n" + rows +
-         "</table></div>\n";
+std::string command_of(const Advice& advice) {
+  return fmt::format("<p>{}</p>\n{}", e(advice.words),
+                     advice.command.empty() ? "" : "<pre>" + e(advice.command) + "</pre>\n");
 }
 
-// What sampling took of a core while it went on; "" if nothing was sampled.
-std::string cost_of_sampling(const Result& result) {
-  const auto period = result.plan.telemetry_period_s.value;
-  double cpu = 0, seconds = 0;
-  constexpr Window kAlways[] = {{-INFINITY, INFINITY}};
+// What the page begins with: who, by how much, the verdict, and why.
+std::string lead(const Headline& h) {
+  const std::string numbers = part("who", h.who) + " " + part("how-much", h.how_much);
+  if (decided(h.finding))
+    return fmt::format("<h1>{}{}.</h1>\n<p>{} {}</p>\n", numbers, e(h.because),
+                       part("verdict", to_string(h.finding)), part("reason", h.cause));
+  return fmt::format("<div class=\"banner\">\n<h1>{} {}</h1>\n<p>{}. {}</p>\n{}</div>\n",
+                     part("verdict", h.verdict()), part("reason", capital(h.why_none) + "."),
+                     numbers, e(h.cause), command_of(h.advice));
+}
+
+// Another pair, shorter.
+std::string also(const Headline& h) {
+  if (decided(h.finding)) return "<p>" + e(h.sentence() + " " + h.cause) + "</p>\n";
+  return fmt::format("<p>{} {}. {} {}.</p>\n{}", e(h.who), e(h.how_much), h.verdict() + ":",
+                     e(h.why_none),
+                     h.finding == Finding::not_comparable ? command_of(h.advice) : "");
+}
+
+// One engine alone: what it takes.
+std::string alone(const Result& result, int job) {
   for (const EngineResult& engine : result.engines)
-    if (const auto& spent = engine.telemetry.sampler_cpu_s.value; spent && period) {
-      cpu += *spent;
-      for (const double s : overlap(engine.telemetry.time_s, kAlways, *period)) seconds += s;
+    if (const auto total = total_of(engine, job)) {
+      const auto times = unit_times(engine, job);
+      return fmt::format(
+          "<h1><span id=\"who\">{} takes</span> <span id=\"how-much\">{} per {}</span>.</h1>\n<p>"
+          "<span id=\"verdict\">No verdict</span>: <span id=\"reason\">no other engine has times "
+          "of this job.</span></p>\n",
+          e(name_of(engine.label)),
+          times.size() > 1 ? with_spread(mean(times), stddev(times)) : with_unit(mean(times)),
+          unit_of(result.jobs[size_t(job)].kind));
     }
-  if (seconds <= 0) return "";
-  return fmt::format("; telemetry every {:g} s, which took {} of a core", *period,
-                     in_percent(cpu / seconds));
+  return "";
 }
 
-std::string plan_words(const Result& result) {
-  const Plan& plan = result.plan;
-  std::string text =
-      fmt::format("{} rounds{}, order {}, engines {}", plan.pairs,
-                  plan.starts > 0 ? fmt::format(" in {} starts of each engine", plan.starts) : "",
-                  plan.order.empty() ? "unknown" : e(plan.order),
-                  plan.side_by_side ? "side by side" : "one after the other");
-  text += cost_of_sampling(result);
-  if (!plan.finished) text += "; interrupted";
-  for (const auto& note : result.notes) text += ".<br/>" + e(note);
-  return "<p>" + text + ".</p>\n";
-}
-
-// Who, by how much, how sure, and why, in a sentence.
-std::string sentence(const Explanation& one) {
-  const TimeRatio& ratio = one.per_unit;
-  const bool judged = one.gate.comparable() && one.gate.drift_controlled && one.pairs;
-  const Verdict verdict = judged ? one.pairs->time.verdict : Verdict::undecided;
-  std::string text;
-  if (verdict == Verdict::faster || verdict == Verdict::slower)
-    text = concat(one.a.label, " is ", to_string(verdict), " than ", one.b.label, ": ");
-  else if (verdict == Verdict::equivalent)
-    text = concat(one.a.label, " and ", one.b.label, " are equivalent: ");
-  text += fmt::format("{} took {:.2f} times the time of {} per {}", one.a.label, ratio.value,
-                      one.b.label, one.unit);
-  if (ratio.n > 1) text += fmt::format(" (95 % interval {:.2f} to {:.2f})", ratio.low, ratio.high);
-  if (!one.gate.comparable())
-    text += ". They are not comparable: " + one.gate.differences.front();
-  else if (!one.gate.drift_controlled)
-    text += ". No verdict: they took no turns, so drift was not controlled";
-  else if (judged && !one.pairs->busy.empty())
-    text += ". Undecided: the machine was busy: " + one.pairs->busy;
-  else if (judged && verdict == Verdict::undecided)
-    text += ". No verdict: the interval holds 1, or there are too few starts";
-  for (const Side* side : {&one.a, &one.b})
-    if (!side->phases.empty() && side->phases[0].regime != Regime::unknown)
-      text += fmt::format(". {} is {}", side->label, to_string(side->phases[0].regime));
-  return text + ". Cause: " + one.cause + ".";
-}
-
-// All charts of a job, in the order of the page.
-std::vector<Chart> charts_of(const Result& result, int job,
-                             const std::vector<Explanation>& explained) {
-  std::vector<Chart> charts = {time_bars(result, job), time_strips(result, job),
-                               roofline(result, job)};
-  for (const Explanation& one : explained) charts.push_back(waterfall(one));
-  for (Chart& chart : state_bars(result, job)) charts.push_back(std::move(chart));
+// A chart of why, for each pair.
+std::vector<Chart> why_charts(const Result& result, const std::vector<Explanation>& explained) {
+  std::vector<Chart> charts;
+  for (const Explanation& one : explained) {
+    const Attribution& t = one.attribution;
+    if (!one.parts.empty())
+      charts.push_back(part_bars(result, one));
+    else if (t.clock.value || t.cycles.value || t.utilisation.value)
+      charts.push_back(waterfall(one));
+  }
   return charts;
 }
 
@@ -240,67 +151,101 @@ bool has_times(const Result& result, int job) {
                              [&](const auto& engine) { return total_of(engine, job).has_value(); });
 }
 
+// All of a job: the first screen, why, then everything else.
+std::string section(const Result& result, int job, bool top) {
+  const Job& what = result.jobs[size_t(job)];
+  std::string body =
+      top ? "<section>\n"
+          : "<section>\n<h2>" + e(concat("Job ", job + 1, ": ", name_of_job(what))) + "</h2>\n";
+  if (!has_times(result, job))
+    return body + "<p class=\"bad\">No engine has times of this job.</p>\n</section>\n";
+  std::string problems;
+  const auto explained = explanations(result, job, &problems);
+  const Explanation* one = explained.empty() ? nullptr : &explained.front();
+  const bool several = !explained.empty();
+  body += problems;
+  if (top) body += one ? lead(headline(result, *one)) : alone(result, job);
+  if (!top && one) body += also(headline(result, *one));
+  body += "<div class=\"charts\">\n";
+  if (several) body += figure(forest(result, job));
+  body += figure(time_bars(result, job)) + "</div>\n";
+  std::string charts;
+  for (const Chart& chart : why_charts(result, explained)) charts += figure(chart);
+  if (what.kind != JobKind::command) charts += figure(roofline(result, job));
+  body += "<h2>Why</h2>\n";
+  for (const Explanation& pair : explained)
+    if (&pair != one) body += also(headline(result, pair));
+  body += "<div class=\"charts\">\n" + charts + "</div>\n";
+  for (const Explanation& pair : explained)
+    body += fmt::format(
+        "<details><summary>All that is known: {} against {}</summary><pre>{}</pre>"
+        "</details>\n",
+        e(name_of(pair.a.label)), e(name_of(pair.b.label)), e(to_text(pair, result)));
+  body += "<h2>What was measured</h2>\n<div class=\"charts\">\n" + figure(time_strips(result, job));
+  for (const Chart& chart : state_bars(result, job)) body += figure(chart);
+  return body + "</div>\n" + times_table(result, job) + "</section>\n";
+}
+
+// What the page is of: the job, the machine, the day.
+std::string subject(const Result& result, int job) {
+  std::string text = result.jobs.empty() ? "" : name_of_job(result.jobs[size_t(job)]);
+  for (const Fact& fact : result.environment)
+    if (fact.name == "processor" && fact.value.value) text += " \xc2\xb7 " + *fact.value.value;
+  if (!result.created.empty()) text += " \xc2\xb7 " + result.created.substr(0, 10);
+  return shortened(one_line(text), 120);
+}
+
 }  // namespace
 
 std::string report_html(const Result& result) {
-  std::string body;
-  for (int job = 0; job < int(result.jobs.size()); ++job) {
-    const Job& what = result.jobs[size_t(job)];
-    const std::string name = what.kind == JobKind::command ? std::string("commands")
-                             : what.kind == JobKind::op
-                                 ? what.op + " " + what.dtype
-                                 : concat(to_string(what.kind), " ",
-                                          std::filesystem::path(what.model).filename().string());
-    body += "<h2>" + e(concat("Job ", job + 1, ": ", name)) + "</h2>\n";
-    if (!has_times(result, job)) {
-      body += "<p class=\"bad\">No engine has times of this job.</p>\n";
-      continue;
-    }
-    const auto explained = explanations(result, job, &body);
-    const auto busy = std::ranges::find_if(
-        explained, [](const Explanation& one) { return one.pairs && !one.pairs->busy.empty(); });
-    if (busy != explained.end())
-      body +=
-          "<p class=\"bad\" id=\"busy\">Undecided: the machine was busy: " + e(busy->pairs->busy) +
-          ". Measure again when nothing else runs.</p>\n";
-    for (const Explanation& one : explained) body += "<p>" + e(sentence(one)) + "</p>\n";
-    body += "<div class=\"charts\">\n";
-    for (const Chart& chart : charts_of(result, job, explained)) body += figure(chart);
-    body += "</div>\n" + times_table(result, job);
-    for (const Explanation& one : explained)
-      body +=
-          fmt::format("<details{}><summary>Why: {} against {}</summary><pre>{}</pre></details>\n",
-                      &one == &explained.front() ? " open=\"open\"" : "", e(one.a.label),
-                      e(one.b.label), e(to_text(one, result)));
-  }
+  const auto jobs = int(result.jobs.size());
+  int top = 0;  // the first job that has times
+  while (top < jobs && !has_times(result, top)) ++top;
+  if (top == jobs) top = 0;
+  std::string body =
+      fmt::format("<p class=\"of\">hearth lab \xc2\xb7 {}</p>\n", e(subject(result, top)));
+  if (jobs == 0 || !has_times(result, top))
+    body +=
+        "<div class=\"banner\"><h1><span id=\"verdict\" class=\"verdict\">No verdict</span> "
+        "<span id=\"reason\">Nothing was measured.</span></h1></div>\n";
+  if (jobs > 0) body += section(result, top, true);
+  for (int job = 0; job < jobs; ++job)
+    if (job != top) body += section(result, job, false);
   if (const auto lines = timelines(result); !lines.empty()) {
     body += "<h2>What the machine did meanwhile</h2>\n<div class=\"charts\">\n";
     for (const Chart& chart : lines) body += figure(chart);
     body += "</div>\n";
   }
   body += memory_table(result) + engines_table(result) + environment_table(result);
+  body += fmt::format("<h2>The run</h2>\n<p>{}, by {}. Source: {}.</p>\n{}", e(result.created),
+                      e(result.made_by), e(result.source), plan_words(result));
   return fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>"
       "<meta charset=\"utf-8\"/><meta name=\"viewport\" content=\"width=device-width, "
       "initial-scale=1\"/>\n<title>hearth lab: {}</title>\n<style>{}{}</style></head>\n<body>\n"
-      "<h1>hearth lab</h1>\n<p>{}, by {}. Source: {}.</p>\n{}{}</body>\n</html>\n",
-      e(result.created), kStyle, chart_style(), e(result.created), e(result.made_by),
-      e(result.source), plan_words(result), body);
+      "{}</body>\n</html>\n",
+      e(result.created), kStyle, chart_style(result.engines.size()), body);
 }
 
 std::map<std::string, std::string> report_svgs(const Result& result) {
   std::map<std::string, std::string> files;
+  const auto add = [&](const std::string& prefix, const Chart& chart) {
+    std::string name = prefix + chart.name;
+    for (int n = 2; files.contains(name + ".svg"); ++n) name = concat(prefix, chart.name, "-", n);
+    files[name + ".svg"] = chart.svg.file_text(result.engines.size());
+  };
   for (int job = 0; job < int(result.jobs.size()); ++job) {
     if (!has_times(result, job)) continue;
     const std::string prefix = result.jobs.size() > 1 ? concat("job-", job + 1, "-") : "";
-    int n = 0;
-    for (const Chart& chart : charts_of(result, job, explanations(result, job, nullptr))) {
-      std::string name = prefix + chart.name;
-      if (files.contains(name + ".svg")) name += concat("-", ++n + 1);
-      files[name + ".svg"] = chart.svg.file_text();
-    }
+    const auto explained = explanations(result, job, nullptr);
+    if (!explained.empty()) add(prefix, forest(result, job));
+    add(prefix, time_bars(result, job));
+    add(prefix, time_strips(result, job));
+    if (result.jobs[size_t(job)].kind != JobKind::command) add(prefix, roofline(result, job));
+    for (const Chart& chart : why_charts(result, explained)) add(prefix, chart);
+    for (const Chart& chart : state_bars(result, job)) add(prefix, chart);
   }
-  for (const Chart& chart : timelines(result)) files[chart.name + ".svg"] = chart.svg.file_text();
+  for (const Chart& chart : timelines(result)) add("", chart);
   return files;
 }
 
@@ -324,13 +269,6 @@ std::string sparkline(const Channel& channel, double most, size_t width) {
 
 }  // namespace
 
-std::string printable(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if ((static_cast<unsigned char>(c) < ' ' && c != '\n') || c == 0x7f) c = ' ';
-  return out;
-}
-
 std::string report_text(const Result& result, int width) {
   std::string text;
   for (int job = 0; job < int(result.jobs.size()); ++job) {
@@ -343,7 +281,7 @@ std::string report_text(const Result& result, int width) {
       if (const auto total = total_of(engine, job)) {
         const auto length = size_t(std::lround(total->mean_s / most * std::max(10, width - 40)));
         text +=
-            fmt::format("  {:<24} {} {}\n", printable(engine.label).substr(0, 24),
+            fmt::format("  {} {} {}\n", padded(shortened(one_line(engine.label), 24), 24),
                         std::string(std::max<size_t>(length, 1), '#'), short_number(total->mean_s));
       }
   }
@@ -362,9 +300,10 @@ std::string report_text(const Result& result, int width) {
                                 size_t(std::max(10, width - 45))),
                       short_number(most));
     }
-    if (!lines.empty()) text += engine.label + "\n" + lines;
+    if (!lines.empty())
+      text += shortened(one_line(engine.label), size_t(std::max(10, width))) + "\n" + lines;
   }
-  return printable(text);
+  return text;
 }
 
 }  // namespace hearth::lab

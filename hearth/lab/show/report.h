@@ -2,9 +2,9 @@
 #pragma once
 #include <map>
 #include <string>
-#include <string_view>
 
-#include "hearth/lab/show/charts.h"
+#include "hearth/lab/result/result.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::lab {
 
@@ -12,8 +12,6 @@ namespace hearth::lab {
 std::string report_html(const Result& result);
 /// The page's charts as files of their own: name.svg -> text.
 std::map<std::string, std::string> report_svgs(const Result& result);
-/// Terminals obey control characters: all but new lines become spaces.
-std::string printable(std::string_view text);
 /// Bars of the times and sparklines of clocks and utilisation, `width` characters wide.
 std::string report_text(const Result& result, int width = 78);
 

@@ -78,21 +78,78 @@ std::string escape_xml(std::string_view text) {
   return out;
 }
 
-// Okabe and Ito's colours, which all kinds of colour vision tell apart; lighter on dark.
-std::string_view chart_style() {
-  return R"(svg{font:11px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+namespace {
+
+struct Colour {
+  std::string light, dark;
+};
+// Okabe and Ito's colours first, which all kinds of colour vision tell apart; lighter on dark. Then
+// as far around the circle of hues as the golden angle, at one of several depths.
+Colour colour_of(size_t engine) {
+  constexpr std::pair<const char*, const char*> kFirst[] = {
+      {"#0072b2", "#4aa8e0"}, {"#d55e00", "#f08a3c"}, {"#009e73", "#35c79a"},
+      {"#cc79a7", "#e39cc4"}, {"#946c00", "#d9b13b"}, {"#8a5fbf", "#b894e6"}};
+  if (engine < std::size(kFirst)) return {kFirst[engine].first, kFirst[engine].second};
+  const double hue = std::fmod(137.508 * double(engine), 360);
+  const size_t depth = engine % 5;
+  return {fmt::format("hsl({:.2f},62%,{}%)", hue, 24 + 4 * depth),
+          fmt::format("hsl({:.2f},62%,{}%)", hue, 60 + 4 * depth)};
+}
+
+}  // namespace
+
+std::string chart_style(size_t engines) {
+  std::string style =
+      R"(svg{font:11px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 svg text{fill:#222}svg .dim{fill:#666}svg .bold{font-weight:600}svg .in{fill:#fff;font-weight:600}
 svg .axis{stroke:#999;stroke-width:1}svg .grid{stroke:#ddd;stroke-width:1}svg .mark{fill:none;stroke:#222;stroke-width:1.3}
-svg .whisker{stroke:#222;stroke-width:1.3}
-svg polyline{fill:none;stroke-width:1.6;stroke-linejoin:round}svg .dash{stroke-dasharray:4 3}
-.s0{stroke:#0072b2}.s1{stroke:#d55e00}.s2{stroke:#009e73}.s3{stroke:#cc79a7}.s4{stroke:#946c00}.s5{stroke:#3a8fc0}.s6{stroke:#666}.s7{stroke:#8a5fbf}
-.f0{fill:#0072b2}.f1{fill:#d55e00}.f2{fill:#009e73}.f3{fill:#cc79a7}.f4{fill:#946c00}.f5{fill:#3a8fc0}.f6{fill:#666}.f7{fill:#8a5fbf}
-svg text.f0,svg text.f1,svg text.f2,svg text.f3,svg text.f4,svg text.f5,svg text.f6,svg text.f7{font-weight:600}
-svg text.f0{fill:#0072b2}svg text.f1{fill:#d55e00}svg text.f2{fill:#009e73}svg text.f3{fill:#cc79a7}svg text.f4{fill:#946c00}svg text.f5{fill:#3a8fc0}svg text.f6{fill:#666}svg text.f7{fill:#8a5fbf}
-@media(prefers-color-scheme:dark){svg text{fill:#ddd}svg .dim{fill:#999}svg .in{fill:#fff}svg .axis{stroke:#777}svg .grid{stroke:#333}svg .mark,svg .whisker{stroke:#eee}
-.s0{stroke:#4aa8e0}.s1{stroke:#f08a3c}.s2{stroke:#35c79a}.s3{stroke:#e39cc4}.s4{stroke:#d9b13b}.s5{stroke:#8cc8ec}.s6{stroke:#aaa}.s7{stroke:#b894e6}
-svg text.f0{fill:#4aa8e0}svg text.f1{fill:#f08a3c}svg text.f2{fill:#35c79a}svg text.f3{fill:#e39cc4}svg text.f4{fill:#d9b13b}svg text.f5{fill:#8cc8ec}svg text.f6{fill:#aaa}svg text.f7{fill:#b894e6}}
+svg .whisker{stroke:#222;stroke-width:1.3}svg .hatch{fill:none;stroke:#888;stroke-width:.8}svg .band{fill:#e8e8e8}svg .whole{fill:#555}svg .roof{stroke:#555}svg .part{fill:#999}
+svg polyline{fill:none;stroke-width:1.6;stroke-linejoin:round}svg .thick{stroke-width:2.4}svg .open{fill:#fff;stroke-width:1.6}svg .dash{stroke-dasharray:4 3}
 )";
+  std::string dark =
+      "svg text{fill:#ddd}svg .dim{fill:#999}svg .in{fill:#111}svg .axis{stroke:#777}svg "
+      ".grid{stroke:#333}svg .mark,svg .whisker{stroke:#eee}svg .hatch{stroke:#888}svg "
+      ".band{fill:#303030}svg .whole{fill:#bbb}svg .roof{stroke:#bbb}svg .part{fill:#777}svg "
+      ".open{fill:#161616}\n";
+  for (size_t i = 0; i < engines; ++i) {
+    const Colour c = colour_of(i);
+    constexpr std::string_view kRules =
+        "svg .s{0}{{stroke:{1}}}svg .f{0}{{fill:{1}}}.k{0}{{background:{1}}}\n";
+    style += fmt::format(kRules, i, c.light);
+    dark += fmt::format(kRules, i, c.dark);
+  }
+  return style + "@media(prefers-color-scheme:dark){" + dark + "}\n";
+}
+
+double text_width(std::string_view text, bool bold) {
+  double width = 0;  // of 11 px: of the wider ones of the fonts that browsers take
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = std::max<size_t>(character(text, i), 1);
+    const char c = text[i];
+    if (length > 1)
+      width += length == 2 ? 8 : 14;
+    else if (std::string_view("iljtfrI.,:;'|!()[]/ ").find(c) != std::string_view::npos)
+      width += 4.6;
+    else
+      width += std::string_view("mwMW@%").find(c) != std::string_view::npos ? 11.2
+               : c >= 'A' && c <= 'Z'                                       ? 8.2
+                                                                            : 7;
+    i += length;
+  }
+  return bold ? 1.1 * width : width;
+}
+
+std::string fitted(std::string_view label, double width, bool bold) {
+  if (text_width(label, bold) <= width) return std::string(label);
+  const double room = width - text_width("..", bold);
+  size_t end = 0;
+  for (double used = 0; end < label.size();) {
+    const size_t length = std::max<size_t>(character(label, end), 1);
+    used += text_width(label.substr(end, length), bold);
+    if (used > room) break;
+    end += length;
+  }
+  return std::string(label.substr(0, end)) + "..";
 }
 
 Svg::Svg(double width, double height, std::string_view title)
@@ -113,6 +170,12 @@ void Svg::polyline(Points points, std::string_view style) {
   for (const auto& [x, y] : points) body_ += at(x) + "," + at(y) + " ";
   body_ += "\"/>\n";
 }
+void Svg::area(Points points, double base, std::string_view style) {
+  if (points.empty()) return;
+  body_ += fmt::format("<path{} d=\"M{} {}", classes(style), at(points.front().first), at(base));
+  for (const auto& [x, y] : points) body_ += "L" + at(x) + " " + at(y);
+  body_ += fmt::format("V{}z\"/>\n", at(base));
+}
 void Svg::circle(double x, double y, double radius, std::string_view style, std::string_view tip) {
   body_ += fmt::format("<circle{} cx=\"{}\" cy=\"{}\" r=\"{}\"{}{}", classes(style), at(x), at(y),
                        at(radius), tip_of(tip), tip.empty() ? "\n" : "circle>\n");
@@ -124,16 +187,34 @@ void Svg::text(double x, double y, std::string_view content, std::string_view st
                        kAnchors[size_t(anchor)], escape_xml(content));
 }
 
-std::string Svg::head(bool alone) const {
+void Svg::hatched(double x, double y, double width, double height, std::string_view tip) {
+  width = std::max(width, 1.0);
+  constexpr double kStep = 6;
+  std::string path =
+      fmt::format("M{} {}h{}v{}h{}z", at(x), at(y), at(width), at(height), at(-width));
+  // Each line rises from the left or the bottom edge to the top or the right one.
+  for (double from = kStep; from < width + height; from += kStep) {
+    const double left = std::max(0.0, from - height), right = std::min(from, width);
+    path += fmt::format("M{} {}L{} {}", at(x + left), at(y + std::min(from, height)), at(x + right),
+                        at(y + from - right));
+  }
+  body_ += fmt::format("<path class=\"hatch\" d=\"{}\"{}{}", path, tip_of(tip),
+                       tip.empty() ? "\n" : "path>\n");
+}
+
+std::string Svg::head(const std::string& style) const {
   return fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\"{} role=\"img\">"
       "<title>{}</title>\n{}",
       at(width_), at(height_),
-      alone ? fmt::format(" width=\"{}\" height=\"{}\"", at(2 * width_), at(2 * height_)) : "",
-      escape_xml(title_), alone ? fmt::format("<style>{}</style>\n", chart_style()) : "");
+      style.empty() ? ""
+                    : fmt::format(" width=\"{}\" height=\"{}\"", at(2 * width_), at(2 * height_)),
+      escape_xml(title_), style.empty() ? "" : fmt::format("<style>{}</style>\n", style));
 }
-std::string Svg::inline_text() const { return head(false) + body_ + "</svg>\n"; }
-std::string Svg::file_text() const { return head(true) + body_ + "</svg>\n"; }
+std::string Svg::inline_text() const { return head("") + body_ + "</svg>\n"; }
+std::string Svg::file_text(size_t engines) const {
+  return head(chart_style(engines)) + body_ + "</svg>\n";
+}
 
 std::vector<double> ticks_between(double low, double high, int count) {
   std::vector<double> ticks;

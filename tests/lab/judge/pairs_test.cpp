@@ -175,7 +175,8 @@ TEST(Pairs, ABusyMachineIsSaidEverywhere) {
               HasSubstr("undecided: the machine was busy: others took 80 % of the processors in "
                         "8 of 8 pairs (torch:cuda took 2.0"));
   EXPECT_THAT(report_html(r),
-              HasSubstr("id=\"busy\">Undecided: the machine was busy: others took"));
+              HasSubstr(">Undecided</span> <span id=\"reason\" class=\"reason\">The machine was "
+                        "busy: others took 80 % of the processors in 8 of 8 pairs."));
   const Explanation e = explain(r, "torch:cuda", "hearth:cuda");
   EXPECT_EQ(e.certainty, "not established");
   EXPECT_THAT(e.cause, HasSubstr("the machine was busy"));

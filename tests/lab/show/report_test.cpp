@@ -4,8 +4,15 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <regex>
 
+#include "hearth/lab/judge/times.h"
+#include "hearth/lab/show/advice.h"
+#include "hearth/lab/show/charts_machine.h"
+#include "hearth/lab/show/explain_text.h"
+#include "hearth/lab/show/verdicts.h"
 #include "tests/lab/results.h"
 
 namespace hearth::lab {
@@ -97,7 +104,7 @@ TEST(Report, ShowsWhatThePostShowed) {
   EXPECT_THAT(page, HasSubstr("Time for 200 tokens"));
   EXPECT_THAT(page, HasSubstr("11.1 tokens/s"));  // 192 in 17.3 s
   EXPECT_THAT(page, HasSubstr("30.5 tokens/s"));  // 200 in 6.56 s
-  EXPECT_THAT(page, HasSubstr("17.3 s +- 0.16"));
+  EXPECT_THAT(page, HasSubstr("17.30 s +- 0.16 s"));
   EXPECT_THAT(page, HasSubstr("+1.124"));
   EXPECT_THAT(page, HasSubstr("Comparable: NO"));
   EXPECT_THAT(page, HasSubstr("unknown: M1 Max in the text and README, M1 Pro in the summary"));
@@ -119,7 +126,7 @@ TEST(Report, ShowsTheStatesOfAGpu) {
   EXPECT_THAT(report_html(r), HasSubstr("States of the GPU: torch:cuda"));
 }
 
-TEST(Report, TellsWhatSamplingCost) {
+TEST(Report, SaysWhatSamplingCost) {
   Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
   EXPECT_THAT(report_html(r), Not(HasSubstr("of a core")));
   // Four samples of 0.1 s in each of eight turns, the first of them with what was before it.
@@ -167,26 +174,101 @@ TEST(Report, TheTableOfMemoryHasEachGaugeBeforeAndAfter) {
   EXPECT_THAT(report_html(r), Not(HasSubstr("<h2>Memory")));
 }
 
-// The verdict first, then the ratio with its interval; the slower engine against the fastest.
+// Who, by how much, the verdict, why: in the page, in `explain` and in the terminal alike.
 TEST(Report, BeginsWithASentence) {
   Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
   for (size_t k = 0; k < 8; ++k)  // with a spread
     r.engines[0].repetitions[k].total_s *= std::exp(0.01 * (double(k % 4) - 1.5));
-  const char* slower =
-      "<p>torch:cuda is slower than hearth:cuda: torch:cuda took 2.00 times the time of "
-      "hearth:cuda "
-      "per new token (95 % interval 1.98 to 2.02). torch:cuda is launch-bound. ";
-  EXPECT_THAT(report_html(r), HasSubstr(slower));
-  std::swap(r.engines[0], r.engines[1]);  // the faster one first
-  EXPECT_THAT(report_html(r), HasSubstr(slower));
-  for (Repetition& rep : r.engines[1].repetitions) rep.total_s *= 0.5025;
-  EXPECT_THAT(report_html(r), HasSubstr("<p>torch:cuda and hearth:cuda are equivalent: "));
+  const auto head = [&] {
+    const size_t first =
+        total_of(r.engines[0], 0)->mean_s >= total_of(r.engines[1], 0)->mean_s ? 0 : 1;
+    return headline(r, explain(r, r.engines[first].label, r.engines[1 - first].label));
+  };
+  const char* faster =
+      "hearth:cuda answers 2.00 times as fast as torch:cuda (1.98 to 2.02), because torch:cuda is "
+      "launch-bound and hearth:cuda is kernel-bound.";
+  for (const bool swapped : {false, true}) {  // whichever is the first
+    if (swapped) std::swap(r.engines[0], r.engines[1]);
+    EXPECT_EQ(head().sentence(), faster);
+    EXPECT_THAT(report_html(r),
+                HasSubstr("<h1><span id=\"who\" class=\"who\">hearth:cuda answers</span> "
+                          "<span id=\"how-much\" class=\"how-much\">2.00 times as fast as "
+                          "torch:cuda (1.98 to 2.02)</span>, because "));
+    EXPECT_THAT(verdict_text(r, 0, false, 200),
+                HasSubstr("torch:cuda is launch-bound and hearth:cuda is kernel-bound"));
+    const std::string text = to_text(explain(r, "torch:cuda", "hearth:cuda"), r);
+    EXPECT_EQ(text.substr(0, 11), "hearth:cuda");
+    EXPECT_EQ(text.substr(0, text.find("\n\n")), folded(faster));
+  }
+  std::swap(r.engines[0], r.engines[1]);
+  const Result before = r;
+  r.interventions.clear();
+  testing::add_batch(r, 4, 1.5);  // which a launch-bound engine would do in the same time
+  EXPECT_EQ(head().because, "");
+  EXPECT_THAT(head().cause, HasSubstr("It is not that torch:cuda is launch-bound"));
+  r = before;
+  for (Repetition& rep : r.engines[0].repetitions) rep.total_s *= 0.5;
+  for (size_t k = 0; k < 8; ++k)
+    r.engines[1].repetitions[k].total_s = r.engines[0].repetitions[k].total_s;
+  EXPECT_THAT(head().sentence(),
+              HasSubstr("torch:cuda and hearth:cuda are equally fast within 2 %: "
+                        "the ratio is 1.00 (1.00 to 1.00)"));
   for (size_t k = 0; k < 8; ++k) r.engines[1].repetitions[k].total_s *= k % 2 ? 1.2 : 0.9;
-  EXPECT_THAT(report_html(r), HasSubstr(". No verdict: the interval holds 1"));
+  EXPECT_EQ(head().verdict(), "Undecided");
+  EXPECT_THAT(
+      report_html(r),
+      HasSubstr(">Undecided</span> <span id=\"reason\" class=\"reason\">The interval holds 1."));
   r.plan.order = "sequential";
-  EXPECT_THAT(report_html(r), HasSubstr("No verdict: they took no turns"));
+  EXPECT_THAT(
+      report_html(r),
+      HasSubstr(">No verdict</span> <span id=\"reason\" class=\"reason\">They took no turns"));
   r.engines[1].dtype = "f32";
-  EXPECT_THAT(report_html(r), HasSubstr("They are not comparable: dtype: f32 against f16"));
+  EXPECT_THAT(
+      report_html(r),
+      HasSubstr(
+          ">Not comparable</span> <span id=\"reason\" class=\"reason\">Dtype: f32 against f16."));
+}
+
+// What does not compare comes with the command that would.
+TEST(Report, WithoutAVerdictThereIsTheCommandForOne) {
+  const auto command = [](const Result& r, int job = 0) {
+    return run_command(r, job, r.engines[0].label, r.engines[1].label);
+  };
+  EXPECT_EQ(command(post()),
+            "hearth lab run --model microsoft/phi-2 -p 8 -n 200 --engines torch:mps,mlx:metal "
+            "--pairs 12");
+  EXPECT_THAT(report_html(post()),
+              HasSubstr("<p>Give both the same work:</p>\n<pre>" + command(post()) + "</pre>"));
+  Result r = gpu_result({});
+  r.engines[1].dtype = "f32";
+  r.jobs[0].model = "/models/a b";
+  r.jobs[0].prompt = "it's";
+  r.jobs[0].kind = JobKind::batch;
+  r.jobs[0].batch = 4;
+  EXPECT_EQ(
+      command(r),
+      "hearth lab run --job batch --model '/models/a b' --prompt 'it'\\''s' -n 50 -b 4 --engines "
+      "torch:cuda:dtype=f16,hearth:cuda:dtype=f16 --pairs 12");
+  r.engines[0].label = "torch:cuda#2";  // a twin
+  r.engines[1].dtype = "f16";
+  EXPECT_THAT(command(r), HasSubstr("--engines torch:cuda,hearth:cuda "));
+  r.engines[0].label = "what an import calls it";
+  EXPECT_EQ(command(r), "");
+  EXPECT_THAT(advice_of(r, explain(r, r.engines[0].label, "hearth:cuda"), Finding::no_turns).words,
+              HasSubstr("`hearth lab run`"));
+  Result ops = gpu_result({});
+  ops.jobs[0] = Job{};
+  ops.jobs[0].kind = JobKind::op;
+  ops.jobs[0].op = "matmul", ops.jobs[0].dtype = "f32", ops.jobs[0].shape = {2, 3, 4};
+  EXPECT_EQ(command(ops),
+            "hearth lab run --job op --op matmul --shape 2x3x4 --op-dtype f32 --engines "
+            "torch:cuda,hearth:cuda --pairs 12");
+  Result programs = testing::commands({{"sleep 1", 1}, {"a\x1b[2J 'b' $(c)", 2}});
+  EXPECT_EQ(command(programs),
+            "hearth lab run --command 'sleep 1' --command 'a [2J '\\''b'\\'' $(c)'");
+  for (EngineResult& e : programs.engines)
+    for (Repetition& rep : e.repetitions) rep.own["shell_s"] = 100;
+  EXPECT_THAT(command(programs), HasSubstr("hearth lab run -N --command"));
 }
 
 TEST(Report, IsTheSameForTheSameResult) {
@@ -211,10 +293,46 @@ TEST(Report, TimelinesShareTheirAxes) {
     if (c.name == "gpu_clock_mhz") c.values[3] = 4321;
   const auto lines = timelines(r);
   ASSERT_EQ(lines.size(), 3u);
-  EXPECT_THAT(lines[0].svg.inline_text(), HasSubstr(">4321<"));  // the maximum is marked
+  EXPECT_THAT(lines[0].svg.inline_text(), HasSubstr("at most 4321 MHz<"));  // the maximum is marked
   for (const Chart& chart : lines) {
     EXPECT_THAT(chart.svg.inline_text(), HasSubstr(">4000<"));  // the axis reaches it everywhere
     EXPECT_THAT(chart.svg.inline_text(), HasSubstr(">15<"));    // seconds of the longest
+  }
+}
+
+// Read back from the page: what it shows is what the result has.
+TEST(Report, NumbersAreThoseOfTheResult) {
+  Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
+  int k = 0;
+  for (EngineResult& e : r.engines)
+    for (Repetition& rep : e.repetitions) rep.total_s *= 1 + 0.01 * ((k++ * 7) % 5);
+  for (const Result& result :
+       {r, post(), read_result(source_path("tests/lab/data/peers_2026.json"))}) {
+    const std::string page = report_html(result);
+    std::map<std::string, double> bars;
+    std::regex bar("<title>([^<]*): ([0-9.e+-]+) s, (\\d+) runs</title>");
+    for (auto it = std::sregex_iterator(page.begin(), page.end(), bar);
+         it != std::sregex_iterator(); ++it)
+      bars[(*it)[1]] = std::stod((*it)[2]);
+    EXPECT_EQ(bars.size(), result.engines.size());
+    for (const EngineResult& e : result.engines)
+      EXPECT_NEAR(bars[e.label], total_of(e, 0)->mean_s, 1e-5 * bars[e.label]) << e.label;
+    // The forest: every engine but the first, its ratio and interval to the last digit shown.
+    std::regex point(
+        "<title>([^<]*): ([0-9.]+) times \\(([0-9.]+) to ([0-9.]+)\\), ([a-z ]+)</title>");
+    size_t found = 0;
+    for (auto it = std::sregex_iterator(page.begin(), page.end(), point);
+         it != std::sregex_iterator(); ++it) {
+      ++found;
+      const Explanation e = explain(result, (*it)[1].str(), result.engines[0].label);
+      EXPECT_NEAR(std::stod((*it)[2]), e.per_unit.value, 0.005 * e.per_unit.value + 0.005);
+      EXPECT_NEAR(std::stod((*it)[3]), e.per_unit.low, 0.005 * e.per_unit.low + 0.005);
+      EXPECT_NEAR(std::stod((*it)[4]), e.per_unit.high, 0.005 * e.per_unit.high + 0.005);
+    }
+    EXPECT_EQ(found, result.engines.size() - 1);
+    for (const EngineResult& e : result.engines)
+      for (const Published& p : e.published)
+        EXPECT_THAT(page, HasSubstr(with_spread(p.mean_s, p.stddev_s))) << e.label;
   }
 }
 

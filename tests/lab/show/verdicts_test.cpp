@@ -9,6 +9,7 @@
 #include "hearth/lab/result/imports.h"
 #include "hearth/lab/show/explain_text.h"
 #include "hearth/lab/show/hyperfine.h"
+#include "hearth/lab/show/report.h"
 #include "tests/lab/results.h"
 
 namespace hearth::lab {
@@ -18,39 +19,12 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-/// Commands that take these seconds, give or take a little, in 8 rounds.
-Result commands(const std::vector<std::pair<std::string, double>>& times) {
-  Result r;
-  r.plan.order = "ABBA";
-  r.plan.finished = true;
-  Job job;
-  job.kind = JobKind::command;
-  r.jobs = {job};
-  for (const auto& [name, seconds] : times) {
-    EngineResult e;
-    e.label = name;
-    e.device = "cpu";
-    e.starts.resize(8);
-    for (int round = 0; round < 8; ++round) {
-      Repetition rep;
-      rep.round = rep.start = round;
-      rep.start_s = 10.0 * round;
-      rep.total_s = seconds * (1 + 0.001 * ((round * 5) % 8));
-      rep.own = {{"user_s", 0.9 * rep.total_s},
-                 {"system_s", 0.05 * rep.total_s},
-                 {"exit_code", 0},
-                 {"peak_memory_bytes", 5e6}};
-      e.repetitions.push_back(rep);
-    }
-    r.engines.push_back(std::move(e));
-  }
-  return r;
-}
+using testing::commands;
 
 size_t widest(const std::string& text) {
   size_t most = 0;
   std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) most = std::max(most, line.size());
+  for (std::string line; std::getline(in, line);) most = std::max(most, columns_of(line));
   return most;
 }
 
@@ -64,7 +38,7 @@ TEST(Verdicts, AreALineEachAgainstTheFirstSorted) {
       "  the first  1\n"
       "  same       1.00 times (1.00 to 1.00)  equivalent\n"
       "  slow       2.50 times (2.50 to 2.50)  slower\n"
-      "      2.5 times the user time (2.26 s, not 903 ms)\n";
+      "      slow has 2.5 times the user time (2.26 s, not 903 ms)\n";
   EXPECT_EQ(text, expected);
 }
 
@@ -75,15 +49,63 @@ TEST(Verdicts, HaveAColourWhereThereIsOne) {
   EXPECT_EQ(verdict_text(commands({{"a", 1}}), 0, true), "");
 }
 
-TEST(Verdicts, NothingIsWiderThanTheTerminal) {
-  const std::string name(300, 'x');
-  const std::string words = "a command of many words " + name + " and\nlines\x1b[2J";
-  const Result r = commands({{name, 1}, {words, 3}, {"c", 12345}});
-  for (const int width : {80, 60, 40})
-    EXPECT_LE(widest(verdict_text(r, 0, false, width)), size_t(width))
-        << verdict_text(r, 0, false, width);
+/// Names that a user can give a command, or a file that is imported has.
+std::vector<std::string> hostile_names() {
+  std::string wide, combining = "e", flags;
+  for (int i = 0; i < 40; ++i) {
+    wide += "\u5927\u304d";       // two columns each
+    combining += "\u0301";        // none each
+    flags += "\U0001F525\u00e9";  // two and one
+  }
+  return {std::string(300, 'x'),
+          "many words " + std::string(300, 'x') + " and\nlines\r\n\t",
+          wide,
+          combining,
+          flags,
+          "\x1b[2J\x1b]0;title\x07 \xc2\x9b"
+          "31m red",                                              // of C0 and of C1
+          "turned \u202eround\u202c \u2066and\u2069 \u200fback",  // as it would be shown
+          "cut \xe5\xa4 \xff\xfe \xed\xa0\x80 bytes",
+          "\u2028 lines \u2029",
+          "",
+          "   "};
+}
+
+// What a terminal would obey or be turned round by.
+void expect_printable(const std::string& text) {
+  for (const char* bad : {"\r", "\t", "\x07", "\xc2\x9b", "\u202e", "\u2066", "\u200f", "\u2028"})
+    EXPECT_EQ(text.find(bad), text.npos) << text;
+  EXPECT_EQ(text, printable(text));
+}
+
+TEST(Verdicts, NothingIsWiderThanTheTerminalWhateverTheNames) {
+  const auto names = hostile_names();
+  std::vector<std::pair<std::string, double>> all = {{"first", 1}};
+  for (size_t i = 0; i < names.size(); ++i) all.emplace_back(names[i], 0.3 + 7000 * double(i));
+  const Result r = commands(all);
+  for (int width = 40; width <= 200; ++width) {
+    const std::string text = verdict_text(r, 0, false, width);
+    ASSERT_LE(widest(text), size_t(width)) << text;
+    // A line for each, whatever its name has in it.
+    size_t verdicts = 0;
+    for (size_t at = 0; (at = text.find(" times (", at)) != text.npos; ++at) ++verdicts;
+    EXPECT_EQ(verdicts, names.size()) << text;
+  }
   const std::string text = verdict_text(r, 0, false);
-  EXPECT_THAT(text, AllOf(HasSubstr("xxx..."), HasSubstr("...xxx"), Not(HasSubstr("\x1b"))));
+  expect_printable(text);
+  EXPECT_THAT(text, AllOf(HasSubstr("xxx..."), HasSubstr("...xxx")));
+  for (size_t first = 0; first < names.size(); ++first) {
+    const std::string other = verdict_text(commands({{names[first], 1}, {"b", 2}}), 0, true, 40);
+    std::string plain = other;
+    for (const char* code : {"\033[31m", "\033[32m", "\033[33m", "\033[0m"})
+      for (size_t at; (at = plain.find(code)) != plain.npos;)
+        plain.erase(at, std::string_view(code).size());
+    EXPECT_LE(widest(plain), 40u) << plain;
+    expect_printable(plain);
+    EXPECT_THAT(other, HasSubstr("\033[31mslower\033[0m"));
+  }
+  expect_printable(report_text(r));
+  EXPECT_LE(widest(report_text(r, 60)), 60u);
 }
 
 TEST(Verdicts, WithoutGroundsThereIsNone) {
@@ -104,7 +126,8 @@ TEST(Verdicts, AModelsEnginesSayWhatBindsThem) {
   const std::string text =
       verdict_text(testing::gpu_result({.active = 0.95, .clock_mhz = 1980, .gb_s = 280}), 0, false);
   EXPECT_THAT(text, AllOf(HasSubstr("Time per new token, against torch:cuda:"),
-                          HasSubstr("torch:cuda is bandwidth-bound, at 9")));
+                          HasSubstr("hearth:cuda reads from the caches, faster than memory gives;"),
+                          HasSubstr("reads at 94 % of it")));
   EXPECT_LE(widest(text), 80);
 }
 
@@ -120,15 +143,6 @@ TEST(Verdicts, OfCommandsTheSystemsAccountIsTheExplanation) {
                           Not(HasSubstr("limits")), Not(HasSubstr("cycles"))));
   EXPECT_EQ(to_json(e)["parts"][1]["name"], "system time");
   EXPECT_THAT(explain(r, "quick", "slow").cause, HasSubstr("slow has 2 times"));
-}
-
-TEST(Folded, KeepsEveryWordAndNoLineIsWider) {
-  EXPECT_EQ(folded("  a b c d\nx", 6), "  a b\n   c d\nx");
-  EXPECT_EQ(folded("0123456789", 4), "0123\n  45\n  67\n  89");
-  EXPECT_EQ(folded("", 4), "");
-  EXPECT_EQ(folded("a\n\nb\n", 4), "a\n\nb\n");
-  const std::string wide = std::string(90, ' ') + "x";
-  EXPECT_LE(widest(folded(wide, 20)), 20);
 }
 
 TEST(CommandText, HasMeanRangeAndUse) {
