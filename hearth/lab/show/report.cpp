@@ -88,11 +88,6 @@ std::string part(std::string_view id, std::string_view text) {
   return fmt::format("<span id=\"{0}\" class=\"{0}\">{1}</span>", id, e(text));
 }
 
-std::string capital(std::string text) {
-  if (!text.empty()) text[0] = char(std::toupper(static_cast<unsigned char>(text[0])));
-  return text;
-}
-
 std::string command_of(const Advice& advice) {
   return fmt::format("<p>{}</p>\n{}", e(advice.words),
                      advice.command.empty() ? "" : "<pre>" + e(advice.command) + "</pre>\n");
@@ -105,8 +100,8 @@ std::string lead(const Headline& h) {
     return fmt::format("<h1>{}{}.</h1>\n<p>{} {}</p>\n", numbers, e(h.because),
                        part("verdict", to_string(h.finding)), part("reason", h.cause));
   return fmt::format("<div class=\"banner\">\n<h1>{} {}</h1>\n<p>{}. {}</p>\n{}</div>\n",
-                     part("verdict", h.verdict()), part("reason", capital(h.why_none) + "."),
-                     numbers, e(h.cause), command_of(h.advice));
+                     part("verdict", h.verdict()), part("reason", h.reason()), numbers, e(h.cause),
+                     command_of(h.advice));
 }
 
 // Another pair, shorter.

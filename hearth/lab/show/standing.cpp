@@ -104,6 +104,11 @@ std::string certainty_of(const Explanation& e) {
                e);
 }
 
+std::string capital(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = char(text[0] - 'a' + 'A');
+  return text;
+}
+
 std::string verb_of(const Job& job) {
   switch (job.kind) {
     case JobKind::command: return "runs";
@@ -140,11 +145,9 @@ TimeRatio inverse(const TimeRatio& ratio) {
 
 std::string name_of(std::string_view label) { return shortened(one_line(label), 44); }
 
-std::string Headline::verdict() const {
-  std::string word(to_string(finding));
-  word[0] = char(word[0] - 'a' + 'A');
-  return word;
-}
+std::string Headline::verdict() const { return capital(std::string(to_string(finding))); }
+
+std::string Headline::reason() const { return (of_one ? why_none : capital(why_none)) + "."; }
 
 Tone Standing::tone() const {
   if (first || finding == Finding::equivalent) return Tone::plain;
@@ -255,6 +258,7 @@ Headline headline(const Result& result, const Explanation& e) {
   h.how_much = fmt::format("took {} times the time of {} per {}{}", digits(ratio.value), fast,
                            e.unit, interval_of(ratio));
   h.why_none = why_none(e, h.finding, result);
+  h.of_one = h.why_none.starts_with(slow) || h.why_none.starts_with(fast);
   if (h.finding != Finding::busy) {
     const std::string known = why_of(e).clause;
     if (known.empty() || known != named(e.cause, e)) h.cause = certainty_of(e);

@@ -55,6 +55,7 @@ struct Headline {
   Finding finding = Finding::undecided;  // never `slower`: the faster one is the actor
   std::string who, how_much;             // "hearth:cpu answers", "2.9 times as fast as ... (...)"
   std::string because;                   // ", because ..." or ""
+  bool of_one = false;                   // why_none begins with an engine's name
   std::string why_none;                  // why there is no verdict: a clause, or ""
   std::string cause;                     // how sure the cause is: a sentence, or ""
   Advice advice;                         // what to do for a verdict, where there is none
@@ -62,6 +63,8 @@ struct Headline {
   std::string sentence() const { return who + " " + how_much + because + "."; }
   /// "Faster", "Undecided": as a sentence begins.
   std::string verdict() const;
+  /// why_none as a sentence of its own; one that begins with an engine's name keeps its letters.
+  std::string reason() const;
 };
 Headline headline(const Result& result, const Explanation& explanation);
 

@@ -269,6 +269,7 @@ TEST(Report, WithoutAVerdictThereIsTheCommandForOne) {
   for (EngineResult& e : programs.engines)
     for (Repetition& rep : e.repetitions) rep.own["shell_s"] = 100;
   EXPECT_THAT(command(programs), HasSubstr("hearth lab run -N --command"));
+  EXPECT_THAT(report_html(programs), HasSubstr("class=\"reason\">a [2J"));
 }
 
 TEST(Report, IsTheSameForTheSameResult) {
