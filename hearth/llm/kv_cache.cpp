@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hearth/core/allocate.h"
+#include "hearth/core/eval.h"
 #include "hearth/ops/ops.h"
 
 namespace hearth::llm {
@@ -11,6 +12,7 @@ namespace {
 
 constexpr int kStep = 256;  // positions: the least that capacity grows by
 constexpr int kRing = 512;  // a ring's capacity is a multiple, as the stretches of attention are
+constexpr int kMore = 512;  // tokens before those of a window that a RowState keeps, to be cut back
 
 Shape with_batch(int batch, const Shape& shape) {
   Shape all{batch};
@@ -21,12 +23,41 @@ Shape positions_of(int batch, const Shape& part, int capacity) {
   return {batch, part[0], capacity, part[1]};
 }
 
+/// x[row], where it lies.
+array row_of(const array& x, int row) {
+  Shape start(size_t(x.ndim()), 0), stop = x.shape();
+  start[0] = row, stop[0] = row + 1;
+  return squeeze(slice(x, start, stop), 0);
+}
+/// Positions [from, from + count) of (heads, positions, dims), where they lie.
+array stretch(const array& x, int from, int count) {
+  return slice(x, {0, from, 0}, {x.shape(0), from + count, x.shape(2)});
+}
+/// The stretches of a part's memory that positions [from, to) lie in, at most two: f(position,
+/// place, count).
+template <class F>
+void each_stretch(int from, int to, int capacity, const F& f) {
+  while (from < to) {
+    const int place = from % capacity, count = std::min(to - from, capacity - place);
+    f(from, place, count);
+    from += count;
+  }
+}
+/// Row `row` of x is `value`, the others stay.
+array with_row(const array& x, int row, const array& value) {
+  Shape start(size_t(x.ndim()), 0), stop = x.shape();
+  start[0] = row, stop[0] = row + 1;
+  return slice_update(x, expand_dims(value, 0), start, stop);
+}
+
 }  // namespace
 
 KvCache::KvCache(CacheShape shape, int batch)
     : shape_(std::move(shape)),
       lengths_(size_t(batch), 0),
       expected_(size_t(batch), 0),
+      read_as_(size_t(batch), 0),
+      first_(shape_.layers.size(), std::vector<int>(size_t(batch), 0)),
       offsets_(0) {
   check(batch > 0, "KvCache: a batch of ", batch, " rows; wanted at least 1");
   for (const StateShape& layer : shape_.layers) {
@@ -51,6 +82,11 @@ LayerState& KvCache::layer(int i) {
 
 void KvCache::set_offsets() { offsets_ = array(lengths_.begin(), Shape{batch()}, int32); }
 
+void KvCache::became_another() {
+  set_offsets();
+  ++growths_;
+}
+
 size_t KvCache::nbytes() const {
   size_t bytes = 0;
   for (const LayerState& state : states_)
@@ -62,12 +98,23 @@ void KvCache::reserve(int more) {
   const int longest = *std::max_element(lengths_.begin(), lengths_.end());
   check(more <= shape_.context_length - longest, "context: ", longest, " tokens so far and ", more,
         " more do not fit in the model's ", shape_.context_length);
-  if (longest + more <= capacity_ && more <= step_) return;
-  step_ = std::max(step_, more);
-  if (longest + more > capacity_) {
-    const int wanted = std::max(longest + more, capacity_ + capacity_ / 2);
+  make_room(longest + more, more);
+  for (size_t i = 0; i < states_.size(); ++i)
+    if (shape_.layers[i].window > 0)
+      for (int b = 0; b < batch(); ++b) {
+        int& first = first_[i][size_t(b)];
+        first = std::max(first, lengths_[size_t(b)] + more - states_[i].parts[0].shape(2));
+      }
+}
+
+void KvCache::make_room(int positions, int step) {
+  if (positions <= capacity_ && step <= step_) return;
+  step_ = std::max(step_, step);
+  if (positions > capacity_) {
+    const int wanted = std::max(positions, capacity_ + capacity_ / 2);
     capacity_ = std::min((wanted + kStep - 1) / kStep * kStep, shape_.context_length);
   }
+  const int longest = *std::max_element(lengths_.begin(), lengths_.end());
   for (size_t i = 0; i < states_.size(); ++i)
     if (shape_.layers[i].kind == StateShape::positions) grow(states_[i], shape_.layers[i], longest);
 }
@@ -111,22 +158,166 @@ void KvCache::grow(LayerState& state, const StateShape& shape, int longest) {
 void KvCache::advance(std::span<const int> counts) {
   check(int(counts.size()) == batch(), "KvCache: ", counts.size(), " counts for ", batch(),
         " rows");
-  for (int b = 0; b < batch(); ++b) lengths_[b] += counts[b];
+  for (size_t b = 0; b < counts.size(); ++b) {
+    lengths_[b] += counts[b];
+    read_as_[b] = std::max({read_as_[b], lengths_[b], expected_[b]});
+  }
   set_offsets();
 }
 
+Dtype KvCache::dtype_of(const StateShape& layer) const {
+  return layer.kind == StateShape::fixed ? layer.dtype.value_or(shape_.dtype) : shape_.dtype;
+}
+
+void KvCache::check_row(const char* what, int row) const {
+  check(row >= 0 && row < batch(), "KvCache: ", what, " row ", row, " of ", batch());
+}
+
+RowState KvCache::take(int row) const {
+  check_row("take", row);
+  const int length = lengths_[size_t(row)];
+  RowState all{.length = length, .read_as = read_as_[size_t(row)]};
+  Arrays made;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const StateShape& layer = shape_.layers[i];
+    Arrays& parts = all.layers.emplace_back();
+    for (const array& x : states_[i].parts) {
+      if (layer.kind == StateShape::fixed) {
+        parts.push_back(copy(row_of(x, row)));
+      } else {
+        int from = first_[i][size_t(row)];
+        if (layer.window > 0)
+          from = int(std::max<int64_t>(from, int64_t(length) - layer.window - kMore));
+        Arrays stretches{zeros({x.shape(1), 0, x.shape(3)}, x.dtype())};
+        each_stretch(from, length, x.shape(2), [&](int, int place, int count) {
+          stretches.push_back(stretch(row_of(x, row), place, count));
+        });
+        parts.push_back(copy(concatenate(stretches, 1)));
+      }
+      made.push_back(parts.back());
+    }
+  }
+  eval(made);
+  return all;
+}
+
+void KvCache::check_fits(const RowState& state) const {
+  check(state.length >= 0 && state.length <= shape_.context_length, "state: it has ", state.length,
+        " tokens, the context is ", shape_.context_length);
+  check(state.read_as >= state.length, "state: of ", state.length, " tokens, read as ",
+        state.read_as);
+  check(state.layers.size() == shape_.layers.size(), "state: it has ", state.layers.size(),
+        " layers, the model ", shape_.layers.size());
+  for (size_t i = 0; i < shape_.layers.size(); ++i) {
+    const StateShape& layer = shape_.layers[i];
+    const size_t parts = layer.kind == StateShape::positions || layer.kind == StateShape::fixed
+                             ? layer.parts.size()
+                             : 0;
+    check(state.layers[i].size() == parts, "state: layer ", i, " has ", state.layers[i].size(),
+          " parts, wanted ", parts);
+    for (size_t p = 0; p < parts; ++p) {
+      const array& x = state.layers[i][p];
+      check(x.dtype() == dtype_of(layer), "state: layer ", i, " is of ", x.dtype(), ", wanted ",
+            dtype_of(layer));
+      Shape wanted = layer.parts[p];
+      if (layer.kind == StateShape::positions) {
+        const int needed =
+            layer.window > 0 ? std::min(state.length, layer.window - 1) : state.length;
+        const int kept = x.ndim() == 3 ? x.shape(1) : -1;
+        check(kept >= needed && kept <= state.length && kept == state.layers[i][0].shape(1),
+              "state: layer ", i, " has the shape ", x.shape(), ", wanted at least ", needed,
+              " and at most ", state.length, " positions, of ", wanted);
+        wanted = {wanted[0], kept, wanted[1]};
+      }
+      check(x.shape() == wanted, "state: layer ", i, " has the shape ", x.shape(), ", wanted ",
+            wanted);
+    }
+  }
+}
+
+void KvCache::put(int row, const RowState& state) {
+  check_row("put", row);
+  check_fits(state);
+  clear(row);
+  make_room(state.length, 0);
+  Arrays written;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const StateShape& layer = shape_.layers[i];
+    for (size_t p = 0; p < state.layers[i].size(); ++p) {
+      array& x = states_[i].parts[p];
+      const array& value = state.layers[i][p];
+      if (layer.kind == StateShape::fixed) {
+        x = with_row(x, row, value);
+        continue;
+      }
+      const int capacity = x.shape(2), kept = value.shape(1);
+      const int from = state.length - std::min(kept, capacity);
+      first_[i][size_t(row)] = from;
+      const array memory = row_of(x, row);
+      const auto write = [&](int place, int count, const array& values) {
+        written.push_back(assign(stretch(memory, place, count), values));
+      };
+      // What is hidden from the window is multiplied by 0 and must be a number.
+      if (from > 0)
+        write(0, capacity, zeros({memory.shape(0), capacity, memory.shape(2)}, x.dtype()));
+      each_stretch(from, state.length, capacity, [&](int position, int place, int count) {
+        write(place, count, stretch(value, position - (state.length - kept), count));
+      });
+    }
+  }
+  eval(written);
+  lengths_[size_t(row)] = state.length;
+  read_as_[size_t(row)] = state.read_as;
+  became_another();
+}
+
+bool KvCache::can_truncate(int row, int length) const {
+  check_row("truncate", row);
+  if (length < 0 || length > lengths_[size_t(row)]) return false;
+  if (length == 0 || length == lengths_[size_t(row)]) return true;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const StateShape& layer = shape_.layers[i];
+    if (layer.kind == StateShape::fixed) return false;
+    if (layer.window > 0 && first_[i][size_t(row)] > std::max(0, length - layer.window + 1))
+      return false;
+  }
+  return true;
+}
+
+void KvCache::truncate(int row, int length) {
+  check(can_truncate(row, length), "KvCache: of the ", lengths_[size_t(row)], " tokens of row ",
+        row, " the first ", length, " cannot be kept alone; clear the row and read them again");
+  if (length == 0) return clear(row);
+  if (length == lengths_[size_t(row)]) return;
+  lengths_[size_t(row)] = length;
+  expected_[size_t(row)] = 0;
+  became_another();
+}
+
+void KvCache::forget(int row) {
+  lengths_[size_t(row)] = expected_[size_t(row)] = read_as_[size_t(row)] = 0;
+  for (auto& first : first_) first[size_t(row)] = 0;
+}
+
+void KvCache::clear(int row) {
+  check_row("clear", row);
+  forget(row);
+  for (size_t i = 0; i < states_.size(); ++i)
+    if (shape_.layers[i].kind == StateShape::fixed)
+      for (array& x : states_[i].parts) x = with_row(x, row, zeros_like(row_of(x, row)));
+  became_another();
+}
+
 void KvCache::clear() {
-  std::fill(lengths_.begin(), lengths_.end(), 0);
-  std::fill(expected_.begin(), expected_.end(), 0);
+  for (int row = 0; row < batch(); ++row) forget(row);
   for (size_t i = 0; i < states_.size(); ++i) {
     const StateShape& layer = shape_.layers[i];
     if (layer.kind != StateShape::fixed) continue;
     states_[i].parts.clear();
     for (const Shape& part : layer.parts)
-      states_[i].parts.push_back(
-          zeros(with_batch(batch(), part), layer.dtype.value_or(shape_.dtype)));
+      states_[i].parts.push_back(zeros(with_batch(batch(), part), dtype_of(layer)));
   }
-  set_offsets();
+  became_another();
 }
 
 }  // namespace hearth::llm

@@ -40,7 +40,18 @@ struct CacheShape {
   Dtype dtype;
 };
 
-/// Rows may have different lengths: row b's next token stands at position length(b).
+/// A row of a cache as arrays of its own, in a form that no cache's capacity shows in.
+struct RowState {
+  int length = 0;   // tokens
+  int read_as = 0;  // KvCache::read_as
+  /// The parts of each layer, an alias has none. positions: (heads, kept, dims) of the latest
+  /// `kept` tokens, all of them where there is no window, and what a window needs where there is.
+  /// fixed: as StateShape has it.
+  std::vector<Arrays> layers = {};
+};
+
+/// Rows may have different lengths: row b's next token stands at position length(b). What was
+/// computed of a row is to be evaluated before put, truncate or clear change it.
 class KvCache {
  public:
   explicit KvCache(CacheShape shape, int batch = 1);
@@ -63,25 +74,49 @@ class KvCache {
   /// it were read at once. Shorter than the row: nothing is known.
   void expect(int row, int total) { expected_[size_t(row)] = total; }
   int expected(int row) const { return expected_[size_t(row)]; }
+  /// The most tokens that the row had, or was expected to have, since it was clear: what a rope
+  /// that depends on the length took for it, though the row is shorter now.
+  int read_as(int row) const { return read_as_[size_t(row)]; }
   /// Row b has counts[b] tokens more; reserve came before.
   void advance(std::span<const int> counts);
   /// The offsets are kept by `offsets` from now on, until the next advance or clear: an
   /// array of the same values that a recorded step writes in place.
   void keep_offsets(const array& offsets) { offsets_ = offsets; }
   int capacity() const { return capacity_; }
-  /// Changes whenever memory moved: what was recorded before reads the old one.
+  /// Changes whenever memory moved, or a row became another: what was recorded before reads the
+  /// old one.
   int growths() const { return growths_; }
-  /// Forgets all tokens, keeps the memory.
+
+  /// A copy of the row, computed.
+  RowState take(int row) const;
+  /// The row becomes that one, whatever it was; room grows as needed. Throws, and changes nothing,
+  /// for a state of other layers, sizes or dtypes, or longer than the context.
+  void put(int row, const RowState& state);
+  /// Can all but the first `length` tokens be forgotten? A window must still have what it needs;
+  /// fixed states can only forget everything.
+  bool can_truncate(int row, int length) const;
+  void truncate(int row, int length);
+  /// Forgets a row's tokens, or those of all rows; keeps the memory.
+  void clear(int row);
   void clear();
 
  private:
   void set_offsets();
+  void became_another();
+  void forget(int row);
+  /// Room for so many positions and for steps of so many tokens.
+  void make_room(int positions, int step);
   void grow(LayerState& state, const StateShape& shape, int longest);
+  void check_row(const char* what, int row) const;
+  void check_fits(const RowState& state) const;
+  Dtype dtype_of(const StateShape& layer) const;
 
   CacheShape shape_;
   int capacity_ = 0, step_ = 0;  // positions of full states; the most tokens of a step
   int growths_ = 0;
-  std::vector<int> lengths_, expected_;
+  std::vector<int> lengths_, expected_, read_as_;
+  /// Of each layer and row the first position that no later one was written over.
+  std::vector<std::vector<int>> first_;
   array offsets_;
   std::vector<LayerState> states_;
 };
