@@ -1,8 +1,11 @@
 #include "hearth/llm/kv_cache.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "hearth/core/allocate.h"
+#include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/ops/ops.h"
 
@@ -107,25 +110,45 @@ void KvCache::reserve(int more) {
       }
 }
 
+// Devices keep every position: no kernel of theirs reads a ring.
+int KvCache::capacity_of(const StateShape& layer, int capacity, int step) const {
+  if (layer.window == 0 || ambient_stream().device != Device(Device::cpu)) return capacity;
+  const int64_t needed = int64_t(layer.window) + step;
+  return int(std::min<int64_t>((needed + kRing - 1) / kRing * kRing, capacity));
+}
+
 void KvCache::make_room(int positions, int step) {
   if (positions <= capacity_ && step <= step_) return;
-  step_ = std::max(step_, step);
-  if (positions > capacity_) {
-    const int wanted = std::max(positions, capacity_ + capacity_ / 2);
-    capacity_ = std::min((wanted + kStep - 1) / kStep * kStep, shape_.context_length);
+  step = std::max(step_, step);
+  int capacity = capacity_;
+  if (positions > capacity) {
+    const int wanted = std::max(positions, capacity + capacity / 2);
+    capacity = std::min((wanted + kStep - 1) / kStep * kStep, shape_.context_length);
   }
+  size_t more = 0;  // bytes; what there was goes when it was copied
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const StateShape& layer = shape_.layers[i];
+    if (layer.kind != StateShape::positions) continue;
+    const int rows = capacity_of(layer, capacity, step);
+    for (size_t p = 0; p < layer.parts.size(); ++p)
+      if (rows > states_[i].parts[p].shape(2))
+        more += element_count(positions_of(batch(), layer.parts[p], rows)) * size_of(shape_.dtype);
+  }
+  const Device device = ambient_stream().device;
+  const size_t free = backend(device.type)->memory(device.index).free;  // 0: nobody knows
+  ensure(
+      free == 0 || more <= free,
+      fmt::format("context: room for {} tokens in each of {} rows needs {:.2f} GB, {:.2f} GB are "
+                  "free; a shorter context needs less",
+                  capacity, batch(), double(more) / 1e9, double(free) / 1e9));
+  step_ = step, capacity_ = capacity;
   const int longest = *std::max_element(lengths_.begin(), lengths_.end());
   for (size_t i = 0; i < states_.size(); ++i)
     if (shape_.layers[i].kind == StateShape::positions) grow(states_[i], shape_.layers[i], longest);
 }
 
-// Devices keep every position: no kernel of theirs reads a ring.
 void KvCache::grow(LayerState& state, const StateShape& shape, int longest) {
-  int capacity = capacity_;
-  if (shape.window > 0 && ambient_stream().device == Device(Device::cpu)) {
-    const int64_t needed = int64_t(shape.window) + step_;
-    capacity = int(std::min<int64_t>((needed + kRing - 1) / kRing * kRing, capacity_));
-  }
+  int capacity = capacity_of(shape, capacity_, step_);
   const int before = state.parts.empty() ? capacity : state.parts[0].shape(2);
   capacity = std::max(capacity, before);
   state.ring = capacity < capacity_;
@@ -235,39 +258,67 @@ void KvCache::check_fits(const RowState& state) const {
   }
 }
 
+// Room for it is there. What is kept of positions is written in place.
+void KvCache::write(int row, const RowState& state, Arrays& written) {
+  for (size_t i = 0; i < states_.size(); ++i) {
+    if (shape_.layers[i].kind != StateShape::positions) continue;
+    for (size_t p = 0; p < state.layers[i].size(); ++p) {
+      const array memory = row_of(states_[i].parts[p], row), &value = state.layers[i][p];
+      const int capacity = memory.shape(1), kept = value.shape(1);
+      const int from = state.length - std::min(kept, capacity);
+      first_[i][size_t(row)] = from;
+      const auto put_at = [&](int place, int count, const array& values) {
+        written.push_back(assign(stretch(memory, place, count), values));
+      };
+      // What is hidden from the window is multiplied by 0 and must be a number.
+      each_stretch(
+          std::max(0, state.length - capacity), from, capacity, [&](int, int place, int count) {
+            put_at(place, count, zeros({memory.shape(0), count, memory.shape(2)}, value.dtype()));
+          });
+      each_stretch(from, state.length, capacity, [&](int position, int place, int count) {
+        put_at(place, count, stretch(value, position - (state.length - kept), count));
+      });
+    }
+  }
+  lengths_[size_t(row)] = state.length;
+  read_as_[size_t(row)] = state.read_as;
+}
+
+KvCache::KvCache(CacheShape shape, std::span<const RowState> rows)
+    : KvCache(std::move(shape), int(rows.size())) {
+  int longest = 0;
+  for (const RowState& row : rows) {
+    check_fits(row);
+    longest = std::max(longest, row.length);
+  }
+  make_room(longest, 0);
+  Arrays written;
+  for (size_t b = 0; b < rows.size(); ++b) write(int(b), rows[b], written);
+  for (size_t i = 0; i < states_.size(); ++i) {
+    if (shape_.layers[i].kind != StateShape::fixed) continue;
+    for (size_t p = 0; p < states_[i].parts.size(); ++p) {
+      Arrays all;
+      for (const RowState& row : rows) all.push_back(row.layers[i][p]);
+      states_[i].parts[p] = stack(all, 0);
+      written.push_back(states_[i].parts[p]);
+    }
+  }
+  eval(written);
+  became_another();
+}
+
 void KvCache::put(int row, const RowState& state) {
   check_row("put", row);
   check_fits(state);
   clear(row);
   make_room(state.length, 0);
   Arrays written;
-  for (size_t i = 0; i < states_.size(); ++i) {
-    const StateShape& layer = shape_.layers[i];
-    for (size_t p = 0; p < state.layers[i].size(); ++p) {
-      array& x = states_[i].parts[p];
-      const array& value = state.layers[i][p];
-      if (layer.kind == StateShape::fixed) {
-        x = with_row(x, row, value);
-        continue;
-      }
-      const int capacity = x.shape(2), kept = value.shape(1);
-      const int from = state.length - std::min(kept, capacity);
-      first_[i][size_t(row)] = from;
-      const array memory = row_of(x, row);
-      const auto write = [&](int place, int count, const array& values) {
-        written.push_back(assign(stretch(memory, place, count), values));
-      };
-      // What is hidden from the window is multiplied by 0 and must be a number.
-      if (from > 0)
-        write(0, capacity, zeros({memory.shape(0), capacity, memory.shape(2)}, x.dtype()));
-      each_stretch(from, state.length, capacity, [&](int position, int place, int count) {
-        write(place, count, stretch(value, position - (state.length - kept), count));
-      });
-    }
-  }
+  write(row, state, written);
+  for (size_t i = 0; i < states_.size(); ++i)
+    if (shape_.layers[i].kind == StateShape::fixed)
+      for (size_t p = 0; p < states_[i].parts.size(); ++p)
+        states_[i].parts[p] = with_row(states_[i].parts[p], row, state.layers[i][p]);
   eval(written);
-  lengths_[size_t(row)] = state.length;
-  read_as_[size_t(row)] = state.read_as;
   became_another();
 }
 

@@ -55,6 +55,8 @@ struct RowState {
 class KvCache {
  public:
   explicit KvCache(CacheShape shape, int batch = 1);
+  /// Those rows, at least one; cheaper than putting one after the other.
+  KvCache(CacheShape shape, std::span<const RowState> rows);
 
   int batch() const { return int(lengths_.size()); }
   int length(int row) const { return lengths_[row]; }
@@ -68,7 +70,8 @@ class KvCache {
   size_t nbytes() const;
 
   /// Makes room for `more` tokens in every row; throws when the context is too short, with the
-  /// counts. Capacity grows by half, so that all copies together cost a small factor of the last.
+  /// counts, and std::runtime_error when memory is. Capacity grows by half, so that all copies
+  /// together cost a small factor of the last.
   void reserve(int more);
   /// The prompt that row b is read from will make it so long: read in pieces, it is treated as if
   /// it were read at once. Shorter than the row: nothing is known.
@@ -92,6 +95,8 @@ class KvCache {
   /// The row becomes that one, whatever it was; room grows as needed. Throws, and changes nothing,
   /// for a state of other layers, sizes or dtypes, or longer than the context.
   void put(int row, const RowState& state);
+  /// Throws what put would.
+  void check_fits(const RowState& state) const;
   /// Can all but the first `length` tokens be forgotten? A window must still have what it needs;
   /// fixed states can only forget everything.
   bool can_truncate(int row, int length) const;
@@ -108,7 +113,8 @@ class KvCache {
   void make_room(int positions, int step);
   void grow(LayerState& state, const StateShape& shape, int longest);
   void check_row(const char* what, int row) const;
-  void check_fits(const RowState& state) const;
+  int capacity_of(const StateShape& layer, int capacity, int step) const;
+  void write(int row, const RowState& state, Arrays& written);
   Dtype dtype_of(const StateShape& layer) const;
 
   CacheShape shape_;

@@ -64,6 +64,10 @@ KvCache LanguageModel::make_cache(int batch) const {
   return KvCache({states(), facts.context_length, facts.dtype}, batch);
 }
 
+KvCache LanguageModel::make_cache(std::span<const RowState> rows) const {
+  return KvCache({states(), facts.context_length, facts.dtype}, rows);
+}
+
 array LanguageModel::features(const array& tokens) {
   const int batch = tokens.shape(0), length = tokens.shape(1);
   KvCache cache = make_cache(batch);

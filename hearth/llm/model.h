@@ -33,6 +33,7 @@ class LanguageModel {
   /// How a checkpoint's tensors become parameters.
   virtual std::span<const Rewrite> rewrites() const { return {}; }
   KvCache make_cache(int batch = 1) const;
+  KvCache make_cache(std::span<const RowState> rows) const;
   /// What the layers make of rows of one length, after the last norm: (batch, length, hidden).
   array features(const array& tokens);
   /// What a row of so many tokens is kept in, in a cache of that dtype.
