@@ -60,6 +60,8 @@ KvCache::KvCache(CacheShape shape, int batch)
       lengths_(size_t(batch), 0),
       expected_(size_t(batch), 0),
       read_as_(size_t(batch), 0),
+      mark_(size_t(batch), 0),
+      marked_(size_t(batch)),
       first_(shape_.layers.size(), std::vector<int>(size_t(batch), 0)),
       offsets_(0) {
   check(batch > 0, "KvCache: a batch of ", batch, " rows; wanted at least 1");
@@ -74,6 +76,7 @@ KvCache::KvCache(CacheShape shape, int batch)
       for (const Shape& part : layer.parts)
         state.parts.push_back(zeros(positions_of(batch, part, 0), shape_.dtype));
     state.fixed = layer.kind == StateShape::fixed;
+    has_fixed_ = has_fixed_ || state.fixed;
   }
   clear();
 }
@@ -188,10 +191,6 @@ void KvCache::advance(std::span<const int> counts) {
   set_offsets();
 }
 
-Dtype KvCache::dtype_of(const StateShape& layer) const {
-  return layer.kind == StateShape::fixed ? layer.dtype.value_or(shape_.dtype) : shape_.dtype;
-}
-
 void KvCache::check_row(const char* what, int row) const {
   check(row >= 0 && row < batch(), "KvCache: ", what, " row ", row, " of ", batch());
 }
@@ -199,7 +198,10 @@ void KvCache::check_row(const char* what, int row) const {
 RowState KvCache::take(int row) const {
   check_row("take", row);
   const int length = lengths_[size_t(row)];
-  RowState all{.length = length, .read_as = read_as_[size_t(row)]};
+  RowState all{.length = length,
+               .read_as = read_as_[size_t(row)],
+               .mark = mark_[size_t(row)],
+               .marked = marked_[size_t(row)]};
   Arrays made;
   for (size_t i = 0; i < states_.size(); ++i) {
     const StateShape& layer = shape_.layers[i];
@@ -224,40 +226,6 @@ RowState KvCache::take(int row) const {
   return all;
 }
 
-void KvCache::check_fits(const RowState& state) const {
-  check(state.length >= 0 && state.length <= shape_.context_length, "state: it has ", state.length,
-        " tokens, the context is ", shape_.context_length);
-  check(state.read_as >= state.length, "state: of ", state.length, " tokens, read as ",
-        state.read_as);
-  check(state.layers.size() == shape_.layers.size(), "state: it has ", state.layers.size(),
-        " layers, the model ", shape_.layers.size());
-  for (size_t i = 0; i < shape_.layers.size(); ++i) {
-    const StateShape& layer = shape_.layers[i];
-    const size_t parts = layer.kind == StateShape::positions || layer.kind == StateShape::fixed
-                             ? layer.parts.size()
-                             : 0;
-    check(state.layers[i].size() == parts, "state: layer ", i, " has ", state.layers[i].size(),
-          " parts, wanted ", parts);
-    for (size_t p = 0; p < parts; ++p) {
-      const array& x = state.layers[i][p];
-      check(x.dtype() == dtype_of(layer), "state: layer ", i, " is of ", x.dtype(), ", wanted ",
-            dtype_of(layer));
-      Shape wanted = layer.parts[p];
-      if (layer.kind == StateShape::positions) {
-        const int needed =
-            layer.window > 0 ? std::min(state.length, layer.window - 1) : state.length;
-        const int kept = x.ndim() == 3 ? x.shape(1) : -1;
-        check(kept >= needed && kept <= state.length && kept == state.layers[i][0].shape(1),
-              "state: layer ", i, " has the shape ", x.shape(), ", wanted at least ", needed,
-              " and at most ", state.length, " positions, of ", wanted);
-        wanted = {wanted[0], kept, wanted[1]};
-      }
-      check(x.shape() == wanted, "state: layer ", i, " has the shape ", x.shape(), ", wanted ",
-            wanted);
-    }
-  }
-}
-
 // Room for it is there. What is kept of positions is written in place.
 void KvCache::write(int row, const RowState& state, Arrays& written) {
   for (size_t i = 0; i < states_.size(); ++i) {
@@ -266,7 +234,7 @@ void KvCache::write(int row, const RowState& state, Arrays& written) {
       const array memory = row_of(states_[i].parts[p], row), &value = state.layers[i][p];
       const int capacity = memory.shape(1), kept = value.shape(1);
       const int from = state.length - std::min(kept, capacity);
-      first_[i][size_t(row)] = from;
+      first_[i][size_t(row)] = std::max(first_[i][size_t(row)], from);
       const auto put_at = [&](int place, int count, const array& values) {
         written.push_back(assign(stretch(memory, place, count), values));
       };
@@ -282,13 +250,15 @@ void KvCache::write(int row, const RowState& state, Arrays& written) {
   }
   lengths_[size_t(row)] = state.length;
   read_as_[size_t(row)] = state.read_as;
+  mark_[size_t(row)] = state.mark;
+  marked_[size_t(row)] = state.marked;
 }
 
 KvCache::KvCache(CacheShape shape, std::span<const RowState> rows)
     : KvCache(std::move(shape), int(rows.size())) {
   int longest = 0;
   for (const RowState& row : rows) {
-    check_fits(row);
+    check_fits(shape_, row);
     longest = std::max(longest, row.length);
   }
   make_room(longest, 0);
@@ -309,17 +279,36 @@ KvCache::KvCache(CacheShape shape, std::span<const RowState> rows)
 
 void KvCache::put(int row, const RowState& state) {
   check_row("put", row);
-  check_fits(state);
+  check_fits(shape_, state);
   clear(row);
   make_room(state.length, 0);
   Arrays written;
   write(row, state, written);
+  set_fixed(row, state.layers);
+  eval(written);
+  became_another();
+}
+
+void KvCache::set_fixed(int row, const std::vector<Arrays>& layers) {
   for (size_t i = 0; i < states_.size(); ++i)
     if (shape_.layers[i].kind == StateShape::fixed)
       for (size_t p = 0; p < states_[i].parts.size(); ++p)
-        states_[i].parts[p] = with_row(states_[i].parts[p], row, state.layers[i][p]);
-  eval(written);
-  became_another();
+        states_[i].parts[p] = with_row(states_[i].parts[p], row, layers[i][p]);
+}
+
+void KvCache::mark(int row) {
+  check_row("mark", row);
+  if (!has_fixed_ || length(row) == 0) return;
+  std::vector<Arrays> marked;
+  Arrays made;
+  for (const LayerState& state : states_) {
+    Arrays& parts = marked.emplace_back();
+    if (!state.fixed) continue;
+    for (const array& x : state.parts) made.push_back(parts.emplace_back(copy(row_of(x, row))));
+  }
+  eval(made);
+  mark_[size_t(row)] = length(row);
+  marked_[size_t(row)] = std::move(marked);
 }
 
 bool KvCache::can_truncate(int row, int length) const {
@@ -328,9 +317,8 @@ bool KvCache::can_truncate(int row, int length) const {
   if (length == 0 || length == lengths_[size_t(row)]) return true;
   for (size_t i = 0; i < states_.size(); ++i) {
     const StateShape& layer = shape_.layers[i];
-    if (layer.kind == StateShape::fixed) return false;
-    if (layer.window > 0 && first_[i][size_t(row)] > std::max(0, length - layer.window + 1))
-      return false;
+    if (layer.kind == StateShape::fixed && length != mark_[size_t(row)]) return false;
+    if (!window_holds(layer, first_[i][size_t(row)], length)) return false;
   }
   return true;
 }
@@ -340,6 +328,7 @@ void KvCache::truncate(int row, int length) {
         row, " the first ", length, " cannot be kept alone; clear the row and read them again");
   if (length == 0) return clear(row);
   if (length == lengths_[size_t(row)]) return;
+  if (has_fixed_) set_fixed(row, marked_[size_t(row)]);
   lengths_[size_t(row)] = length;
   expected_[size_t(row)] = 0;
   became_another();
@@ -347,6 +336,7 @@ void KvCache::truncate(int row, int length) {
 
 void KvCache::forget(int row) {
   lengths_[size_t(row)] = expected_[size_t(row)] = read_as_[size_t(row)] = 0;
+  mark_[size_t(row)] = 0, marked_[size_t(row)].clear();
   for (auto& first : first_) first[size_t(row)] = 0;
 }
 
@@ -366,7 +356,7 @@ void KvCache::clear() {
     if (layer.kind != StateShape::fixed) continue;
     states_[i].parts.clear();
     for (const Shape& part : layer.parts)
-      states_[i].parts.push_back(zeros(with_batch(batch(), part), dtype_of(layer)));
+      states_[i].parts.push_back(zeros(with_batch(batch(), part), shape_.dtype_of(layer)));
   }
   became_another();
 }

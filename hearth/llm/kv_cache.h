@@ -1,53 +1,18 @@
 // What a model has seen, layer by layer: explicit state, written in place, grown in steps.
 #pragma once
-#include <optional>
 #include <span>
 #include <vector>
 
-#include "hearth/core/array.h"
+#include "hearth/llm/row_state.h"
 
 namespace hearth::llm {
 
-/// What one layer keeps of one row.
-struct StateShape {
-  enum Kind {
-    none,
-    positions,  // a row of each part for every position: keys and values, latents
-    fixed,      // the same whatever the length: recurrent states
-    alias       // another layer's
-  };
-  Kind kind = none;
-  /// positions: (heads, dims), kept as (batch, heads, capacity, dims). fixed: kept as (batch, ...),
-  /// zeros before the first token.
-  std::vector<Shape> parts = {};
-  int window = 0;                   // positions: only so many of the last are needed; 0: all
-  int source = -1;                  // alias: whose
-  std::optional<Dtype> dtype = {};  // of fixed parts; the cache's if absent
-};
-
-/// The same for a batch. Whoever changes a part puts the new array in its place: that of
-/// fast::cached_attention, which wrote the old one's memory, or for fixed parts any other.
+/// What one layer keeps of all rows. Whoever changes a part puts the new array in its place: that
+/// of fast::cached_attention, which wrote the old one's memory, or for fixed parts any other.
 struct LayerState {
   std::vector<array> parts;
   bool ring = false;   // position p lies in row p % capacity
   bool fixed = false;  // parts are new arrays after a step, not written in place
-};
-
-/// What a cache is made for.
-struct CacheShape {
-  std::vector<StateShape> layers;
-  int context_length;  // the most positions a row may have
-  Dtype dtype;
-};
-
-/// A row of a cache as arrays of its own, in a form that no cache's capacity shows in.
-struct RowState {
-  int length = 0;   // tokens
-  int read_as = 0;  // KvCache::read_as
-  /// The parts of each layer, an alias has none. positions: (heads, kept, dims) of the latest
-  /// `kept` tokens, all of them where there is no window, and what a window needs where there is.
-  /// fixed: as StateShape has it.
-  std::vector<Arrays> layers = {};
 };
 
 /// Rows may have different lengths: row b's next token stands at position length(b). What was
@@ -95,10 +60,11 @@ class KvCache {
   /// The row becomes that one, whatever it was; room grows as needed. Throws, and changes nothing,
   /// for a state of other layers, sizes or dtypes, or longer than the context.
   void put(int row, const RowState& state);
-  /// Throws what put would.
-  void check_fits(const RowState& state) const;
+  /// Keeps the fixed states that a row has now beside it, in place of an earlier mark: what can be
+  /// truncated to. Without such states there is nothing to keep.
+  void mark(int row);
   /// Can all but the first `length` tokens be forgotten? A window must still have what it needs;
-  /// fixed states can only forget everything.
+  /// fixed states can only forget everything, or go back to a mark.
   bool can_truncate(int row, int length) const;
   void truncate(int row, int length);
   /// Forgets a row's tokens, or those of all rows; keeps the memory.
@@ -115,12 +81,14 @@ class KvCache {
   void check_row(const char* what, int row) const;
   int capacity_of(const StateShape& layer, int capacity, int step) const;
   void write(int row, const RowState& state, Arrays& written);
-  Dtype dtype_of(const StateShape& layer) const;
+  void set_fixed(int row, const std::vector<Arrays>& layers);
 
   CacheShape shape_;
   int capacity_ = 0, step_ = 0;  // positions of full states; the most tokens of a step
   int growths_ = 0;
-  std::vector<int> lengths_, expected_, read_as_;
+  std::vector<int> lengths_, expected_, read_as_, mark_;
+  std::vector<std::vector<Arrays>> marked_;  // of each row: of each layer
+  bool has_fixed_ = false;
   /// Of each layer and row the first position that no later one was written over.
   std::vector<std::vector<int>> first_;
   array offsets_;

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <system_error>
 
@@ -15,6 +16,7 @@
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/io/checkpoint.h"
+#include "hearth/io/file_hash.h"
 #include "hearth/llm/recognize.h"
 #include "hearth/llm/registry.h"
 #include "hearth/ops/ops.h"
@@ -60,12 +62,10 @@ array LanguageModel::forward(const Step& step, KvCache& cache) {
   return logits(h);
 }
 
-KvCache LanguageModel::make_cache(int batch) const {
-  return KvCache({states(), facts.context_length, facts.dtype}, batch);
-}
+KvCache LanguageModel::make_cache(int batch) const { return KvCache(cache_shape(), batch); }
 
 KvCache LanguageModel::make_cache(std::span<const RowState> rows) const {
-  return KvCache({states(), facts.context_length, facts.dtype}, rows);
+  return KvCache(cache_shape(), rows);
 }
 
 array LanguageModel::features(const array& tokens) {
@@ -203,6 +203,9 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
   const JsonObject whole = read_config(folder), config = language_config(whole);
   std::unique_ptr<LanguageModel> model = make_model(whole);
   auto& facts = model->facts;
+  FileHash hash = FileHash::sha256();
+  hash.add(whole.raw().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  facts.config_hash = hash.digits();
   if (options.context) {
     check(*options.context >= 1 && *options.context <= facts.context_length, "load: a context of ",
           *options.context, ", the model's is ", facts.context_length);

@@ -34,6 +34,7 @@ class LanguageModel {
   virtual std::span<const Rewrite> rewrites() const { return {}; }
   KvCache make_cache(int batch = 1) const;
   KvCache make_cache(std::span<const RowState> rows) const;
+  CacheShape cache_shape() const { return {states(), facts.context_length, facts.dtype}; }
   /// What the layers make of rows of one length, after the last norm: (batch, length, hidden).
   array features(const array& tokens);
   /// What a row of so many tokens is kept in, in a cache of that dtype.
@@ -75,11 +76,13 @@ class LanguageModel {
     int vocab_size = 0, context_length = 0, layers = 0;
     int first_context = 0;  // a row that outgrows it is read again from its start, by other
                             // frequencies of rope; 0: none
+    int dynamic_from = 0;   // a longer row has frequencies of rope of its own length; 0: none
     Dtype dtype = float32;
     size_t weights_bytes = 0;  // of all parameters
     // Of what a decoded token reads of them: all but the embedding, and of experts those chosen.
     size_t bytes_per_token = 0;
     std::vector<int> bos, eos;  // from generation_config.json, else config.json
+    std::string config_hash;    // of config.json, however it is laid out
   } facts;
 
  protected:
