@@ -82,6 +82,7 @@ Sampler::Sampler(const SamplingOptions& options, int vocab,
       batch_(int(prompts.size())),
       vocab_(vocab),
       window_(options.penalty_window < 0 ? order_.penalty_window : options.penalty_window),
+      end_ids_(end_ids),
       keys_(keys_of(options.seed, int(prompts.size()))),
       end_mask_(mask_of(end_ids, vocab)) {
   const SamplingOptions& o = options_;
@@ -106,6 +107,35 @@ Sampler::Sampler(const SamplingOptions& options, int vocab,
   Arrays all = state();
   all.push_back(keys_);
   eval(all);
+}
+
+Sampler::Sampler(std::span<const Row> rows)
+    : Sampler(rows[0].of->options_, rows[0].of->vocab_, std::vector<std::vector<int>>(rows.size()),
+              rows[0].of->end_ids_) {
+  const auto joined = [&](const auto& part) {
+    Arrays all;
+    for (const auto& [of, row] : rows) {
+      check(same_rules(*of), "Sampler: rows with different rules cannot be joined");
+      const array whole = part(*of);
+      Shape start(size_t(whole.ndim()), 0), stop = whole.shape();
+      start[0] = row, stop[0] = row + 1;
+      all.push_back(slice(whole, start, stop));
+    }
+    return copy(concatenate(all, 0));
+  };
+  keys_ = joined([](const Sampler& s) { return s.keys_; });
+  Arrays states;
+  for (size_t i = 0; i < state().size(); ++i)
+    states.push_back(joined([i](const Sampler& s) { return s.state()[i]; }));
+  eval(states), eval(keys_);
+  set_state(states);
+}
+
+bool Sampler::same_rules(const Sampler& other) const {
+  SamplingOptions a = options_, b = other.options_;
+  a.seed = b.seed = 0;
+  a.logprobs = b.logprobs = 0;
+  return vocab_ == other.vocab_ && a == b && (a.min_tokens == 0 || end_ids_ == other.end_ids_);
 }
 
 // Appends the step to the chain, if its options ask for it. At temperature 0 the most likely token

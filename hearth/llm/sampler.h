@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "hearth/core/array.h"
@@ -18,7 +19,16 @@ class Sampler {
   /// options.min_tokens. Throws on values without a meaning, naming the option.
   Sampler(const SamplingOptions& options, int vocab, const std::vector<std::vector<int>>& prompts,
           const std::vector<int>& end_ids = {});
+  struct Row {
+    const Sampler* of;
+    int row;
+  };
+  /// Rows of samplers with the same rules, one below the other: each draws on as it would where it
+  /// was.
+  explicit Sampler(std::span<const Row> rows);
   Sampler(const Sampler&) = delete;  // its steps know where it is
+  /// Do both choose alike, but for their seeds?
+  bool same_rules(const Sampler& other) const;
   /// logits (batch, vocab) -> tokens int32 (batch), which become part of the state; -1 for a row
   /// whose logits hold NaN or +infinity, or are all -infinity.
   array operator()(const array& logits);
@@ -39,6 +49,7 @@ class Sampler {
   const SamplingOptions options_;
   const SamplingOrder order_;
   const int batch_, vocab_, window_;  // window_: of the penalties; 0: all
+  const std::vector<int> end_ids_;
   std::vector<Step> chain_;
   array keys_;      // uint32 (batch, 2)
   array end_mask_;  // bool (vocab)

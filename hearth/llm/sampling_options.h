@@ -34,6 +34,8 @@ struct SamplingOptions {
   int logprobs = 0;                      // how many of the most likely tokens to report
   std::string order = "hf";              // hf, llama.cpp, mlx, vllm, or steps with commas
   uint64_t seed = 0;
+
+  bool operator==(const SamplingOptions&) const = default;
 };
 
 /// each(name, value, meaning) for every option that is a number: options of the command line, /set
