@@ -16,6 +16,7 @@
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
 #include "hearth/llm/finite.h"
+#include "hearth/llm/prefill.h"
 #include "hearth/llm/recognize.h"
 #include "hearth/llm/registry.h"
 

@@ -4,7 +4,7 @@
 
 namespace hearth::llm {
 
-Decoder::Decoder(LanguageModel& model, KvCache& cache, Sampler& sampler, const array& ids)
+Decoder::Decoder(LanguageModel& model, KvCache& cache, RowSamplers& sampler, const array& ids)
     : model_(model), cache_(cache), sampler_(sampler), ids_(copy(ids)), logits_(ids) {
   eval(ids_);
 }

@@ -4,7 +4,7 @@
 
 #include "hearth/core/eval.h"
 #include "hearth/llm/model.h"
-#include "hearth/llm/sampler.h"
+#include "hearth/llm/row_samplers.h"
 
 namespace hearth::llm {
 
@@ -12,7 +12,7 @@ class Decoder {
  public:
   /// `ids` int32 (batch): the token after those in the cache, of each row. The cache, and the
   /// model, are in use as long as the decoder lives.
-  Decoder(LanguageModel& model, KvCache& cache, Sampler& sampler, const array& ids);
+  Decoder(LanguageModel& model, KvCache& cache, RowSamplers& sampler, const array& ids);
 
   /// Starts the next step: feeds the ids, gives those that follow, int32 (batch). Does not wait
   /// for them; throws when the context is full.
@@ -25,7 +25,7 @@ class Decoder {
 
   LanguageModel& model_;
   KvCache& cache_;
-  Sampler& sampler_;
+  RowSamplers& sampler_;
   array ids_, logits_;           // int32 (batch)
   int steps_ = 0, growths_ = 0;  // of the recording: the cache's
   std::unique_ptr<Recording> recording_;

@@ -18,7 +18,7 @@ double seconds(Clock::time_point from, Clock::time_point to) {
 }  // namespace
 
 double Generated::prefill_tokens_per_s() const {
-  return prefill_s > 0 ? prompt_tokens / prefill_s : 0;
+  return prefill_s > 0 ? (prompt_tokens - reused_tokens) / prefill_s : 0;
 }
 double Generated::decode_tokens_per_s() const {
   return ids.size() > 1 && decode_s > 0 ? double(ids.size() - 1) / decode_s : 0;
@@ -29,10 +29,7 @@ Generated generate(LanguageModel& model, std::span<const int> prompt,
   check(tokenizer || options.stop_texts.empty(), "generate: stop texts need a tokenizer");
   Generated out;
   out.prompt_tokens = int(prompt.size());
-  out.stopped_by = "length";
-  const std::vector<int> row(prompt.begin(), prompt.end());
-  TokenStream tokens(model, {row}, options.sampling, options.max_tokens, options.prefill_chunk,
-                     options.stop_ids);
+  out.reused_tokens = options.begun ? options.begun->length : 0;
   StopTexts stops(options.stop_texts);
   std::optional<StreamDecoder> decoder;
   if (tokenizer) decoder.emplace(*tokenizer, /*skip_special=*/true);
@@ -43,27 +40,38 @@ Generated generate(LanguageModel& model, std::span<const int> prompt,
     out.text += text;
     return !sink || sink(id, text);
   };
-  for (auto step = tokens.next(); !step.empty(); step = tokens.next()) {
-    const int id = step[0];
-    if (std::find(options.stop_ids.begin(), options.stop_ids.end(), id) != options.stop_ids.end()) {
-      out.stopped_by = "token";
-      break;
-    }
+  bool hit = false;  // a stop text
+  const auto ends = [&](const NewToken& token) {
     last = Clock::now();
     if (out.ids.empty()) first = last;
-    out.ids.push_back(id);
-    if (options.sampling.logprobs > 0) out.logprobs.push_back(tokens.likely()[0]);
-    bool hit = false;
-    const bool go_on = emit(id, decoder ? stops.push(decoder->push(id), hit) : std::string());
-    if (hit) out.stopped_by = "text";
-    if (hit || !go_on) {
-      if (!hit) out.stopped_by = "caller";
-      break;
+    out.ids.push_back(token.id);
+    if (options.sampling.logprobs > 0) out.logprobs.push_back(token.likely);
+    const bool go_on =
+        emit(token.id, decoder ? stops.push(decoder->push(token.id), hit) : std::string());
+    return hit || !go_on;
+  };
+
+  Batcher batcher(model);
+  batcher.add({.prompt = {prompt.begin(), prompt.end()},
+               .sampling = options.sampling,
+               .stop_ids = options.stop_ids,
+               .max_tokens = options.max_tokens,
+               .until = ends,
+               .begun = options.begun,
+               .keep_state = options.keep_state});
+  while (!batcher.idle())
+    for (Batcher::Event& event : batcher.step()) {
+      if (event.error) std::rethrow_exception(event.error);
+      out.prefill_s += event.prefill_s;
+      if (event.end == Batcher::End::none) continue;
+      out.stopped_by = hit                                  ? "text"
+                       : event.end == Batcher::End::stop_id ? "token"
+                       : event.end == Batcher::End::caller  ? "caller"
+                                                            : "length";
+      out.state = std::move(event.state);
+      out.read_tokens = event.read_tokens;
     }
-  }
-  out.prefill_s = tokens.prefill_s();
-  if (decoder && out.stopped_by != "text") {
-    bool hit = false;
+  if (decoder && !hit) {
     std::string rest = stops.push(decoder->finish(), hit);
     if (!hit) rest += stops.rest();
     if (!rest.empty()) emit(out.ids.empty() ? -1 : out.ids.back(), rest);

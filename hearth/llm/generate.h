@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "hearth/llm/token_stream.h"
+#include "hearth/llm/batcher.h"
 #include "hearth/llm/tokenizer.h"
 
 namespace hearth::llm {
@@ -13,8 +13,9 @@ struct GenerateOptions {
   int max_tokens = 200;
   std::vector<int> stop_ids;            // generation ends before one of them; the model's eos, say
   std::vector<std::string> stop_texts;  // and before one of these (with a tokenizer)
-  int prefill_chunk = 512;              // prompt tokens per step
   SamplingOptions sampling;
+  std::optional<RowState> begun = {};  // as Batcher::Request has them
+  bool keep_state = false;
 };
 
 struct Generated {
@@ -23,9 +24,12 @@ struct Generated {
   std::vector<std::vector<Likely>> logprobs = {};  // of each id, with sampling.logprobs
   std::string stopped_by;                          // "length", "token", "text", "caller"
   int prompt_tokens = 0;
-  double prefill_s = 0;  // from the start to the prompt's logits
+  int reused_tokens = 0;  // of them, those that had been read before
+  double prefill_s = 0;   // from the start to the prompt's logits
   double time_to_first_token_s = 0;
-  double decode_s = 0;  // from the first token to the last
+  double decode_s = 0;                 // from the first token to the last
+  std::optional<RowState> state = {};  // as Batcher::Event has it
+  int read_tokens = 0;                 // the same
 
   double prefill_tokens_per_s() const;
   /// (N - 1) tokens over the time between the first and the last; 0 for fewer than two.
@@ -35,8 +39,8 @@ struct Generated {
 /// Called with each token and, with a tokenizer, the text it made certain; false ends generation.
 using Sink = std::function<bool(int id, std::string_view text)>;
 
-/// Continues `prompt`. Without a tokenizer text is empty and stop_texts must be too. Throws for an
-/// empty prompt, ids outside the vocabulary, and a prompt that the context has no room for.
+/// Continues `prompt`. Without a tokenizer text is empty and stop_texts must be too. Throws what
+/// Batcher::add does, and std::runtime_error for logits that are not finite.
 Generated generate(LanguageModel& model, std::span<const int> prompt,
                    const GenerateOptions& options, const Sink& sink = {},
                    const Tokenizer* tokenizer = nullptr);

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -88,6 +89,11 @@ size_t LanguageModel::state_bytes(int length, Dtype dtype) const {
       bytes += elements * size_of(fixed ? state.dtype.value_or(dtype) : dtype);
     }
   return bytes;
+}
+
+size_t LanguageModel::state_bytes(std::span<const int> lengths) const {
+  if (lengths.empty()) return 0;
+  return lengths.size() * state_bytes(*std::ranges::max_element(lengths), facts.dtype);
 }
 
 LanguageModel::Costs LanguageModel::costs(Dtype dtype) {

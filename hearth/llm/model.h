@@ -39,6 +39,8 @@ class LanguageModel {
   array features(const array& tokens);
   /// What a row of so many tokens is kept in, in a cache of that dtype.
   size_t state_bytes(int length, Dtype dtype) const;
+  /// What a cache of rows of these lengths takes: each has the room of the longest.
+  size_t state_bytes(std::span<const int> lengths) const;
   /// What it has, what of it a token passes through, and what every decoded token reads with
   /// parameters of that dtype: all but tables of which it takes a row, and other experts.
   struct Costs {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hearth/llm/generate.h"
+#include "hearth/llm/prefill.h"
 #include "hearth/llm/models/family.h"
 #include "hearth/llm/registry.h"
 #include "hearth/ops/ops.h"

@@ -7,6 +7,7 @@
 #include "hearth/backend/pool.h"
 #include "hearth/core/eval.h"
 #include "hearth/llm/generate.h"
+#include "hearth/llm/prefill.h"
 #include "hearth/ops/ops.h"
 #include "tests/llm/tiny_checkpoint.h"
 

@@ -7,6 +7,7 @@
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/llm/perplexity.h"
+#include "hearth/llm/sampler.h"
 #include "hearth/llm/stop_texts.h"
 #include "hearth/ops/ops.h"
 #include "tests/memory_before.h"
@@ -54,6 +55,39 @@ TEST(Generate, StopsBeforeAStopTextThatSpansTokens) {
   const auto out = story.tell(options);
   EXPECT_EQ(out.text, whole.substr(0, whole.find(stop)));
   EXPECT_EQ(out.stopped_by, "text");
+}
+
+TEST(Generate, SaysWhatEndedIt) {
+  Story story;
+  const auto& [model, tokenizer] = story;
+  GenerateOptions options;
+  options.max_tokens = 6;
+  const auto ids = tokenizer.encode("Once upon a time");
+  const Generated whole = story.tell(options);
+  EXPECT_EQ(whole.stopped_by, "length");
+  EXPECT_EQ(whole.prompt_tokens, int(ids.size()));
+  EXPECT_GT(whole.prefill_s, 0);
+  EXPECT_NEAR(whole.prefill_tokens_per_s(), double(ids.size()) / whole.prefill_s, 1e-6);
+  EXPECT_NEAR(whole.decode_tokens_per_s(), 5 / whole.decode_s, 1e-6);
+  int calls = 0;
+  const Generated ended = story.tell(options, [&](int, std::string_view) { return ++calls < 3; });
+  EXPECT_EQ(ended.stopped_by, "caller");
+  EXPECT_EQ(ended.ids, std::vector<int>(whole.ids.begin(), whole.ids.begin() + 3));
+  EXPECT_EQ(ended.text, tokenizer.decode(ended.ids, true));
+  options.stop_ids = {whole.ids[0]};  // nothing at all
+  const Generated none = story.tell(options);
+  EXPECT_EQ(none.stopped_by, "token");
+  EXPECT_TRUE(none.ids.empty());
+  EXPECT_EQ(none.text, "");
+  EXPECT_EQ(none.time_to_first_token_s, 0);
+  EXPECT_EQ(none.decode_tokens_per_s(), 0);
+  options = {};
+  options.max_tokens = 1;
+  const Generated one = generate(*model, ids, options);
+  EXPECT_EQ(one.text, "");
+  EXPECT_EQ(one.decode_tokens_per_s(), 0);
+  options.stop_texts = {"x"};
+  EXPECT_THROW(generate(*model, ids, options), std::invalid_argument);
 }
 
 // What StopTexts lets through of pieces that come one by one, up to a stop text.

@@ -11,6 +11,7 @@
 #include "hearth/io/safetensors.h"
 #include "hearth/llm/decoder.h"
 #include "hearth/llm/generate.h"
+#include "hearth/llm/prefill.h"
 #include "hearth/ops/ops.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
@@ -208,7 +209,8 @@ TEST(LanguageModel, DecodeDonatesAllItCanAndFallsBackNowhere) {
   const auto model = load_model(kRoot / "models/tiny-phi");
   auto cache = model->make_cache();
   prefill(*model, cache, std::vector<int>{1, 2, 3});
-  Sampler greedy({}, model->facts.vocab_size, {{}});
+  RowSamplers greedy(std::make_unique<Sampler>(SamplingOptions{}, model->facts.vocab_size,
+                                               std::vector<std::vector<int>>{{}}));
   Decoder steps(*model, cache, greedy, array({4}, {1}, int32));
   const auto before = eval_counters();
   steps.step().eval();
@@ -226,7 +228,8 @@ TEST(LanguageModel, RecordedStepsGiveTheLogitsOfAPrefill) {
   auto cache = model->make_cache();
   std::vector<int> ids{1, 2, 3, 4};
   prefill(*model, cache, std::span(ids).first(3));
-  Sampler greedy({}, model->facts.vocab_size, {{}});
+  RowSamplers greedy(std::make_unique<Sampler>(SamplingOptions{}, model->facts.vocab_size,
+                                               std::vector<std::vector<int>>{{}}));
   Decoder steps(*model, cache, greedy, array({4}, {1}, int32));
   for (int i = 0; i < 300; ++i) {  // past a growth of the cache
     const int next = steps.step().item<int>();

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <chrono>
+#include <climits>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -13,8 +14,8 @@
 #include "hearth/io/json.h"
 #include "hearth/lab/engines/operations.h"
 #include "hearth/lab/measure/launch.h"
+#include "hearth/llm/batcher.h"
 #include "hearth/llm/finite.h"
-#include "hearth/llm/token_stream.h"
 #include "hearth/ops/ops.h"
 
 namespace hearth::lab {
@@ -135,21 +136,40 @@ struct HearthEngine::State {
     ensure(length + new_tokens - 1 <= model_->facts.context_length, length, " tokens and ",
            new_tokens, " new ones do not fit in the model's context of ",
            model_->facts.context_length);
-    llm::TokenStream tokens(*model_, prompts, {}, new_tokens);
+    const int rows = int(prompts.size());
+    // All prompts are read first, so that rows go on in step.
+    llm::Batcher batcher(*model_, {.most_rows = rows, .chunks_per_step = INT_MAX});
     std::vector<std::vector<int>> ids{prompts.size()};
+    std::vector<int> step;
     const auto start = Clock::now();
     auto first = start, last = start;
-    for (auto step = tokens.next(); !step.empty(); step = tokens.next()) {
-      last = Clock::now();
-      if (ids[0].empty()) first = last;
-      for (size_t row = 0; row < step.size(); ++row) ids[row].push_back(step[row]);
-      if (emit) emit(step);
+    for (int row = 0; row < rows; ++row) {
+      ensure(int(prompts[size_t(row)].size()) == length, "rows of ", length, " and ",
+             prompts[size_t(row)].size(), " tokens; wanted one length");
+      batcher.add({.prompt = prompts[size_t(row)],
+                   .max_tokens = new_tokens,
+                   .until = [&, row](const llm::NewToken& token) {
+                     ids[size_t(row)].push_back(token.id);
+                     step.push_back(token.id);
+                     if (int(step.size()) < rows) return false;
+                     last = Clock::now();
+                     if (ids[0].size() == 1) first = last;
+                     if (emit) emit(step);
+                     step.clear();
+                     return false;
+                   }});
     }
+    double prefill_s = 0;
+    while (!batcher.idle())
+      for (const auto& event : batcher.step()) {
+        if (event.error) std::rethrow_exception(event.error);
+        prefill_s += event.prefill_s;
+      }
     const auto seconds = [](auto time) { return std::chrono::duration<double>(time).count(); };
     return {{"ids", ids},
             {"prompt_tokens", length},
             {"own",
-             {{"prefill_s", tokens.prefill_s()},
+             {{"prefill_s", prefill_s},
               {"time_to_first_token_s", seconds(first - start)},
               {"decode_s", seconds(last - first)}}}};
   }
