@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 #include <cmath>
 #include <ctime>
 #include <tuple>
@@ -15,6 +16,7 @@
 #include "hearth/cli/interrupt.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
+#include "hearth/llm/batcher.h"
 #include "hearth/llm/finite.h"
 #include "hearth/llm/prefill.h"
 #include "hearth/llm/recognize.h"
@@ -25,7 +27,7 @@ namespace hearth::cli {
 namespace {
 
 struct Options : ModelOptions {
-  std::vector<int> prompts{512}, decodes{128}, depths{0}, batches{512};
+  std::vector<int> prompts{512}, decodes{128}, depths{0}, batches{512}, parallels{1};
   int repetitions = 5;
   bool json = false;
   std::string format;  // of a table; empty: text for people
@@ -50,9 +52,9 @@ struct Rates {
   }
 };
 
-std::vector<int> random_ids(int n, int vocab) {
+std::vector<int> random_ids(int n, int vocab, uint32_t seed = 1) {
   std::vector<int> ids;
-  uint32_t state = 1;
+  uint32_t state = seed;
   for (int i = 0; i < n; ++i) {
     state = state * 1664525u + 1013904223u;  // Numerical Recipes' generator
     ids.push_back(int((uint64_t(state) * uint64_t(vocab)) >> 32));
@@ -72,13 +74,30 @@ double prefill_rate(llm::LanguageModel& model, const BenchTest& test) {
   return double(prompt.size()) / took.count();
 }
 
-// 0 if it was interrupted.
-double decode_rate(llm::LanguageModel& model, int tokens, int depth) {
-  llm::GenerateOptions options;
-  options.max_tokens = tokens;
-  const auto out = generate(model, random_ids(std::max(depth, 1), model.facts.vocab_size), options,
-                            [](int, std::string_view) { return !CatchInterrupt::flag(); });
-  return CatchInterrupt::flag() ? 0 : out.decode_tokens_per_s();
+// Of all rows together, from the first token of all to the last; 0 if it was interrupted.
+double decode_rate(llm::LanguageModel& model, int tokens, const BenchTest& test) {
+  using Clock = std::chrono::steady_clock;
+  const int rows = test.parallel;
+  llm::Batcher batcher(model, {.most_rows = rows, .chunks_per_step = INT_MAX});
+  int given = 0;
+  Clock::time_point first, last;
+  for (int row = 0; row < rows; ++row)
+    batcher.add(
+        {.prompt = random_ids(std::max(test.depth, 1), model.facts.vocab_size, uint32_t(row) + 1),
+         .max_tokens = tokens,
+         .until = [&](const llm::NewToken&) {
+           last = Clock::now();
+           if (++given == rows) first = last;
+           return CatchInterrupt::flag().load();
+         }});
+  while (!batcher.idle()) {
+    for (const auto& event : batcher.step())
+      if (event.error) std::rethrow_exception(event.error);
+    ensure(batcher.waiting() == 0, "bench: memory has room for the state of ",
+           size_t(rows) - batcher.waiting(), " of ", rows, " rows; give --parallel fewer");
+  }
+  const std::chrono::duration<double> took = last - first;
+  return CatchInterrupt::flag() ? 0 : double(rows) * (tokens - 1) / took.count();
 }
 
 struct Measured {
@@ -101,6 +120,11 @@ struct Measured {
   }
 };
 
+// A step reads the weights once for all rows.
+double gb_per_s(const BenchTest& test, double rate, const llm::LanguageModel::Facts& facts) {
+  return rate / test.parallel * double(facts.bytes_per_token) / 1e9;
+}
+
 // Until Ctrl-C: a repetition that it ends does not count.
 Measured measure(const BenchTest& test, int repetitions, llm::LanguageModel& model) {
   Measured m{test, {}};
@@ -110,23 +134,28 @@ Measured measure(const BenchTest& test, int repetitions, llm::LanguageModel& mod
       m.rates.samples.push_back(prefill_rate(model, test));
     return m;
   }
-  decode_rate(model, std::min(test.decode, 8), test.depth);
+  decode_rate(model, std::min(test.decode, 8), test);
   m.limits.push_back(weights_bandwidth(model).median);
   for (int i = 0; i < repetitions; ++i) {
-    const double rate = decode_rate(model, test.decode, test.depth);
+    const double rate = decode_rate(model, test.decode, test);
     if (CatchInterrupt::flag()) return m;
     m.rates.samples.push_back(rate);
     m.limits.push_back(weights_bandwidth(model).median);
     const double before = m.limits[m.limits.size() - 2], after = m.limits.back();
-    m.fractions.push_back(rate * double(model.facts.bytes_per_token) / 1e9 /
-                          ((before + after) / 2));
+    m.fractions.push_back(gb_per_s(test, rate, model.facts) / ((before + after) / 2));
     m.spreads.push_back(std::abs(before - after) / std::max(before, after));
   }
   return m;
 }
 
 double gb_per_s(const Measured& m, const llm::LanguageModel::Facts& facts) {
-  return m.rates.median() * double(facts.bytes_per_token) / 1e9;
+  return gb_per_s(m.test, m.rates.median(), facts);
+}
+/// "tg128 x 8 @ d512"
+std::string name_of(const BenchTest& test) {
+  return fmt::format("{}{}{}{}", test.decode ? "tg" : "pp", test.prompt + test.decode,
+                     test.parallel > 1 ? fmt::format(" x {}", test.parallel) : "",
+                     test.depth ? fmt::format(" @ d{}", test.depth) : "");
 }
 nlohmann::ordered_json or_null(const std::optional<double>& value) {
   return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
@@ -139,7 +168,7 @@ nlohmann::ordered_json row_of(const Measured& m, const Options& o, llm::Language
   size_t parameters = 0;
   for (auto& [name, p] : model.parameters()) parameters += p->size();
   // Decoding is timed from the first token to the last.
-  const double timed = test.decode ? tokens - 1 : tokens;
+  const double timed = test.decode ? double(test.parallel) * (tokens - 1) : tokens;
   Rates ns;
   for (const double rate : rates.samples) ns.samples.push_back(1e9 * timed / rate);
   const bool decodes = test.decode > 0;
@@ -157,8 +186,8 @@ nlohmann::ordered_json row_of(const Measured& m, const Options& o, llm::Language
       {"n_prompt", test.prompt},
       {"n_gen", test.decode},
       {"n_depth", test.depth},
-      {"test", fmt::format("{}{}{}", decodes ? "tg" : "pp", tokens,
-                           test.depth ? fmt::format(" @ d{}", test.depth) : "")},
+      {"n_parallel", test.parallel},
+      {"test", name_of(test)},
       {"test_time", fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr)))},
       {"avg_ns", ns.mean()},
       {"stddev_ns", ns.stddev()},
@@ -202,6 +231,7 @@ nlohmann::json report(const std::vector<Measured>& all, const Options& o,
     json["decode"] = {
         {"tokens", m.test.decode},
         {"depth", m.test.depth},
+        {"parallel", m.test.parallel},
         {"tokens_per_s", m.rates.json()},
         {"gb_per_s", gb_per_s(m, facts)},
         {"bandwidth_fraction", share ? nlohmann::json(*share) : nlohmann::json()},
@@ -216,7 +246,8 @@ nlohmann::json report(const std::vector<Measured>& all, const Options& o,
 
 std::string text_of(const Measured& m, const llm::LanguageModel& model) {
   const auto& [test, rates] = std::tie(m.test, m.rates);
-  const std::string depth = test.depth ? fmt::format(" after {:5}", test.depth) : "";
+  std::string depth = test.parallel > 1 ? fmt::format(" x {}", test.parallel) : "";
+  if (test.depth) depth += fmt::format(" after {:5}", test.depth);
   std::string text = fmt::format("{} {:5} tokens{}: {:9.2f} +- {:.2f} tokens/s, median {:.2f}",
                                  test.prompt ? "prefill" : "decode ", test.prompt + test.decode,
                                  depth, rates.mean(), rates.stddev(), rates.median());
@@ -237,7 +268,7 @@ std::string text_of(const Measured& m, const llm::LanguageModel& model) {
 }
 
 void run(const Options& o) {
-  const auto tests = bench_tests(o.prompts, o.decodes, o.depths, o.batches);
+  const auto tests = bench_tests(o.prompts, o.decodes, o.depths, o.batches, o.parallels);
   const int context =
       o.context ? *o.context : llm::make_model(llm::read_config(o.folder()))->facts.context_length;
   int most = 1;
@@ -325,6 +356,7 @@ void add_bench(CLI::App& app) {
   add_counts(*command, "-n,--decode", o->decodes, 0, "Tokens to decode; 0: no decode");
   add_counts(*command, "-d,--depth", o->depths, 0, "Tokens that came before");
   add_counts(*command, "-b,--batch", o->batches, 1, "Tokens of a prompt that are computed at once");
+  add_counts(*command, "--parallel", o->parallels, 1, "Rows that are decoded together");
   add_number(*command, "-r,--repetitions", o->repetitions, {1, 1000}, "Repetitions of each");
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
   command->add_option("-o,--output", o->format, "Print a row for each test")
@@ -332,7 +364,7 @@ void add_bench(CLI::App& app) {
       ->type_name("F")
       ->excludes("--json");
   command->callback([o] {
-    const auto tests = bench_tests(o->prompts, o->decodes, o->depths, o->batches);
+    const auto tests = bench_tests(o->prompts, o->decodes, o->depths, o->batches, o->parallels);
     if (tests.empty()) throw CLI::ValidationError("nothing to measure: -p 0 and -n 0");
     const auto of = [&](int BenchTest::*kind) {
       return std::count_if(tests.begin(), tests.end(),

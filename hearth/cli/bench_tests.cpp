@@ -82,15 +82,16 @@ std::vector<int> parse_counts(std::string_view text, int least, int most) {
 }
 
 std::vector<BenchTest> bench_tests(const std::vector<int>& prompts, const std::vector<int>& decodes,
-                                   const std::vector<int>& depths,
-                                   const std::vector<int>& batches) {
+                                   const std::vector<int>& depths, const std::vector<int>& batches,
+                                   const std::vector<int>& parallels) {
   std::vector<BenchTest> tests;
   for (const int depth : depths) {
     for (const int batch : batches)
       for (const int prompt : prompts)
         if (prompt > 0) tests.push_back({prompt, 0, depth, batch});
-    for (const int decode : decodes)
-      if (decode > 0) tests.push_back({0, decode, depth, batches.front()});
+    for (const int parallel : parallels)
+      for (const int decode : decodes)
+        if (decode > 0) tests.push_back({0, decode, depth, batches.front(), parallel});
   }
   check(tests.size() <= kMostTests, tests.size(), " tests; wanted at most ", kMostTests);
   return tests;

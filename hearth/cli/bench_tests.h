@@ -15,12 +15,13 @@ std::vector<int> parse_counts(std::string_view text, int least, int most);
 struct BenchTest {
   int prompt = 0, decode = 0;  // one of them is 0
   int depth = 0, batch = 512;  // batch: tokens of a prompt that are computed at once
+  int parallel = 1;            // rows that are decoded together
 };
 
-/// Every prompt and every decode, at each depth, with each batch. Decoding does not depend on the
-/// batch: it is measured with the first.
+/// Every prompt with each batch, and every decode of each number of rows, at each depth.
 std::vector<BenchTest> bench_tests(const std::vector<int>& prompts, const std::vector<int>& decodes,
-                                   const std::vector<int>& depths, const std::vector<int>& batches);
+                                   const std::vector<int>& depths, const std::vector<int>& batches,
+                                   const std::vector<int>& parallels);
 
 /// "csv", "json", "jsonl", "md", "sql".
 const std::vector<std::string>& table_formats();

@@ -94,6 +94,8 @@ class Batcher {
   bool cancel(Id row);
   /// No row waits or runs.
   bool idle() const;
+  /// Rows whose prompts are not read yet.
+  size_t waiting() const { return waiting_.size(); }
   /// Reads pieces of prompts, then decodes a token of each row that runs. A row's error is its own
   /// event: nothing is thrown for it, and the others go on.
   std::vector<Event> step();

@@ -133,6 +133,25 @@ TEST(cli_bench, takes_lists_and_ranges_as_llama_bench_does) {
   EXPECT_EQ(tests, wanted);
 }
 
+TEST(cli_bench, decodes_rows_together) {
+  const auto all = rows({"-p", "0", "-n", "5", "-d", "3", "--parallel", "1,4-40*10"});
+  ASSERT_EQ(all.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    const int rows = i == 0 ? 1 : i == 1 ? 4 : 40;
+    EXPECT_EQ(all[i]["n_parallel"], rows);
+    EXPECT_EQ(all[i]["test"], i == 0 ? "tg5 @ d3" : fmt::format("tg5 x {} @ d3", rows));
+    EXPECT_NEAR(all[i]["samples_ts"][1].get<double>() * all[i]["samples_ns"][1].get<double>(),
+                4e9 * rows, 4e6 * rows);
+  }
+  const json one = json::parse(
+      run_hearth({"bench", "-p", "0", "-n", "4", "-r", "1", "--parallel", "2", "--json"}).out);
+  EXPECT_EQ(one["decode"]["parallel"], 2);
+  EXPECT_NEAR(one["decode"]["gb_per_s"].get<double>(),
+              one["decode"]["tokens_per_s"]["median"].get<double>() / 2 *
+                  one["bytes_per_token"].get<double>() / 1e9,
+              1e-9);
+}
+
 TEST(cli_bench, writes_tables_that_others_read) {
   const auto of = [](const char* format) {
     return run_hearth({"bench", "-p", "2,3", "-n", "0", "-r", "1", "-o", format}).out;
@@ -165,6 +184,7 @@ TEST(cli_bench, a_list_that_is_none_is_a_sentence) {
                            "0x10", "1-1000000", "99999999999", "-5", "1-2-3", "1 2"})
     expect_usage({"bench", "-n", list}, "--decode");
   expect_usage({"bench", "-b", "0"}, "--batch");
+  expect_usage({"bench", "--parallel", "0"}, "--parallel");
   expect_usage({"bench", "-p", "1,2", "--json"}, "for several: -o json");
   expect_usage({"bench", "-o", "xml"}, "--output");
   expect_usage({"bench", "-p", "4", "-d", "509"},
