@@ -1,6 +1,8 @@
 // A backend = memory + queues + a table of kernels. Core knows none by name.
 #pragma once
+#include <algorithm>
 #include <deque>
+#include <optional>
 #include <string>
 
 #include "hearth/core/primitive.h"
@@ -118,6 +120,12 @@ class KernelTable {
 struct DeviceMemory {
   size_t active = 0, peak = 0, cached = 0;
   size_t free = 0, total = 0;  // as the driver says, all programs together
+  /// What arrays may still take: what is free, or kept for reuse, within the limit. Empty where the
+  /// system does not say.
+  std::optional<size_t> room() const {
+    if (free == 0) return {};
+    return std::min(free + cached, total - std::min(active, total));
+  }
 };
 
 class Backend {

@@ -53,9 +53,9 @@ std::vector<std::vector<Likely>> likely_of(const array& logits, const array& ids
   return all;
 }
 
-size_t free_bytes() {  // 0: nobody knows
+std::optional<size_t> free_bytes() {
   const Device device = default_device();
-  return backend(device.type)->memory(device.index).free;
+  return backend(device.type)->memory(device.index).room();
 }
 
 }  // namespace
@@ -216,29 +216,29 @@ std::vector<int> Batcher::lengths_ahead() const {
 void Batcher::check_memory(const Row& row) const {
   const int length = row.length_ahead();
   const size_t needed = model_.state_bytes({&length, 1});
-  size_t free = free_bytes();
-  if (free == 0) return;
-  for (const auto& group : groups_) free += group->cache.nbytes();
-  for (const auto& one : waiting_) free += one->cache ? one->cache->nbytes() : 0;
-  ensure(needed <= free,
+  auto free = free_bytes();
+  if (!free) return;
+  for (const auto& group : groups_) *free += group->cache.nbytes();
+  for (const auto& one : waiting_) *free += one->cache ? one->cache->nbytes() : 0;
+  ensure(needed <= *free,
          fmt::format("generate: the state of a row of {} tokens needs {:.2f} GB, {:.2f} GB are "
                      "free: not one row fits; shorten the prompt, or ask for fewer tokens",
-                     length, double(needed) / 1e9, double(free) / 1e9));
+                     length, double(needed) / 1e9, double(*free) / 1e9));
 }
 
-// Beside the others, when all are copied to a group that holds it too.
+// Beside the others, when all are copied to a group that holds it too, and when that grows: to half
+// as much again, while the old memory is still read.
 bool Batcher::has_room(const Row& row) const {
   std::vector<int> lengths = lengths_ahead();
   if (lengths.size() >= size_t(options_.most_rows)) return false;
-  const size_t free = free_bytes();
+  const auto free = free_bytes();
   const int length = row.length_ahead();
   size_t needed = model_.state_bytes({&length, 1});
-  if (free == 0) return true;
   if (!lengths.empty()) {
     lengths.push_back(length);
-    needed += model_.state_bytes(lengths);
+    needed += model_.state_bytes(lengths) * 5 / 2;
   }
-  return needed <= free;
+  return !free || needed <= *free;
 }
 
 // ---- Prompts ----
@@ -248,12 +248,11 @@ bool Batcher::admit(Row& row, Events& events) {
   if (row.cache) return true;
   if (!has_room(row)) {
     if (!lengths_ahead().empty()) return false;  // one of those will end
-    const size_t free = free_bytes();
     fail(row,
          std::make_exception_ptr(std::runtime_error(
              fmt::format("generate: the state of a row of {} tokens does not fit in the {:.2f} GB "
                          "that are free now",
-                         row.text.size(), double(free) / 1e9))),
+                         row.text.size(), double(free_bytes().value_or(0)) / 1e9))),
          events);
     waiting_.pop_front();
     return !waiting_.empty() && admit(*waiting_.front(), events);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "hearth/core/allocate.h"
 #include "hearth/core/backend.h"
@@ -138,12 +139,12 @@ void KvCache::make_room(int positions, int step) {
         more += element_count(positions_of(batch(), layer.parts[p], rows)) * size_of(shape_.dtype);
   }
   const Device device = ambient_stream().device;
-  const size_t free = backend(device.type)->memory(device.index).free;  // 0: nobody knows
-  ensure(
-      free == 0 || more <= free,
-      fmt::format("context: room for {} tokens in each of {} rows needs {:.2f} GB, {:.2f} GB are "
-                  "free; a shorter context needs less",
-                  capacity, batch(), double(more) / 1e9, double(free) / 1e9));
+  const auto room = backend(device.type)->memory(device.index).room();
+  if (room)
+    ensure(more <= *room,
+           fmt::format("context: room for {} tokens in each of {} rows needs {:.2f} GB, {:.2f} GB "
+                       "are free; a shorter context needs less",
+                       capacity, batch(), double(more) / 1e9, double(*room) / 1e9));
   step_ = step, capacity_ = capacity;
   const int longest = *std::max_element(lengths_.begin(), lengths_.end());
   for (size_t i = 0; i < states_.size(); ++i)
@@ -154,7 +155,9 @@ void KvCache::grow(LayerState& state, const StateShape& shape, int longest) {
   int capacity = capacity_of(shape, capacity_, step_);
   const int before = state.parts.empty() ? capacity : state.parts[0].shape(2);
   capacity = std::max(capacity, before);
-  state.ring = capacity < capacity_;
+  // Where the rest grew past it, it becomes a ring where it lies: no step goes on as it was
+  // recorded.
+  if (std::exchange(state.ring, capacity < capacity_) != (capacity < capacity_)) ++growths_;
   if (capacity == before) return;
   ++growths_;
   for (size_t p = 0; p < state.parts.size(); ++p) {

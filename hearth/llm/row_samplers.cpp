@@ -16,7 +16,7 @@ RowSamplers::RowSamplers(std::span<const Row> rows) {
     const Sampler::Row row = rows[i].from->at(rows[i].row);
     auto same = std::ranges::find_if(
         alike, [&](const auto& some) { return some.first[0].of->same_rules(*row.of); });
-    if (same == alike.end()) same = alike.insert(alike.end(), {{}, {}});
+    if (same == alike.end()) same = alike.emplace(alike.end());
     same->first.push_back(row);
     same->second.push_back(int(i));
   }
