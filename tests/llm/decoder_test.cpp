@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "hearth/llm/generate.h"
-#include "hearth/llm/prefill.h"
 #include "hearth/llm/models/family.h"
+#include "hearth/llm/prefill.h"
 #include "hearth/llm/registry.h"
 #include "hearth/ops/ops.h"
 #include "tests/shared.h"
