@@ -160,11 +160,14 @@ struct HearthEngine::State {
                    }});
     }
     double prefill_s = 0;
-    while (!batcher.idle())
+    while (!batcher.idle()) {
       for (const auto& event : batcher.step()) {
         if (event.error) std::rethrow_exception(event.error);
         prefill_s += event.prefill_s;
       }
+      ensure(batcher.waiting() == 0, "memory has room for the state of ",
+             prompts.size() - batcher.waiting(), " of ", rows, " rows");
+    }
     const auto seconds = [](auto time) { return std::chrono::duration<double>(time).count(); };
     return {{"ids", ids},
             {"prompt_tokens", length},
