@@ -10,6 +10,7 @@
 #include "hearth/cli/line_editor.h"
 #include "hearth/cli/options.h"
 #include "hearth/cli/sampling_flags.h"
+#include "hearth/cli/state_files.h"
 #include "hearth/cli/variables.h"
 #include "hearth/llm/generation_config.h"
 
@@ -26,6 +27,7 @@ struct Options : ModelOptions {
   bool json = false, recommended = false;
   llm::SamplingOptions given;  // by the command line
   llm::GenerateOptions generate;
+  StateFiles state;
 };
 
 // The command line's options over the model's recommendations over the usual ones.
@@ -65,6 +67,7 @@ std::string as_json(const Options& o, const llm::LanguageModel& model, const llm
   json["ids"] = g.ids;
   json["stopped_by"] = g.stopped_by;
   json["prompt_tokens"] = g.prompt_tokens;
+  json["reused_tokens"] = g.reused_tokens;
   json["generated_tokens"] = g.ids.size();
   json["context_tokens"] = model.facts.context_length;
   json["dropped_messages"] = answer.dropped;
@@ -94,6 +97,7 @@ void converse(ChatSession& session) {
 void run(Options& o, const CLI::App& command) {
   check_sampling(o.given);  // before the weights are loaded
   settle_sampling(o, command);
+  o.state.check();
   const bool one_answer = !o.prompt.empty() || !isatty(STDIN_FILENO);
   if (o.json && !one_answer)
     throw CLI::ValidationError("--json: give the message with --prompt, or through a pipe");
@@ -109,6 +113,8 @@ void run(Options& o, const CLI::App& command) {
   const auto model = o.load();
   llm::Chat chat(*model, load_tokenizer(o), form);
   chat.variables = variables;
+  chat.held = o.state.load(*model);
+  chat.deterministic = o.state.deterministic;
   if (!o.conversation.empty())
     chat.messages = llm::messages_from_json(read_text(o.conversation), o.conversation);
   if (!o.system.empty()) chat.set_system(o.system);
@@ -117,6 +123,7 @@ void run(Options& o, const CLI::App& command) {
     chat.messages.push_back({"user", message});
     const auto answer = session.answer(false);
     print_out(as_json(o, *model, chat, answer));
+    o.state.save(*model, chat.held);
     return CatchInterrupt::fail_if_interrupted();
   }
   print_err(fmt::format("{} ({}, {}, {}), context of {} tokens; {}{}{}\n",
@@ -129,9 +136,12 @@ void run(Options& o, const CLI::App& command) {
     print_err(
         "This model has no chat template: it was not made to converse. It continues the text of "
         "all messages; --template FILE gives it a form.\n");
-  if (!one_answer) return converse(session);
-  session.ask(message);
-  CatchInterrupt::fail_if_interrupted();
+  if (one_answer)
+    session.ask(message);
+  else
+    converse(session);
+  o.state.save(*model, chat.held);
+  if (one_answer) CatchInterrupt::fail_if_interrupted();
 }
 
 }  // namespace
@@ -155,6 +165,7 @@ void add_chat(CLI::App& app) {
       *command, "-n,--max-tokens", [o](int n) { o->generate.max_tokens = n; }, {.least = 1},
       "Tokens of an answer at most (default: what the context holds)");
   add_sampling(*command, o->given);
+  o->state.add_to(*command);
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
   command->callback([o, command] { run(*o, *command); });
 }

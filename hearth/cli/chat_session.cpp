@@ -194,9 +194,9 @@ void ChatSession::stats(const std::string&) {
   if (last_) {
     const auto& g = last_->generated;
     note(
-        fmt::format("last answer: {} tokens at {:.1f} tokens/s; prompt: {} tokens at {:.1f} "
-                    "tokens/s; first token after {:.2f} s",
-                    g.ids.size(), g.decode_tokens_per_s(), g.prompt_tokens,
+        fmt::format("last answer: {} tokens at {:.1f} tokens/s; prompt: {} tokens, {} of them "
+                    "read before, the others at {:.1f} tokens/s; first token after {:.2f} s",
+                    g.ids.size(), g.decode_tokens_per_s(), g.prompt_tokens, g.reused_tokens,
                     g.prefill_tokens_per_s(), g.time_to_first_token_s));
   }
   const std::string unseen =

@@ -7,6 +7,7 @@
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
 #include "hearth/cli/sampling_flags.h"
+#include "hearth/cli/state_files.h"
 
 namespace hearth::cli {
 
@@ -17,6 +18,7 @@ struct Options : ModelOptions {
   std::string source = "--prompt";  // which of these it is
   bool ignore_eos = false, stats = false, json = false;
   llm::GenerateOptions generate;
+  StateFiles state;
 };
 
 // The prompt's ids, and the tokenizer if the folder has one or the prompt needs one.
@@ -69,9 +71,12 @@ std::string as_json(const Options& o, llm::LanguageModel& model, const llm::Gene
       {"text", out.text},
       {"stopped_by", CatchInterrupt::flag() ? "interrupt" : out.stopped_by},
       {"prompt_tokens", out.prompt_tokens},
+      {"reused_tokens", out.reused_tokens},
       {"generated_tokens", out.ids.size()},
       {"time_to_first_token_s", known(out.time_to_first_token_s)},
-      {"prefill", {{"tokens", out.prompt_tokens}, {"tokens_per_s", out.prefill_tokens_per_s()}}},
+      {"prefill",
+       {{"tokens", out.prompt_tokens - out.reused_tokens},
+        {"tokens_per_s", out.prefill_tokens_per_s()}}},
       {"decode",
        {{"tokens", out.ids.empty() ? 0 : out.ids.size() - 1},
         {"tokens_per_s", known(out.decode_tokens_per_s())},
@@ -102,9 +107,13 @@ void show_figures(const Options& o, llm::LanguageModel& model, const llm::Genera
     figures += fmt::format(", first after {:.1f} ms", out.time_to_first_token_s * 1e3);
   if (out.stopped_by == "length" && out.ids.size() < size_t(o.generate.max_tokens))
     figures += fmt::format("; the context of {} is full", model.facts.context_length);
+  if (!o.state.from.empty())
+    figures += fmt::format("\n{} of {} prompt tokens came from {}", out.reused_tokens,
+                           out.prompt_tokens, o.state.from);
   if (o.stats) {
     figures += fmt::format("\nprefill {} at {:.1f} tokens/s; peak memory {:.2f} GB",
-                           out.prompt_tokens, out.prefill_tokens_per_s(), double(peak) / 1e9);
+                           out.prompt_tokens - out.reused_tokens, out.prefill_tokens_per_s(),
+                           double(peak) / 1e9);
     const double read = gb_per_s(model, out);
     const Limit limit = limit_of(o, model, read);
     if (rate > 0)
@@ -120,18 +129,24 @@ void run(Options& o) {
   if (std::count(g.stop_texts.begin(), g.stop_texts.end(), ""))
     throw CLI::ValidationError("--stop: an empty text would stop everything");
   check_sampling(g.sampling);  // before the weights are loaded
+  o.state.check();
   const auto model = o.load();
   std::optional<llm::Tokenizer> tokenizer;
   const auto prompt = prompt_ids(o, *model, tokenizer);
   if (!o.ignore_eos) o.generate.stop_ids = model->facts.eos;
+  llm::Beginning held = o.state.load(*model);
   std::optional<CatchInterrupt> ctrl_c;  // from the first token on: before, nothing would be lost
   const auto sink = [&](int id, std::string_view text) {
     if (!ctrl_c) ctrl_c.emplace();
     if (!o.json) print_out(tokenizer ? std::string(text) : fmt::format("{} ", id));
     return !CatchInterrupt::flag();
   };
-  const auto out = generate(*model, prompt, o.generate, sink, tokenizer ? &*tokenizer : nullptr);
+  const auto* with = tokenizer ? &*tokenizer : nullptr;
+  const auto out = o.state.used() ? generate_after(held, o.state.deterministic, *model, prompt,
+                                                   o.generate, sink, with)
+                                  : generate(*model, prompt, o.generate, sink, with);
   o.json ? print_out(as_json(o, *model, out)) : show_figures(o, *model, out);
+  o.state.save(*model, held);
   CatchInterrupt::fail_if_interrupted();
 }
 
@@ -161,6 +176,7 @@ void add_generate(CLI::App& app) {
       ->allow_extra_args(false);
   command->add_flag("--ignore-eos", o->ignore_eos, "Go on after the model's end-of-text token");
   add_sampling(*command, g.sampling);
+  o->state.add_to(*command);
   command->add_flag("--stats", o->stats,
                     "Also measure the limit: the share of the read bandwidth, peak memory");
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");

@@ -25,6 +25,11 @@ SafetensorsLoad load_safetensors(const std::string& file, StreamOrDevice s) {
 void save_safetensors(std::string file, const Tensors& tensors,
                       const std::unordered_map<std::string, std::string>& metadata) {
   if (!file.ends_with(".safetensors")) file += ".safetensors";
+  write_safetensors(file, tensors, metadata);
+}
+
+void write_safetensors(const std::filesystem::path& file, const Tensors& tensors,
+                       const std::unordered_map<std::string, std::string>& metadata) {
   std::vector<TensorInfo> order;
   Arrays all;
   for (const auto& [name, a] : tensors) {

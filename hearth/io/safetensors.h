@@ -1,5 +1,6 @@
 // Tensors by name in a file: the format of Hugging Face's checkpoints.
 #pragma once
+#include <filesystem>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -19,5 +20,8 @@ SafetensorsLoad load_safetensors(const std::string& file, StreamOrDevice s = {})
 /// it. The file appears whole or not at all; arrays mapped from the one it replaces stay valid.
 void save_safetensors(std::string file, const Tensors& tensors,
                       const std::unordered_map<std::string, std::string>& metadata = {});
+/// The same, to a file of exactly this name.
+void write_safetensors(const std::filesystem::path& file, const Tensors& tensors,
+                       const std::unordered_map<std::string, std::string>& metadata);
 
 }  // namespace hearth

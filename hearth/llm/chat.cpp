@@ -128,7 +128,8 @@ Chat::Answer Chat::answer(const GenerateOptions& options, const Sink& sink) {
         take(splitter.push(*token));
     return go_on && (!sink || sink(splitter.reasoning(), {}));
   };
-  answer.generated = generate(model_, given.ids, options, on_token, &tokenizer_);
+  answer.generated =
+      generate_after(held, deterministic, model_, given.ids, options, on_token, &tokenizer_);
   take(splitter.finish());
   answer.context_used = int(given.ids.size() + answer.generated.ids.size());
   messages.push_back(answer.message);

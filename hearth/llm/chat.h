@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "hearth/llm/beginning.h"
 #include "hearth/llm/chat_template.h"
-#include "hearth/llm/generate.h"
 
 namespace hearth::llm {
 
@@ -32,6 +32,9 @@ class Chat {
   void set_system(const std::string& text);
   /// Variables of the template: name and JSON.
   std::vector<std::pair<std::string, std::string>> variables;
+  /// What the model has read: only what follows it is read for the next answer.
+  Beginning held;
+  bool deterministic = false;  // of `held` use only what has the bits of a whole reading
 
   /// What the model is given now.
   struct Prompt {

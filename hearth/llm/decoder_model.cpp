@@ -142,9 +142,14 @@ DecoderModel::DecoderModel(Traits traits)
       lm_head(traits_.hidden, traits_.vocab, traits_.head_bias) {
   facts.vocab_size = traits_.vocab, facts.context_length = traits_.context;
   facts.layers = int(traits_.layers.size());
-  for (const LayerTraits& layer : traits_.layers)
-    if (const auto* a = std::get_if<AttentionTraits>(&layer.mixer))
-      if (a->rope.beyond && a->rope.beyond->freqs) facts.first_context = a->rope.beyond->original;
+  const auto look = [&](const Rope& rope) {
+    if (!rope.beyond) return;
+    (rope.beyond->freqs ? facts.first_context : facts.dynamic_from) = rope.beyond->original;
+  };
+  for (const LayerTraits& layer : traits_.layers) {
+    if (const auto* a = std::get_if<AttentionTraits>(&layer.mixer)) look(a->rope);
+    if (const auto* m = std::get_if<MlaTraits>(&layer.mixer)) look(m->rope);
+  }
 }
 
 nn::Parameters DecoderModel::parameters() {

@@ -1,0 +1,38 @@
+#include "hearth/cli/state_files.h"
+
+#include <fmt/format.h>
+
+#include "hearth/cli/output.h"
+#include "hearth/io/output_file.h"
+
+namespace hearth::cli {
+
+void StateFiles::add_to(CLI::App& command) {
+  command
+      .add_option("--load-state", from,
+                  "Begin with what --save-state kept: what the prompt shares with it is not read")
+      ->type_name("FILE");
+  command
+      .add_option("--save-state", to,
+                  "Keep what the model has read and written, for the same model and dtype")
+      ->type_name("FILE");
+  command.add_flag("--deterministic", deterministic,
+                   "Of a state use only what has the bits of a run without it");
+}
+
+void StateFiles::check() const {
+  if (!to.empty()) const OutputFile tried(to);
+}
+
+llm::Beginning StateFiles::load(llm::LanguageModel& model) const {
+  return from.empty() ? llm::Beginning() : llm::load_state(from, model);
+}
+
+void StateFiles::save(llm::LanguageModel& model, const llm::Beginning& held) const {
+  if (to.empty()) return;
+  llm::save_state(to, model, held);
+  print_err(fmt::format("{} tokens of state in {} ({:.1f} MB)\n", held.ids.size(), to,
+                        double(std::filesystem::file_size(to)) / 1e6));
+}
+
+}  // namespace hearth::cli

@@ -1,0 +1,26 @@
+// --load-state and --save-state: what a model has read, from one run to the next.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "hearth/llm/state_file.h"
+
+namespace hearth::cli {
+
+struct StateFiles {
+  std::string from, to;
+  bool deterministic = false;
+
+  /// Is a file read or written?
+  bool used() const { return !from.empty() || !to.empty(); }
+  /// --load-state, --save-state, --deterministic.
+  void add_to(CLI::App& command);
+  /// Throws for a --save-state that cannot be written: before anything is computed.
+  void check() const;
+  /// What --load-state names; empty without it.
+  llm::Beginning load(llm::LanguageModel& model) const;
+  /// Writes what --save-state names, and says so on stderr.
+  void save(llm::LanguageModel& model, const llm::Beginning& held) const;
+};
+
+}  // namespace hearth::cli
