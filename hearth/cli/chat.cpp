@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <limits>
 
 #include "hearth/cli/chat_session.h"
@@ -82,10 +81,7 @@ std::string as_json(const Options& o, const llm::LanguageModel& model, const llm
 void converse(ChatSession& session) {
   // Ctrl-C stops an answer and is a key while a line is typed; in between it must not end the
   // program.
-  struct Quiet {
-    void (*before)(int) = std::signal(SIGINT, SIG_IGN);
-    ~Quiet() { std::signal(SIGINT, before); }
-  } const quiet;
+  const IgnoreInterrupt quiet;
   LineEditor editor("you> ");
   for (;;) {
     const auto text = editor.next();

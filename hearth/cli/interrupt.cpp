@@ -1,6 +1,5 @@
 #include "hearth/cli/interrupt.h"
 
-#include <signal.h>
 #include <time.h>
 
 #include <chrono>
@@ -64,6 +63,13 @@ int CatchInterrupt::exit_code(int otherwise) { return interrupted ? 128 + by : o
 void CatchInterrupt::fail_if_interrupted() {
   if (interrupted) throw Failure(exit_code(1), "interrupted");
 }
+
+IgnoreInterrupt::IgnoreInterrupt() {
+  struct sigaction action {};
+  action.sa_handler = SIG_IGN;
+  sigaction(SIGINT, &action, &before_);
+}
+IgnoreInterrupt::~IgnoreInterrupt() { sigaction(SIGINT, &before_, nullptr); }
 
 void do_or_undo(const std::function<void()>& work, const std::function<void()>& undo) {
   auto done = std::async(std::launch::async, work);

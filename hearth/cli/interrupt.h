@@ -1,5 +1,7 @@
 // Ctrl-C, obeyed between two steps so that what was measured is not lost.
 #pragma once
+#include <signal.h>
+
 #include <atomic>
 #include <functional>
 
@@ -17,6 +19,17 @@ class CatchInterrupt {
   static int exit_code(int otherwise);
   /// After the results were shown: throws Failure with that code if it was interrupted.
   static void fail_if_interrupted();
+};
+
+/// While it lives, Ctrl-C does nothing.
+class IgnoreInterrupt {
+ public:
+  IgnoreInterrupt();
+  ~IgnoreInterrupt();
+  IgnoreInterrupt(const IgnoreInterrupt&) = delete;
+
+ private:
+  struct sigaction before_;
 };
 
 /// Does what knows nothing of Ctrl-C. With a CatchInterrupt alive Ctrl-C ends the program at once,

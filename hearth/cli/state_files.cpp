@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "hearth/cli/interrupt.h"
 #include "hearth/cli/output.h"
 #include "hearth/io/output_file.h"
 
@@ -30,6 +31,8 @@ llm::Beginning StateFiles::load(llm::LanguageModel& model) const {
 
 void StateFiles::save(llm::LanguageModel& model, const llm::Beginning& held) const {
   if (to.empty()) return;
+  if (held.ids.empty()) return print_err(fmt::format("nothing was read: no state in {}\n", to));
+  const IgnoreInterrupt whole;  // it takes a moment, and half of it is of no use
   llm::save_state(to, model, held);
   print_err(fmt::format("{} tokens of state in {} ({:.1f} MB)\n", held.ids.size(), to,
                         double(std::filesystem::file_size(to)) / 1e6));

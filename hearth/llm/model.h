@@ -99,9 +99,9 @@ class LanguageModel {
 };
 
 struct LoadOptions {
-  std::optional<Dtype> dtype;   // default: the checkpoint's
-  bool random_weights = false;  // only config.json is read
-  uint64_t seed = 0;            // of the random weights
+  std::optional<Dtype> dtype = {};  // default: the checkpoint's
+  bool random_weights = false;      // only config.json is read
+  uint64_t seed = 0;                // of the random weights
   /// LanguageModel::joined() in one memory; default: on devices other than the CPU, where weights
   /// are copied anyway. For a model that stays as it is: what is put in place of a part later, or a
   /// gradient that a part is asked for, does not reach the whole.
