@@ -94,9 +94,10 @@ TEST(cli_state, OfAnotherModelIsRefusedBeforeAnythingIsSaid) {
 // Three turns in three processes, the conversation in one file, what the model has read in another.
 TEST(cli_state, ChatsInTurnsWithTheSameTokens) {
   const TempFolder folder;
-  const ModelFolder model(
-      {{"tokenizer_config.json",
-        R"({"chat_template": "{% for m in messages %}<{{ m.role }}> {{ m.content }}\n{% endfor %}<assistant>"})"}});
+  const ModelFolder::Files talking = {
+      {"tokenizer_config.json",
+       R"({"chat_template": "{% for m in messages %}<{{ m.role }}> {{ m.content }}\n{% endfor %}<assistant>"})"}};
+  const ModelFolder model(talking);
   const std::string state = folder / "a.state";
   json messages = json::array();
   for (int turn = 0; turn < 3; ++turn) {
