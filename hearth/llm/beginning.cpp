@@ -37,12 +37,12 @@ std::optional<RowState> shared_beginning(const LanguageModel& model, const Begin
 Generated generate_after(Beginning& held, bool same_bits, LanguageModel& model,
                          std::span<const int> prompt, GenerateOptions options, const Sink& sink,
                          const Tokenizer* tokenizer) {
-  const int written = held.prompt, chunk = options.prefill_chunk;
+  const int written = held.prompt, chunk = BatcherOptions().prefill_chunk;
   options.begun = shared_beginning(model, held, prompt, same_bits, chunk);
   options.keep_state = true;
   held = {};
   const int reused = options.begun ? options.begun->length : 0;
-  Generated out = generate(model, prompt, options, sink, tokenizer);
+  Generated out = generate(model, prompt, std::move(options), sink, tokenizer);
   if (!out.state) return out;
   held.ids.assign(prompt.begin(), prompt.end());
   held.ids.insert(held.ids.end(), out.ids.begin(), out.ids.end());
@@ -50,7 +50,7 @@ Generated generate_after(Beginning& held, bool same_bits, LanguageModel& model,
   held.ids.resize(size_t(held.row.length));
   // Chunks were cut as in a fresh run only behind whole ones.
   const bool fresh = reused <= written && reused % chunk == 0;
-  held.prompt = fresh ? int(prompt.size()) : std::min(reused, written);
+  held.prompt = fresh ? out.read_tokens : std::min(reused, written);
   return out;
 }
 

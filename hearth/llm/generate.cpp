@@ -24,8 +24,8 @@ double Generated::decode_tokens_per_s() const {
   return ids.size() > 1 && decode_s > 0 ? double(ids.size() - 1) / decode_s : 0;
 }
 
-Generated generate(LanguageModel& model, std::span<const int> prompt,
-                   const GenerateOptions& options, const Sink& sink, const Tokenizer* tokenizer) {
+Generated generate(LanguageModel& model, std::span<const int> prompt, GenerateOptions options,
+                   const Sink& sink, const Tokenizer* tokenizer) {
   check(tokenizer || options.stop_texts.empty(), "generate: stop texts need a tokenizer");
   Generated out;
   out.prompt_tokens = int(prompt.size());
@@ -57,7 +57,7 @@ Generated generate(LanguageModel& model, std::span<const int> prompt,
                .stop_ids = options.stop_ids,
                .max_tokens = options.max_tokens,
                .until = ends,
-               .begun = options.begun,
+               .begun = std::move(options.begun),  // gone as soon as it is copied
                .keep_state = options.keep_state});
   while (!batcher.idle())
     for (Batcher::Event& event : batcher.step()) {

@@ -41,8 +41,7 @@ using Sink = std::function<bool(int id, std::string_view text)>;
 
 /// Continues `prompt`. Without a tokenizer text is empty and stop_texts must be too. Throws what
 /// Batcher::add does, and std::runtime_error for logits that are not finite.
-Generated generate(LanguageModel& model, std::span<const int> prompt,
-                   const GenerateOptions& options, const Sink& sink = {},
-                   const Tokenizer* tokenizer = nullptr);
+Generated generate(LanguageModel& model, std::span<const int> prompt, GenerateOptions options,
+                   const Sink& sink = {}, const Tokenizer* tokenizer = nullptr);
 
 }  // namespace hearth::llm

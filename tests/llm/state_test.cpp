@@ -6,6 +6,7 @@
 
 #include "hearth/llm/beginning.h"
 #include "hearth/llm/chat.h"
+#include "hearth/llm/prefill.h"
 #include "hearth/ops/ops.h"
 #include "tests/llm/tiny_checkpoint.h"
 #include "tests/shared.h"
@@ -265,7 +266,9 @@ TEST_P(LongStates, AreCutBackOnlyWhereTheWindowIsWhole) {
   int cut = 0, refused = 0;
   for (const int length : {1299, 1290, 1200, 1024, 900, 800, 700, 520, 300, 20}) {
     KvCache cache = model->make_cache();
-    read(cache, 0, 1300);
+    read(cache, 0, 1024);
+    cache.mark(0);
+    read(cache, 1024, 1300);
     const RowState state = cache.take(0);
     const auto first = first_tokens(model->cache_shape(), state, length);
     // A state keeps no more than the cache does.
