@@ -251,12 +251,15 @@ ReduceJob plan(const Reduce& op, const array& in, const array& out) {
   merge(j.reduced);
   merge(j.kept);
 
-  // Rows, if the axis of the smallest step is a reduced one and not very short; else columns.
+  // Rows, if the axis of the smallest step is a reduced one and not very short; else columns. A few
+  // elements always by columns: the order of their sum must not depend on how many others there
+  // are.
   const size_t near = j.kept.empty() ? 0 : nearest(j.kept);
   j.run = j.reduced.empty() ? WalkAxis{1, 1, 0} : j.reduced.back();
-  j.columns =
-      !j.kept.empty() && elements > 0 &&
-      (step(j.kept[near]) < step(j.run) || (j.run.size < 32 && j.kept[near].size > 2 * j.run.size));
+  const bool few = elements > 0 && elements < 32;
+  j.columns = few || (!j.kept.empty() && elements > 0 &&
+                      (step(j.kept[near]) < step(j.run) ||
+                       (j.run.size < 32 && j.kept[near].size > 2 * j.run.size)));
   j.across = {1, 0, 0};
   if (!j.kept.empty()) {
     const size_t i = j.columns ? near : j.kept.size() - 1;
