@@ -23,6 +23,44 @@ void for_feed_forwards(L& l, const F& f) {
   for_each(f, l.mlp, l.moe, l.beside);
 }
 
+/// Does what the mixer makes of several positions at once differ from what it makes of one after
+/// the other: by a state to keep after each, by a rope that depends on the length?
+template <class Mixer>
+bool differs_by_position(const Mixer& mixer, const LayerState& state) {
+  if constexpr (requires { mixer.traits.rope; })
+    return mixer.traits.rope.beyond != nullptr;
+  else
+    return state.fixed;
+}
+
+/// One position after the other.
+template <class Mixer>
+Output by_position(const Mixer& mixer, const Input& in, LayerState& state) {
+  std::vector<Output> all;
+  for (int l = 0; l < in.length(); ++l) {
+    const auto at = [&](const array& x) {
+      return slice(x, {0, l, 0}, {x.shape(0), l + 1, x.shape(2)});
+    };
+    const array x = at(in.x);
+    Arrays read;
+    for (const array& y : in.read) read.push_back(at(y));
+    if (l > 0 && state.fixed) state.each.push_back(state.parts);
+    all.push_back(mixer({x, read, in.step.each[size_t(l)]}, state));
+  }
+  Output out = all[0];
+  for (size_t t = 0; t < out.terms.size(); ++t) {
+    Arrays xs;
+    for (const Output& one : all) xs.push_back(one.terms[t].x);
+    out.terms[t].x = concatenate(xs, 1);
+  }
+  if (out.sum) {
+    Arrays sums;
+    for (const Output& one : all) sums.push_back(*one.sum);
+    out.sum = concatenate(sums, 1);
+  }
+  return out;
+}
+
 /// In f32, rounded once: 0.22 as a half is off by a thousandth.
 array scaled(const array& x, float factor) {
   if (factor == 1) return x;
@@ -90,7 +128,11 @@ Output Layer::run(const array& x, const std::optional<Norm>& norm, bool mixes, b
     const size_t first = std::exchange(begin, ends[part++]);
     return Input{in, std::span(read).subspan(first, begin - first), step};
   };
-  if (mixes) for_mixer(*this, [&](const auto& mixer) { add(mixer(input(), state)); });
+  if (mixes)
+    for_mixer(*this, [&](const auto& mixer) {
+      const bool drafted = !step.each.empty() && differs_by_position(mixer, state);
+      add(drafted ? by_position(mixer, input(), state) : mixer(input(), state));
+    });
   if (feeds) for_feed_forwards(*this, [&](const auto& f) { add(f(input())); });
   return all;
 }

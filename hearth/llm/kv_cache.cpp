@@ -106,6 +106,7 @@ void KvCache::reserve(int more) {
   check(more <= shape_.context_length - longest, "context: ", longest, " tokens so far and ", more,
         " more do not fit in the model's ", shape_.context_length);
   make_room(longest + more, more);
+  for (LayerState& state : states_) state.each.clear();
   for (size_t i = 0; i < states_.size(); ++i)
     if (shape_.layers[i].window > 0)
       for (int b = 0; b < batch(); ++b) {
@@ -187,11 +188,38 @@ void KvCache::grow(LayerState& state, const StateShape& shape, int longest) {
 void KvCache::advance(std::span<const int> counts) {
   check(int(counts.size()) == batch(), "KvCache: ", counts.size(), " counts for ", batch(),
         " rows");
+  keep(counts);
   for (size_t b = 0; b < counts.size(); ++b) {
     lengths_[b] += counts[b];
     read_as_[b] = std::max({read_as_[b], lengths_[b], expected_[b]});
   }
   set_offsets();
+}
+
+void KvCache::keep_back(int positions) {
+  keep_back_ = size_t(positions);
+  while (kept_.size() > keep_back_) kept_.pop_front();
+}
+
+void KvCache::keep(std::span<const int> counts) {
+  size_t positions = 1;
+  for (const LayerState& state : states_) positions = std::max(positions, state.each.size() + 1);
+  for (size_t i = 0; has_fixed_ && keep_back_ > 0 && i < positions; ++i) {
+    const bool last = i + 1 == positions;
+    Kept& kept = kept_.emplace_back(Kept{lengths_, {}});
+    for (size_t b = 0; b < counts.size(); ++b)
+      kept.lengths[b] += last ? counts[b] : std::min(int(i) + 1, counts[b]);
+    for (LayerState& state : states_)
+      kept.layers.push_back(!state.fixed ? Arrays() : last ? state.parts : state.each[i]);
+    if (kept_.size() > keep_back_ + 1) kept_.pop_front();
+  }
+  for (LayerState& state : states_) state.each.clear();
+}
+
+const KvCache::Kept* KvCache::kept_of(int row, int length) const {
+  const auto at = std::ranges::find_if(
+      kept_, [&](const Kept& kept) { return kept.lengths[size_t(row)] == length; });
+  return at == kept_.end() ? nullptr : &*at;
 }
 
 void KvCache::check_row(const char* what, int row) const {
@@ -320,7 +348,8 @@ bool KvCache::can_truncate(int row, int length) const {
   if (length == 0 || length == lengths_[size_t(row)]) return true;
   for (size_t i = 0; i < states_.size(); ++i) {
     const StateShape& layer = shape_.layers[i];
-    if (layer.kind == StateShape::fixed && length != mark_[size_t(row)]) return false;
+    if (layer.kind == StateShape::fixed && length != mark_[size_t(row)] && !kept_of(row, length))
+      return false;
     if (!window_holds(layer, first_[i][size_t(row)], length)) return false;
   }
   return true;
@@ -331,7 +360,19 @@ void KvCache::truncate(int row, int length) {
         row, " the first ", length, " cannot be kept alone; clear the row and read them again");
   if (length == 0) return clear(row);
   if (length == lengths_[size_t(row)]) return;
-  if (has_fixed_) set_fixed(row, marked_[size_t(row)]);
+  const Kept* kept = kept_of(row, length);
+  if (kept && batch() == 1) {
+    for (size_t i = 0; i < states_.size(); ++i)
+      if (states_[i].fixed) states_[i].parts = kept->layers[i];
+  } else if (has_fixed_) {
+    std::vector<Arrays> layers = kept ? kept->layers : marked_[size_t(row)];
+    for (Arrays& parts : layers)
+      for (array& part : parts)
+        if (kept) part = row_of(part, row);
+    set_fixed(row, layers);
+  }
+  for (Kept& later : kept_)
+    if (later.lengths[size_t(row)] > length) later.lengths[size_t(row)] = -1;
   lengths_[size_t(row)] = length;
   expected_[size_t(row)] = 0;
   became_another();
@@ -341,6 +382,7 @@ void KvCache::forget(int row) {
   lengths_[size_t(row)] = expected_[size_t(row)] = read_as_[size_t(row)] = 0;
   mark_[size_t(row)] = 0, marked_[size_t(row)].clear();
   for (auto& first : first_) first[size_t(row)] = 0;
+  for (Kept& kept : kept_) kept.lengths[size_t(row)] = -1;
 }
 
 void KvCache::clear(int row) {

@@ -1,5 +1,6 @@
 // What a model has seen, layer by layer: explicit state, written in place, grown in steps.
 #pragma once
+#include <deque>
 #include <span>
 #include <vector>
 
@@ -13,6 +14,9 @@ struct LayerState {
   std::vector<array> parts;
   bool ring = false;   // position p lies in row p % capacity
   bool fixed = false;  // parts are new arrays after a step, not written in place
+  /// fixed: the parts after each position of the latest step but the last, where they may be wanted
+  /// (Step::drafted).
+  std::vector<Arrays> each = {};
 };
 
 /// Rows may have different lengths: row b's next token stands at position length(b). What was
@@ -63,8 +67,12 @@ class KvCache {
   /// Keeps the fixed states that a row has now beside it, in place of an earlier mark: what can be
   /// truncated to. Without such states there is nothing to keep.
   void mark(int row);
+  /// From now on fixed states are kept after each of the last `positions` tokens too; of a step of
+  /// several tokens that is not Step::drafted after the last only. A step that writes them in place
+  /// (Decoder) must not run meanwhile. 0: none are kept.
+  void keep_back(int positions);
   /// Can all but the first `length` tokens be forgotten? A window must still have what it needs;
-  /// fixed states can only forget everything, or go back to a mark.
+  /// fixed states can only forget everything, or go back to a mark or to what is kept.
   bool can_truncate(int row, int length) const;
   void truncate(int row, int length);
   /// Forgets a row's tokens, or those of all rows; keeps the memory.
@@ -82,12 +90,22 @@ class KvCache {
   int capacity_of(const StateShape& layer, int capacity, int step) const;
   void write(int row, const RowState& state, Arrays& written);
   void set_fixed(int row, const std::vector<Arrays>& layers);
+  /// The fixed states of all layers and rows after a position; a row's length is -1 where it has
+  /// become another since.
+  struct Kept {
+    std::vector<int> lengths;
+    std::vector<Arrays> layers;
+  };
+  const Kept* kept_of(int row, int length) const;
+  void keep(std::span<const int> counts);
 
   CacheShape shape_;
   int capacity_ = 0, step_ = 0;  // positions of full states; the most tokens of a step
   int growths_ = 0;
   std::vector<int> lengths_, expected_, read_as_, mark_;
   std::vector<std::vector<Arrays>> marked_;  // of each row: of each layer
+  std::deque<Kept> kept_;                    // in order
+  size_t keep_back_ = 0;
   bool has_fixed_ = false;
   /// Of each layer and row the first position that no later one was written over.
   std::vector<std::vector<int>> first_;

@@ -39,6 +39,17 @@ StepInfo step_info(const KvCache& cache, const std::vector<int>& lengths, int le
       lengths};
 }
 
+/// The positions of a step, each as one of its own.
+std::vector<StepInfo> positions_of(const StepInfo& step, int length) {
+  std::vector<StepInfo> all;
+  for (int l = 0; l < length; ++l) {
+    const array offsets = add(step.offsets, array(l));
+    StepInfo& one = all.emplace_back(StepInfo{offsets, add(offsets, array(1)), {}});
+    for (const int n : step.lengths) one.lengths.push_back(n > l);
+  }
+  return all;
+}
+
 }  // namespace
 
 array LanguageModel::forward(const Step& step, KvCache& cache) {
@@ -51,8 +62,12 @@ array LanguageModel::forward(const Step& step, KvCache& cache) {
   check(int(lengths.size()) == batch, "forward: ", lengths.size(), " lengths for ", batch, " rows");
   for (int n : lengths)
     check(n > 0 && n <= length, "forward: a row of ", n, " tokens in a step of ", length);
+  check(!step.drafted || batch * length <= kMostDrafted, "forward: ", batch, " rows of ", length,
+        " drafted tokens; wanted at most ", kMostDrafted, " together");
   cache.reserve(length);
-  array h = hidden(tokens, step_info(cache, lengths, length), cache);  // (batch, length, hidden)
+  StepInfo info = step_info(cache, lengths, length);
+  if (step.drafted && length > 1) info.each = positions_of(info, length);
+  array h = hidden(tokens, info, cache);  // (batch, length, hidden)
   cache.advance(lengths);
   if (step.last_only && length > 1) {
     Arrays last;

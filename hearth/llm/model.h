@@ -21,7 +21,12 @@ struct Step {
   array tokens;              // int32 (batch, length), rows padded on the right
   std::vector<int> lengths;  // tokens of each row that count; empty: all
   bool last_only = false;    // logits of each row's last token only
+  /// Some of the tokens may be taken back (KvCache::truncate): each gives what it would give in a
+  /// step of its own, to the bit on the CPU, and fixed states are kept after each of them. At most
+  /// kMostDrafted with those of all rows together.
+  bool drafted = false;
 };
+inline constexpr int kMostDrafted = 32;  // a product of more rows adds up in another order
 
 class LanguageModel {
  public:

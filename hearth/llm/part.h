@@ -33,6 +33,8 @@ struct StepInfo {
                              // is padding, which must not change a state that cannot be overwritten
   /// What parts of several layers compute once, by what it is of.
   mutable std::vector<std::pair<const void*, array>> made = {};
+  /// Of drafted tokens: each position as a step of its own; else empty.
+  std::vector<StepInfo> each = {};
 };
 
 /// What a layer gives a part.

@@ -114,6 +114,40 @@ TEST_P(Families, ABatchOfUnequalPromptsEqualsOneByOne) {
   }
 }
 
+// Steps of up to 32 tokens: logits, and the states that they leave.
+TEST_P(Families, StepsOfAFewTokensGiveTheBitsOfOneByOne) {
+  std::vector<int> ids = checkpoint_->prompts[0].ids;
+  ids.insert(ids.end(), checkpoint_->prompts[1].ids.begin(), checkpoint_->prompts[1].ids.end());
+  for (const Dtype dtype : {float32, float16, bfloat16}) {
+    const auto model = load_model(checkpoint_->path(), {.dtype = dtype});
+    // Frequencies that follow from the length are those of a whole chunk, unless it is drafted.
+    const bool by_length = model->facts.first_context > 0 || model->facts.dynamic_from > 0;
+    const auto in_steps_of = [&](size_t n, bool drafted) {
+      KvCache cache = model->make_cache();
+      std::pair<Logits, Logits> all;  // logits, states
+      for (size_t at = 0; at < ids.size(); at += n) {
+        const int count = int(std::min(n, ids.size() - at));
+        const array tokens(ids.begin() + long(at), Shape{1, count}, int32);
+        const auto logits =
+            astype(model->forward({tokens, {}, false, drafted}, cache), float32).to_vector<float>();
+        all.first.insert(all.first.end(), logits.begin(), logits.end());
+      }
+      for (const Arrays& parts : cache.take(0).layers)
+        for (const array& part : parts) {
+          const auto state = astype(part, float32).to_vector<float>();
+          all.second.insert(all.second.end(), state.begin(), state.end());
+        }
+      return all;
+    };
+    const auto one_by_one = in_steps_of(1, false);
+    for (const size_t n : {2, 7, 13, 32}) {
+      EXPECT_TRUE(in_steps_of(n, true) == one_by_one) << dtype << ", drafted, " << n;
+      if (by_length) continue;
+      EXPECT_TRUE(in_steps_of(n, false) == one_by_one) << dtype << ", " << n;
+    }
+  }
+}
+
 TEST_P(Families, SameBitsForAnyNumberOfThreads) {
   const int before = cpu::threads();
   std::vector<float> first;
