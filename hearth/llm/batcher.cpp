@@ -73,6 +73,7 @@ struct Batcher::Row {
   std::optional<KvCache> cache = {};
   std::optional<RowSamplers> samplers = {};
   double prefill_s = 0;
+  std::optional<Speculator> speculator = {};
 
   int length_ahead() const { return int(text.size()) + std::min(most - given, kAhead); }
 };
@@ -149,6 +150,7 @@ Batcher::Id Batcher::add(Request request) {
   // The last token needs no room: its logits are never asked for.
   row->most =
       std::min(row->request.max_tokens, model_.facts.context_length - int(row->text.size()) + 1);
+  if (row->request.draft.any()) row->speculator.emplace(model_, row->request.draft);
   check_memory(*row);
   row->samplers.emplace(std::make_unique<Sampler>(row->request.sampling, model_.facts.vocab_size,
                                                   std::vector<std::vector<int>>{row->text},
@@ -406,10 +408,31 @@ void Batcher::start(Group& group, Events& events) {
         group.rows, [](const auto& a, const auto& b) { return a->id < b->id; });
     return fail(**youngest, std::current_exception(), events);
   }
+  if (speculate(group)) return;
+  const auto begin = Clock::now();
   if (!group.decoder) group.decoder.emplace(model_, group.cache, group.samplers, group.ids);
   group.ids = group.decoder->step();
   for (const auto& row : group.rows) ++row->started;
   group.ahead.push_back({group.ids, likely_of(group.decoder->logits(), group.ids, group.wanted())});
+  if (!group.rows[0]->speculator || group.rows.size() > 1) return;
+  eval(group.ids);
+  group.rows[0]->speculator->took(std::chrono::duration<double>(Clock::now() - begin).count());
+}
+
+// Rows that are decoded together use already what a drafted token would be computed by.
+bool Batcher::speculate(Group& group) {
+  Row& row = *group.rows[0];
+  if (group.rows.size() > 1 || !row.speculator || !group.ahead.empty()) return false;
+  const auto drawn =
+      row.speculator->step(group.cache, row.text, row.most - row.started,
+                           [&](const array& logits) { return group.samplers(logits); });
+  if (drawn.empty()) return false;
+  for (const auto& [id, logits] : drawn)
+    group.ahead.push_back({id, likely_of(logits, id, group.wanted())});
+  group.ids = drawn.back().id;
+  group.decoder.reset();  // its recording is of another cache
+  row.started += int(drawn.size());
+  return true;
 }
 
 void Batcher::read(Group& group, Events& events) {
@@ -424,7 +447,7 @@ void Batcher::read(Group& group, Events& events) {
 
 // ---- Ends ----
 
-void Batcher::deliver(Row& row, NewToken token, const KvCache& cache, int at, Events& events) {
+void Batcher::deliver(Row& row, NewToken token, KvCache& cache, int at, Events& events) {
   Event event{row.id, std::move(token)};
   const int id = event.token.id;
   if (row.given == 0) event.prefill_s = row.prefill_s;
@@ -441,6 +464,7 @@ void Batcher::deliver(Row& row, NewToken token, const KvCache& cache, int at, Ev
     }
     if (event.end != End::none && row.request.keep_state) {
       const int known = std::min(cache.length(at), int(row.text.size()));
+      if (cache.can_truncate(at, known)) cache.truncate(at, known);  // what was started already
       event.state = first_tokens(model_.cache_shape(), cache.take(at), known);
       event.read_tokens = std::min(row.read, known);
     }
@@ -449,6 +473,7 @@ void Batcher::deliver(Row& row, NewToken token, const KvCache& cache, int at, Ev
     event.error = std::current_exception();
   }
   row.over = event.end != End::none;
+  if (row.speculator) event.drafts = row.speculator->counts();
   events.push_back(std::move(event));
 }
 

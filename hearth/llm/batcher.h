@@ -7,9 +7,8 @@
 #include <optional>
 #include <vector>
 
-#include "hearth/llm/kv_cache.h"
-#include "hearth/llm/model.h"
 #include "hearth/llm/sampling_options.h"
+#include "hearth/llm/speculate.h"
 
 namespace hearth::llm {
 
@@ -61,6 +60,9 @@ class Batcher {
     /// The state of the prompt's first tokens, fewer than all, which are not read again.
     std::optional<RowState> begun = {};
     bool keep_state = false;  // Event::state is wanted
+    /// Tokens are drafted while the row is alone: several may come of one step, the same as
+    /// without.
+    DraftOptions draft = {};
   };
 
   enum class End {
@@ -81,6 +83,7 @@ class Batcher {
     /// (the last). Absent where a device was ahead and the state cannot be cut back.
     std::optional<RowState> state = {};
     int read_tokens = 0;  // of them, those that were read as a prompt; decoding wrote the others
+    DraftCounts drafts = {};  // of the row so far
   };
 
   explicit Batcher(LanguageModel& model, const BatcherOptions& options = {});
@@ -119,8 +122,9 @@ class Batcher {
   void regroup(Events& events);
   void rebuild(const Bin& bin, Events& events);
   void start(Group& group, Events& events);
+  bool speculate(Group& group);
   void read(Group& group, Events& events);
-  void deliver(Row& row, NewToken token, const KvCache& cache, int at, Events& events);
+  void deliver(Row& row, NewToken token, KvCache& cache, int at, Events& events);
   void fail(Row& row, std::exception_ptr error, Events& events);
   void drop_ended();
 

@@ -58,11 +58,13 @@ Generated generate(LanguageModel& model, std::span<const int> prompt, GenerateOp
                .max_tokens = options.max_tokens,
                .until = ends,
                .begun = std::move(options.begun),  // gone as soon as it is copied
-               .keep_state = options.keep_state});
+               .keep_state = options.keep_state,
+               .draft = options.draft});
   while (!batcher.idle())
     for (Batcher::Event& event : batcher.step()) {
       if (event.error) std::rethrow_exception(event.error);
       out.prefill_s += event.prefill_s;
+      out.drafts = event.drafts;
       if (event.end == Batcher::End::none) continue;
       out.stopped_by = hit                                  ? "text"
                        : event.end == Batcher::End::stop_id ? "token"

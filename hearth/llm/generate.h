@@ -16,6 +16,7 @@ struct GenerateOptions {
   SamplingOptions sampling;
   std::optional<RowState> begun = {};  // as Batcher::Request has them
   bool keep_state = false;
+  DraftOptions draft = {};
 };
 
 struct Generated {
@@ -30,6 +31,7 @@ struct Generated {
   double decode_s = 0;                 // from the first token to the last
   std::optional<RowState> state = {};  // as Batcher::Event has it
   int read_tokens = 0;                 // the same
+  DraftCounts drafts = {};
 
   double prefill_tokens_per_s() const;
   /// (N - 1) tokens over the time between the first and the last; 0 for fewer than two.

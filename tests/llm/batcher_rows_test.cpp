@@ -63,7 +63,7 @@ std::vector<std::pair<int, float>> most_likely(const array& logits, int id, int 
 
 /// What a loop without a batcher makes of it: one row, nothing recorded.
 Answer alone(LanguageModel& model, const Case& c) {
-  const auto& [prompt, sampling, stop_ids, max_tokens, until, begun, keep] = c.request;
+  const auto& [prompt, sampling, stop_ids, max_tokens, until, begun, keep, draft] = c.request;
   std::vector<int> text = prompt;
   KvCache cache = model.make_cache();
   Sampler sampler(sampling, model.facts.vocab_size, {prompt}, stop_ids);
