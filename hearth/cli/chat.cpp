@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "hearth/cli/chat_session.h"
+#include "hearth/cli/draft_flags.h"
 #include "hearth/cli/interrupt.h"
 #include "hearth/cli/line_editor.h"
 #include "hearth/cli/options.h"
@@ -27,6 +28,7 @@ struct Options : ModelOptions {
   llm::SamplingOptions given;  // by the command line
   llm::GenerateOptions generate;
   StateFiles state;
+  DraftFlags draft;
 };
 
 // The command line's options over the model's recommendations over the usual ones.
@@ -72,6 +74,7 @@ std::string as_json(const Options& o, const llm::LanguageModel& model, const llm
   json["dropped_messages"] = answer.dropped;
   json["prefill_tokens_per_s"] = g.prefill_tokens_per_s();
   json["decode_tokens_per_s"] = g.decode_tokens_per_s();
+  json["draft"] = drafts_json(o.draft.given(), g.drafts);
   json["sampling"] = sampling_json(o.generate.sampling);
   json["sampling_from"] = o.recommended ? "generation_config.json" : "hearth";
   json["messages"] = ordered_json::parse(llm::to_json(chat.messages));
@@ -107,7 +110,9 @@ void run(Options& o, const CLI::App& command) {
   const auto variables = parse_variables(o.set);
   const auto form = template_of(o);
   const auto model = o.load();
-  llm::Chat chat(*model, load_tokenizer(o), form);
+  const llm::Tokenizer tokenizer = load_tokenizer(o);
+  o.generate.draft = o.draft.load(o, *model, &tokenizer);
+  llm::Chat chat(*model, tokenizer, form);
   chat.variables = variables;
   chat.held = o.state.load(*model);
   chat.deterministic = o.state.deterministic;
@@ -162,6 +167,7 @@ void add_chat(CLI::App& app) {
       "Tokens of an answer at most (default: what the context holds)");
   add_sampling(*command, o->given);
   o->state.add_to(*command);
+  o->draft.add_to(*command);
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
   command->callback([o, command] { run(*o, *command); });
 }

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <utility>
 
+#include "hearth/cli/draft_flags.h"
 #include "hearth/cli/interrupt.h"
 #include "hearth/cli/options.h"
 #include "hearth/cli/sampling_flags.h"
@@ -198,6 +199,7 @@ void ChatSession::stats(const std::string&) {
                     "read before, the others at {:.1f} tokens/s; first token after {:.2f} s",
                     g.ids.size(), g.decode_tokens_per_s(), g.prompt_tokens, g.reused_tokens,
                     g.prefill_tokens_per_s(), g.time_to_first_token_s));
+    if (options_.draft.any()) note(drafts_text(g.drafts));
   }
   const std::string unseen =
       dropped_ ? fmt::format(", the {} oldest are no longer seen by the model", dropped_) : "";

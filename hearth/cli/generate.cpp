@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "hearth/cli/draft_flags.h"
 #include "hearth/cli/interrupt.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
@@ -19,6 +20,7 @@ struct Options : ModelOptions {
   bool ignore_eos = false, stats = false, json = false;
   llm::GenerateOptions generate;
   StateFiles state;
+  DraftFlags draft;
 };
 
 // The prompt's ids, and the tokenizer if the folder has one or the prompt needs one.
@@ -55,7 +57,9 @@ Limit limit_of(const Options& o, llm::LanguageModel& model, double gb_per_s) {
   return {limit, gb_per_s / limit, fit_in_caches(model.facts.weights_bytes)};
 }
 
+// Of weights: 0, not known, where one step gave several tokens.
 double gb_per_s(const llm::LanguageModel& model, const llm::Generated& out) {
+  if (out.drafts.drafted > 0) return 0;
   return out.decode_tokens_per_s() * double(model.facts.bytes_per_token) / 1e9;
 }
 
@@ -83,6 +87,7 @@ std::string as_json(const Options& o, llm::LanguageModel& model, const llm::Gene
         {"gb_per_s", known(read)},
         {"bandwidth_fraction", known(limit.share)},
         {"limit_disturbed", limit.share > 0 ? nlohmann::json(disturbed(limit.share)) : nullptr}}},
+      {"draft", drafts_json(o.draft.given(), out.drafts)},
       {"read_bandwidth_gb_s", known(limit.gb_per_s)},
       {"weights_fit_in_caches", json_of(limit.cached)},
       {"peak_memory_bytes", peak},
@@ -114,9 +119,10 @@ void show_figures(const Options& o, llm::LanguageModel& model, const llm::Genera
     figures += fmt::format("\nprefill {} at {:.1f} tokens/s; peak memory {:.2f} GB",
                            out.prompt_tokens - out.reused_tokens, out.prefill_tokens_per_s(),
                            double(peak) / 1e9);
+    if (o.draft.given()) figures += "\n" + drafts_text(out.drafts);
     const double read = gb_per_s(model, out);
     const Limit limit = limit_of(o, model, read);
-    if (rate > 0)
+    if (read > 0)
       figures +=
           fmt::format("\ndecode {:.1f} GB/s, {:.0f} % of the read bandwidth ({:.1f} GB/s{})", read,
                       100 * limit.share, limit.gb_per_s, notes_on_share(limit.share, limit.cached));
@@ -135,6 +141,7 @@ void run(Options& o) {
   const auto prompt = prompt_ids(o, *model, tokenizer);
   if (!o.ignore_eos) o.generate.stop_ids = model->facts.eos;
   llm::Beginning held = o.state.load(*model);
+  o.generate.draft = o.draft.load(o, *model, tokenizer ? &*tokenizer : nullptr);
   std::optional<CatchInterrupt> ctrl_c;  // from the first token on: before, nothing would be lost
   const auto sink = [&](int id, std::string_view text) {
     if (!ctrl_c) ctrl_c.emplace();
@@ -177,6 +184,7 @@ void add_generate(CLI::App& app) {
   command->add_flag("--ignore-eos", o->ignore_eos, "Go on after the model's end-of-text token");
   add_sampling(*command, g.sampling);
   o->state.add_to(*command);
+  o->draft.add_to(*command);
   command->add_flag("--stats", o->stats,
                     "Also measure the limit: the share of the read bandwidth, peak memory");
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");

@@ -54,6 +54,40 @@ TEST(cli_generate, says_in_json_what_the_manual_lists) {
   EXPECT_EQ(j["decode"]["limit_disturbed"], j["decode"]["bandwidth_fraction"] > 1.005);
 }
 
+TEST(cli_generate, drafted_tokens_are_those_that_come_without) {
+  const std::string own = source_path("models/tiny-phi").string();
+  for (const Words& sampling : {Words{}, Words{"--temp", "0.9", "--top-p", "0.9", "--seed", "4"}}) {
+    Words plain{"-n", "60", "--stop", "Never"};
+    plain.insert(plain.end(), sampling.begin(), sampling.end());
+    Words drafted = plain;
+    drafted.insert(drafted.end(),
+                   {"--draft-ngram", "2", "--draft-model", own, "--draft-max", "6", "--stats"});
+    const json without = generate(plain), with = generate(drafted);
+    EXPECT_EQ(with["ids"], without["ids"]);
+    EXPECT_EQ(with["text"], without["text"]);
+    EXPECT_TRUE(without["draft"].is_null());
+    EXPECT_GT(with["draft"]["accepted"], 0);
+    EXPECT_GE(with["draft"]["drafted"], with["draft"]["accepted"]);
+    EXPECT_GT(with["draft"]["steps"], 0);
+    EXPECT_GT(with["decode"]["tokens_per_s"], 0);
+    EXPECT_TRUE(with["decode"]["bandwidth_fraction"].is_null());
+  }
+  const auto told = run_hearth({"generate", "-n", "40", "--draft-model", own, "--stats"});
+  EXPECT_THAT(told.err, HasSubstr("accepted (100 %)"));
+}
+
+TEST(cli_generate, a_draft_model_of_other_tokens_is_refused) {
+  const auto other = run_hearth({"generate", "-n", "4", "--random-weights", "--draft-model",
+                                 source_path("tests/data/models/llama").string()});
+  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_THAT(other.err, HasSubstr("draft-model: it has a vocabulary of"));
+  for (const char* number : {"9", "-1", "x"}) {
+    const auto refused = run_hearth({"generate", "--draft-ngram", number});
+    EXPECT_EQ(refused.exit_code, 2) << number;
+    EXPECT_THAT(refused.err, HasSubstr("wanted a whole number from 0 to 8"));
+  }
+}
+
 // Measuring the limit takes a second, after the answer is there: only who asks for it waits.
 TEST(cli_generate, the_limit_is_measured_only_if_asked) {
   const json j = generate({"--max-tokens", "8"});
