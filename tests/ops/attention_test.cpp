@@ -152,6 +152,47 @@ TEST(Fast, RingsEqualWholeCaches) {
   }
 }
 
+// Up to 32 queries of a row give the bits that they give one after the other; rows are at different
+// places, and a kv head serves so few query heads that keys are streamed, or so many that they are
+// packed.
+TEST(Fast, AFewQueriesGiveTheBitsOfOneByOne) {
+  struct Case {
+    int heads, kv_heads, D, capacity, window;
+    bool ring, sinks;
+  };
+  const Case cases[] = {{2, 2, 64, 1400, 0, false, false},  {4, 1, 80, 1400, 0, false, true},
+                        {20, 1, 24, 1400, 0, false, false}, {4, 2, 12, 1400, 70, false, false},
+                        {8, 2, 33, 512, 200, true, true},   {40, 2, 16, 512, 100, true, false}};
+  for (const Dtype dtype : {float32, float16, bfloat16})
+    for (const Case& c : cases)
+      for (const int L : {2, 5, 32}) {
+        const array q = numbers({2, L, c.heads, c.D}, dtype, 1),
+                    k = numbers({2, L, c.kv_heads, c.D}, dtype, 2),
+                    v = numbers({2, L, c.kv_heads, c.D}, dtype, 3);
+        fast::AttentionArrays more;
+        if (c.sinks) more.sinks = numbers({c.heads}, dtype, 4);
+        const fast::AttentionForm form{
+            .scale = 0.2f, .window = c.window, .ring = c.ring, .rotation = {.dims = 8}};
+        const auto in_steps_of = [&](int n) {
+          array cache_k = numbers({2, c.kv_heads, c.capacity, c.D}, dtype, 7),
+                cache_v = numbers({2, c.kv_heads, c.capacity, c.D}, dtype, 8);
+          Arrays parts;
+          for (int at = 0; at < L; at += n) {
+            const auto cut = [&](const array& x) {
+              return slice(x, {0, at, 0, 0}, {2, at + n, x.shape(2), c.D});
+            };
+            const auto r = fast::cached_attention(cut(q), cut(k), cut(v), cache_k, cache_v,
+                                                  array({1100 + at, 500 + at}, int32), form, more);
+            cache_k = r.cache_k, cache_v = r.cache_v;
+            parts.push_back(r.y);
+          }
+          return concatenate(parts, 1);
+        };
+        EXPECT_TRUE(same_bits(in_steps_of(L), in_steps_of(1)))
+            << dtype << ", " << c.heads << " heads on " << c.kv_heads << ", L " << L;
+      }
+}
+
 TEST(Fast, CachedAttentionRefusesFormsThatDoNotFit) {
   const Arrays in = cached_inputs({1, 4, 2, 2, 8, 16, 0, {3}}, float32);
   const auto refuse = [&](const fast::AttentionForm& form, const fast::AttentionArrays& more = {}) {

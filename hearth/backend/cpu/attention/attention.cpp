@@ -42,7 +42,9 @@ void load_queries(const AttentionJob& job, Along along, int64_t b, int64_t h, in
                   .y_stride = to_stride * 4,
                   .wide_y = true,
                   .scale = job.scale};
-  if (job.angles) rows.turn(*job.angles, b, job.first + l, along, job.traditional);
+  const bool steps = job.steps_of >= 0;
+  if (job.angles)
+    rows.turn(*job.angles, steps ? job.steps_of : b, steps ? b : l, along, job.traditional);
   rotate_rows(rows);
 }
 
@@ -83,8 +85,19 @@ class StreamedAttention {
                      job_.L * D);
     const int64_t bytes = keys * (D + Dv) * int64_t(size_of(job_.dtype)) * ceil_div(rows_, 2);
     const int64_t tasks = std::clamp<int64_t>(bytes / kGrain, 1, count);
+    // Steps of one row read the same keys: each stretch serves all of them while it is near.
+    std::vector<int64_t> order;
+    if (job_.steps_of >= 0) {
+      for (int64_t i = 0; i < count; ++i) order.push_back(i);
+      std::ranges::stable_sort(order, {}, [&](int64_t i) {
+        return std::pair(units[i].h, units[i].first / kernels::kMaxKeys);
+      });
+    }
     parallel_for(tasks, [&](int64_t t) {
-      for (int64_t i = count * t / tasks; i < count * (t + 1) / tasks; ++i) attend(units[i], i, q);
+      for (int64_t i = count * t / tasks; i < count * (t + 1) / tasks; ++i) {
+        const int64_t unit = order.empty() ? i : order[size_t(i)];
+        attend(units[unit], unit, q);
+      }
     });
     for (int64_t i = 0; i < count; i += units[i].count)
       if (units[i].count > 1) finish(units[i], i, units[i].count);
@@ -337,13 +350,17 @@ Angles::Angles(const fast::Rotation& rotation, std::span<const float> freqs,
 void attend(const AttentionJob& job) {
   if (job.B * job.H * job.L * job.Dv == 0) return;
   if (job.by_steps && job.L > 1 && job.L <= kSteps) {
-    std::vector<int64_t> keys(size_t(job.B), 0);
-    for (int64_t l = 0; l < job.L; ++l) {
-      AttentionJob one = job;
-      for (int64_t b = 0; b < job.B; ++b) keys[size_t(b)] = job.visible(b, l);
-      one.L = 1, one.first = l, one.keys = keys.data();
-      one.q.data += l * job.q.position, one.y.data += l * job.y.position;
-      attend(one);
+    // The positions of a row as rows of one query each.
+    int64_t keys[kSteps];
+    for (int64_t b = 0; b < job.B; ++b) {
+      AttentionJob steps = job;
+      steps.B = job.L, steps.L = 1, steps.keys = keys, steps.steps_of = b;
+      for (int64_t l = 0; l < job.L; ++l) keys[l] = job.visible(b, l);
+      steps.q = {job.q.at(b, 0, 0), job.q.position, job.q.head, 0};
+      steps.y = {job.y.at(b, 0, 0), job.y.position, job.y.head, 0};
+      steps.k = {job.k.at(b, 0, 0), 0, job.k.head, job.k.position};
+      steps.v = {job.v.at(b, 0, 0), 0, job.v.head, job.v.position};
+      attend(steps);
     }
     return;
   }

@@ -80,7 +80,7 @@ struct AttentionJob {
   float softcap = 0;      // 0: none
   bool by_steps = false;  // up to kSteps queries give the bits of one at a time
   const Angles* angles = nullptr;
-  int64_t first = 0;  // what `angles` has of query 0
+  int64_t steps_of = -1;  // if not -1: batch row b is position b of this row, as `angles` has it
   bool traditional = false;
   const std::byte* mask = nullptr;  // (B, H, L, S), strides in bytes
   int64_t mask_strides[4] = {};
