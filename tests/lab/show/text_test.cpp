@@ -26,7 +26,8 @@ TEST(Folded, KeepsEveryWordAndNoLineIsWider) {
   EXPECT_EQ(folded("0123456789", 4), "0123\n  45\n  67\n  89");
   EXPECT_EQ(folded("", 4), "");
   EXPECT_EQ(folded("a\n\nb\n", 4), "a\n\nb\n");
-  const std::string wide = std::string(90, ' ') + "x";
+  std::string wide(90, ' ');
+  wide += "x";
   EXPECT_LE(widest(folded(wide, 20)), 20);
 }
 
