@@ -100,6 +100,7 @@ TEST(cli_state, ChatsInTurnsWithTheSameTokens) {
   const ModelFolder model(talking);
   const std::string state = folder / "a.state";
   json messages = json::array();
+  int before = 0;  // tokens of the prompt before
   for (int turn = 0; turn < 3; ++turn) {
     const auto conversation = folder.write("messages.json", messages.dump()).string();
     Words base = {"chat",
@@ -121,9 +122,8 @@ TEST(cli_state, ChatsInTurnsWithTheSameTokens) {
     const json answer = json_of(kept);
     EXPECT_EQ(answer["ids"], fresh["ids"]) << turn;
     EXPECT_EQ(fresh["reused_tokens"], 0);
-    if (turn > 0) {
-      EXPECT_GT(answer["reused_tokens"], answer["prompt_tokens"].get<int>() / 2) << turn;
-    }
+    EXPECT_GE(answer["reused_tokens"], before - 2) << turn;
+    before = answer["prompt_tokens"];
     messages = answer["messages"];
   }
 }
