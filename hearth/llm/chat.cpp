@@ -81,12 +81,9 @@ Chat::Prompt Chat::prompt(int answer) const {
   const int context = model_.facts.context_length;
   // A quarter of the context at least is for the prompt.
   const int room = context - std::min(answer, context - context / 4);
+  Prompt prompt = whole_prompt(messages);
   std::vector<ChatMessage> kept = messages;
-  size_t dropped = 0;
-  for (;;) {
-    Prompt prompt = whole_prompt(kept);
-    prompt.dropped = dropped;
-    if (int(prompt.ids.size()) <= room) return prompt;
+  while (int(prompt.ids.size()) > (prompt.dropped > dropped ? room / 2 : room)) {
     // The oldest turn goes: up to the next message of the user, never the last one.
     const auto first = std::find_if(kept.begin(), kept.end(),
                                     [](const ChatMessage& m) { return m.role != "system"; });
@@ -99,18 +96,21 @@ Chat::Prompt Chat::prompt(int answer) const {
       ensure(int(prompt.ids.size()) < context, "your message has ", prompt.ids.size(),
              " tokens with what stands around it, the model's context is ", context,
              "; shorten it");
-      return prompt;
+      break;
     }
-    dropped += size_t(next - first);
+    const size_t gone = prompt.dropped + size_t(next - first);
     kept.erase(first, next);
+    if (gone >= dropped) prompt = whole_prompt(kept);
+    prompt.dropped = gone;
   }
+  return prompt;
 }
 
 Chat::Answer Chat::answer(const GenerateOptions& options, const Sink& sink) {
   constexpr int kLeast = 256;  // tokens of an answer for which old messages are dropped
   const Prompt given = prompt(std::min(options.max_tokens, kLeast));
   Answer answer;
-  answer.dropped = given.dropped;
+  dropped = answer.dropped = given.dropped;
   answer.message.role = "assistant";
   ReasoningSplitter splitter(given.end);
   bool go_on = true;

@@ -34,6 +34,9 @@ class Chat {
   std::vector<std::pair<std::string, std::string>> variables;
   /// What the model has read: only what follows it is read for the next answer.
   Beginning held;
+  /// Messages that the latest answer did not see: where more must go, half of the room is made
+  /// free, so that the answers after it go on from what was read.
+  size_t dropped = 0;
   bool deterministic = false;  // of `held` use only what has the bits of a whole reading
 
   /// What the model is given now.

@@ -314,7 +314,7 @@ TEST(Commands, WhyTheSlowerOneIs) {
     return e;
   };
   EXPECT_EQ(why_slower(engine(2, 1.9, 0.05, 9), engine(1, 0.9, 0.05, 9), 0),
-            "2.1 times the user time (1.9 s, not 900 ms)");
+            "2.11 times the user time (1.9 s, not 900 ms)");
   EXPECT_EQ(why_slower(engine(2, 0.9, 1.05, 900), engine(1, 0.9, 0.05, 9), 0),
             "21 times the system time (1.05 s, not 50 ms), 100 times the page faults");
   EXPECT_EQ(why_slower(engine(2, 0.9, 0.05, 9), engine(1, 0.95, 0.05, 9), 0),
