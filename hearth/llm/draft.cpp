@@ -61,9 +61,7 @@ std::vector<int> NgramDrafter::operator()(std::span<const int> text, int most) {
   return {};
 }
 
-ModelDrafter::ModelDrafter(LanguageModel& model) : model_(model), cache_(model.make_cache()) {
-  cache_.keep_back(kMostDrafted);
-}
+ModelDrafter::ModelDrafter(LanguageModel& model) : model_(model), cache_(model.make_cache()) {}
 
 // The most likely token after them.
 int ModelDrafter::feed(std::span<const int> ids) {
@@ -85,6 +83,7 @@ std::vector<int> ModelDrafter::operator()(std::span<const int> text, int most) {
   }
   const auto rest = text.subspan(fed_.size());
   if (std::ranges::any_of(rest, [&](int id) { return id >= facts.vocab_size; })) return {};
+  cache_.keep_back(most);
   // A window keeps what is needed when all that is drafted now is taken back.
   cache_.reserve(std::min(kMostDrafted, facts.context_length - cache_.length(0)));
   std::vector<int> ids{feed(rest)};

@@ -73,7 +73,7 @@ std::vector<Speculator::Drawn> Speculator::step(KvCache& cache, std::span<const 
   }
   const int drafted = int(ids.size());
   ids.insert(ids.begin(), text.back());
-  cache.keep_back(kMostDrafted);
+  cache.keep_back(drafted);
   const array tokens(ids.begin(), Shape{1, drafted + 1}, int32);
   const array logits = model_.forward({tokens, {}, false, true}, cache);  // (1, drafted + 1, vocab)
   const int vocab = logits.shape(2);
