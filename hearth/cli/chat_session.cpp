@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <sstream>
 #include <utility>
 
@@ -166,7 +167,7 @@ void ChatSession::clear(const std::string&) {
   auto& messages = chat_.messages;
   const bool system = !messages.empty() && messages[0].role == "system";
   messages.erase(messages.begin() + (system ? 1 : 0), messages.end());
-  dropped_ = 0;
+  chat_.dropped = 0;
   last_.reset();
   note("a new conversation");
 }
@@ -181,8 +182,9 @@ void ChatSession::save(const std::string& file) {
 
 void ChatSession::load(const std::string& file) {
   if (file.empty()) return note("/load FILE");
+  ensure(std::filesystem::is_regular_file(file), file, ": there is no such file");
   chat_.messages = llm::messages_from_json(read_text(file), file);
-  dropped_ = 0;
+  chat_.dropped = 0;
   last_.reset();
   note(fmt::format("{} messages from {}", chat_.messages.size(), file));
 }
@@ -202,7 +204,8 @@ void ChatSession::stats(const std::string&) {
     if (options_.draft.any()) note(drafts_text(g.drafts));
   }
   const std::string unseen =
-      dropped_ ? fmt::format(", the {} oldest are no longer seen by the model", dropped_) : "";
+      chat_.dropped ? fmt::format(", the {} oldest are no longer seen by the model", chat_.dropped)
+                    : "";
   note(fmt::format("context: {} of {} tokens; {} messages{}", last_ ? last_->context_used : 0,
                    model_.facts.context_length, chat_.messages.size(), unseen));
   note(fmt::format("sampling: {}", sampling_text(options_.sampling)));
@@ -270,15 +273,15 @@ llm::Chat::Answer ChatSession::answer(bool shown) {
 }
 
 void ChatSession::respond() {
+  const size_t dropped = chat_.dropped;
   last_ = answer(true);
   if (!last_->message.content.ends_with('\n')) print_out("\n");
   const auto& g = last_->generated;
-  if (last_->dropped > dropped_)
+  if (last_->dropped > dropped)
     note(
         fmt::format("the context of {} tokens is full: the model no longer sees the {} oldest "
                     "messages",
                     model_.facts.context_length, last_->dropped));
-  dropped_ = last_->dropped;
   if (g.stopped_by == "interrupt") note("stopped");
   if (g.stopped_by == "length")
     note(int(g.ids.size()) < options_.max_tokens

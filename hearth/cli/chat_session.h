@@ -51,7 +51,6 @@ class ChatSession {
   std::optional<llm::Chat::Answer> last_;
   std::string thought_;  // of the latest answer
   size_t thought_tokens_ = 0;
-  size_t dropped_ = 0;  // messages that the model no longer sees
 };
 
 /// The text without what a terminal would take as an order: a character in place of each.

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 
 #include "hearth/cli/draft_flags.h"
 #include "hearth/cli/interrupt.h"
@@ -143,17 +144,27 @@ void run(Options& o) {
   llm::Beginning held = o.state.load(*model);
   o.generate.draft = o.draft.load(o, *model, tokenizer ? &*tokenizer : nullptr);
   std::optional<CatchInterrupt> ctrl_c;  // from the first token on: before, nothing would be lost
+  std::exception_ptr unseen;  // nobody takes the text; what was read is kept all the same
   const auto sink = [&](int id, std::string_view text) {
     if (!ctrl_c) ctrl_c.emplace();
-    if (!o.json) print_out(tokenizer ? std::string(text) : fmt::format("{} ", id));
-    return !CatchInterrupt::flag();
+    try {
+      if (!o.json) print_out(tokenizer ? std::string(text) : fmt::format("{} ", id));
+    } catch (...) {
+      unseen = std::current_exception();
+    }
+    return !unseen && !CatchInterrupt::flag();
   };
   const auto* with = tokenizer ? &*tokenizer : nullptr;
   const auto out = o.state.used() ? generate_after(held, o.state.deterministic, *model, prompt,
                                                    o.generate, sink, with)
                                   : generate(*model, prompt, o.generate, sink, with);
-  o.json ? print_out(as_json(o, *model, out)) : show_figures(o, *model, out);
+  try {
+    if (!unseen) o.json ? print_out(as_json(o, *model, out)) : show_figures(o, *model, out);
+  } catch (...) {
+    unseen = std::current_exception();
+  }
   o.state.save(*model, held);
+  if (unseen) std::rethrow_exception(unseen);
   CatchInterrupt::fail_if_interrupted();
 }
 

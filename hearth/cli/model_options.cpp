@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <iterator>
+#include <vector>
 
 #include "hearth/backend/pool.h"
 #include "hearth/cli/build_facts.h"
@@ -113,7 +113,14 @@ std::string read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   ensure(file.good() && !fs::is_directory(path), path,
          ": cannot be read: ", std::strerror(errno ? errno : EISDIR));
-  return {std::istreambuf_iterator<char>(file), {}};
+  constexpr size_t kMost = size_t(1) << 30;  // /dev/zero has no end
+  std::string text;
+  for (std::vector<char> piece(1 << 20);
+       file.read(piece.data(), long(piece.size())), file.gcount();) {
+    text.append(piece.data(), size_t(file.gcount()));
+    ensure(text.size() <= kMost, path, ": has more than 1 GiB, too much for a text");
+  }
+  return text;
 }
 
 lab::Samples weights_bandwidth(llm::LanguageModel& model) {

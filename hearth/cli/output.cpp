@@ -15,6 +15,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/base/system.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::cli {
 
@@ -67,7 +68,7 @@ void complain(std::string_view what) noexcept {
   const bool colour = is_terminal(STDERR_FILENO) && !setting("NO_COLOR");
   // One write, so that lines of several programs do not mix.
   try {
-    print_err(concat(colour ? "\033[31mhearth:\033[0m " : "hearth: ", what, "\n"));
+    print_err(concat(colour ? "\033[31mhearth:\033[0m " : "hearth: ", lab::printable(what), "\n"));
   } catch (const std::bad_alloc&) {
     print_err("hearth: out of memory\n");
   }

@@ -9,14 +9,19 @@
 namespace hearth::cli {
 
 void StateFiles::add_to(CLI::App& command) {
+  const auto named = [](const std::string& file) {
+    return std::string(file.empty() ? "wanted the name of a file" : "");
+  };
   command
       .add_option("--load-state", from,
                   "Begin with what --save-state kept: what the prompt shares with it is not read")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(named);
   command
       .add_option("--save-state", to,
                   "Keep what the model has read and written, for the same model and dtype")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(named);
   command.add_flag("--deterministic", deterministic,
                    "Of a state use only what has the bits of a run without it");
 }

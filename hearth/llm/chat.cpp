@@ -91,6 +91,10 @@ Chat::Prompt Chat::prompt(int answer) const {
         first == kept.end() ? first : std::find_if(first + 1, kept.end(), [](const ChatMessage& m) {
           return m.role == "user";
         });
+    if (next == kept.end() && prompt.dropped < dropped) {  // not as long a conversation as before
+      prompt.ids = whole_prompt(kept).ids;
+      if (int(prompt.ids.size()) <= room) break;
+    }
     if (next == kept.end()) {
       // Nothing to drop: the answer has what is left.
       ensure(int(prompt.ids.size()) < context, "your message has ", prompt.ids.size(),

@@ -67,6 +67,22 @@ TEST(cli_state, SaysToAPersonHowMuchWasReused) {
   EXPECT_THAT(other.err, HasSubstr("\n0 of "));
 }
 
+TEST(cli_state, IsKeptWhereNobodyTakesTheText) {
+  const TempFolder folder;
+  const std::string file = folder / "a.state";
+  for (const char* json : {"", "--json"}) {
+    const Finished full = run({"bash", "-c",
+                               hearth_binary() + " generate -p 'The cat' -n 5 " + json +
+                                   " --save-state " + file + " >/dev/full"});
+    EXPECT_EQ(full.exit_code, 1);
+    EXPECT_THAT(full.err, HasSubstr("cannot write the output"));
+    EXPECT_TRUE(std::filesystem::remove(file)) << json;
+  }
+  const Finished unnamed = run_hearth({"generate", "-p", "The cat", "--save-state", ""});
+  EXPECT_EQ(unnamed.exit_code, 2);
+  EXPECT_THAT(unnamed.err, HasSubstr("wanted the name of a file"));
+}
+
 TEST(cli_state, OfAnotherModelIsRefusedBeforeAnythingIsSaid) {
   const TempFolder folder;
   const std::string file = folder / "a.state";

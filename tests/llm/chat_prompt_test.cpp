@@ -63,6 +63,18 @@ TEST_F(ChatPrompt, WhatFitsAgainIsSeenAgain) {
   EXPECT_EQ(chat.prompt(100).dropped, 0u);
 }
 
+// As after /load: what an earlier conversation had dropped says nothing of this one.
+TEST_F(ChatPrompt, AnotherConversationIsCutAnew) {
+  chat.dropped = 30;
+  say("user", "Old", 200);
+  say("assistant", "Answer", 200);
+  say("user", "New", 5);
+  const auto prompt = chat.prompt(200);
+  EXPECT_EQ(prompt.dropped, 2u);
+  EXPECT_LT(prompt.ids.size(), 100u);
+  EXPECT_THAT(tokenizer.decode(prompt.ids), HasSubstr("New"));
+}
+
 TEST_F(ChatPrompt, AMessageAloneIsNeverDropped) {
   say("user", "Old", 10);
   say("assistant", "Answer", 10);
