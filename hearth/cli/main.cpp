@@ -64,6 +64,35 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
                      near.empty() ? "." : fmt::format(", did you mean '{}'?", near), help);
 }
 
+constexpr struct {
+  std::string_view name;
+  void (*add)(CLI::App&);
+} kCommands[] = {
+    {"generate", add_generate},
+    {"chat", add_chat},
+    {"bench", add_bench},
+    {"probe", add_probe},
+    {"info", add_info},
+    {"tokenize", add_tokenize},
+    {"render", add_render},
+    {"logits", add_logits},
+    {"perplexity", add_perplexity},
+    {"init", add_init},
+    {"pull", add_pull},
+    {"embed", add_embed},
+    {"models", add_models},
+    {"lab", add_lab},
+    {"", add_help},  // help, version, completions, man
+};
+
+// The command that is asked for alone, since options take a millisecond to make; all, if none is.
+void add_commands(CLI::App& app, std::string_view asked) {
+  for (const auto& [name, add] : kCommands)
+    if (!asked.empty() && name == asked) add(app);
+  if (!app.get_subcommands({}).empty()) return;
+  for (const auto& [name, add] : kCommands) add(app);
+}
+
 int run(int argc, char** argv) {
   open_standard_streams();
   CLI::App app{"hearth: run, train and measure neural networks on the machine you own", "hearth"};
@@ -71,10 +100,7 @@ int run(int argc, char** argv) {
                        "Print the version and exit");
   app.require_subcommand(0, 1);
   app.formatter(help_formatter());
-  for (auto add :
-       {add_generate, add_chat, add_bench, add_probe, add_info, add_tokenize, add_render,
-        add_logits, add_perplexity, add_init, add_pull, add_embed, add_models, add_lab, add_help})
-    add(app);
+  add_commands(app, argc > 1 ? argv[1] : "");
   try {
     cpu::isa(), cpu::threads();  // complain of a HEARTH_ISA or HEARTH_THREADS that makes no sense
   } catch (const std::invalid_argument& error) {
