@@ -22,8 +22,8 @@ import lab_layout
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA, DOCS = ROOT / "tests/lab/data", ROOT / "docs"
-# hearth and its peers, the post that the project began with, two commands as hyperfine timed them.
-EXAMPLES = {"peers": "peers_2026.json", "post": "post_2023.json", "commands": "hyperfine.json"}
+# hearth beside PyTorch, the post that the project began with, two commands.
+EXAMPLES = {"peers": "peers_2026.json", "post": "post_2023.json", "commands": "commands_2026.json"}
 PICTURES = {"phone": lab_layout.SCREENS[0], "desktop": lab_layout.SCREENS[1]}
 KEY = b"page-sha256"
 

@@ -61,6 +61,7 @@ std::map<std::string, Result> pages() {
   std::map<std::string, Result> all;
   all["post"] = stored("tests/lab/data/post_2023.json");
   all["peers"] = stored("tests/lab/data/peers_2026.json");
+  all["commands"] = stored("tests/lab/data/commands_2026.json");
   all["two commands"] = import_result(
       testing::content_of(testing::source_path("tests/lab/data/hyperfine.json")), "x");
   all["faster"] = gpu_result({.active = 0.32, .clock_mhz = 1980, .host_cores = 1});
