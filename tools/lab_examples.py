@@ -29,15 +29,10 @@ KEY = b"page-sha256"
 
 
 def page_of(hearth, result):
-    """The report of a stored result, or of what another program measured."""
+    """The report of a stored result."""
     with tempfile.TemporaryDirectory() as folder:
-        imported, page = os.path.join(folder, "result.json"), os.path.join(folder, "page.html")
-        known = b'"schema_version"' in (DATA / result).read_bytes()
-        if not known:
-            subprocess.run([hearth, "lab", "import", result, "-o", imported], cwd=DATA, check=True,
-                           stdout=subprocess.DEVNULL)
-        subprocess.run([hearth, "lab", "report", result if known else imported, "-o", page], cwd=DATA, check=True,
-                       stdout=subprocess.DEVNULL)
+        page = os.path.join(folder, "page.html")
+        subprocess.run([hearth, "lab", "report", result, "-o", page], cwd=DATA, check=True, stdout=subprocess.DEVNULL)
         return pathlib.Path(page).read_bytes()
 
 

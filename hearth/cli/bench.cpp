@@ -90,10 +90,10 @@ double decode_rate(llm::LanguageModel& model, int tokens, const BenchTest& test)
            if (++given == rows) first = last;
            return CatchInterrupt::flag().load();
          }});
-  while (!batcher.idle()) {
+  for (bool begun = false; !batcher.idle(); begun = true) {
     for (const auto& event : batcher.step())
       if (event.error) std::rethrow_exception(event.error);
-    ensure(batcher.waiting() == 0, "bench: memory has room for the state of ",
+    ensure(begun || batcher.waiting() == 0, "bench: memory has room for the state of ",
            size_t(rows) - batcher.waiting(), " of ", rows, " rows; give --parallel fewer");
   }
   const std::chrono::duration<double> took = last - first;
@@ -120,9 +120,10 @@ struct Measured {
   }
 };
 
-// A step reads the weights once for all rows.
+// A step reads the weights once for each group of rows; of experts, those of one row are counted.
 double gb_per_s(const BenchTest& test, double rate, const llm::LanguageModel::Facts& facts) {
-  return rate / test.parallel * double(facts.bytes_per_token) / 1e9;
+  const int groups = (test.parallel + llm::Batcher::kTogether - 1) / llm::Batcher::kTogether;
+  return rate / test.parallel * groups * double(facts.bytes_per_token) / 1e9;
 }
 
 // Until Ctrl-C: a repetition that it ends does not count.

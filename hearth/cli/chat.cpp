@@ -123,8 +123,8 @@ void run(Options& o, const CLI::App& command) {
   if (o.json) {
     chat.messages.push_back({"user", message});
     const auto answer = session.answer(false);
+    o.state.save(*model, chat.held);  // first: nobody may take the text
     print_out(as_json(o, *model, chat, answer));
-    o.state.save(*model, chat.held);
     return CatchInterrupt::fail_if_interrupted();
   }
   print_err(fmt::format("{} ({}, {}, {}), context of {} tokens; {}{}{}\n",

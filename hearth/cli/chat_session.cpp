@@ -97,7 +97,7 @@ bool ChatSession::take(const std::string& text) {
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {  // a file, a template, a value: the conversation goes on
-    note(error.what());
+    note(harmless(error.what()));
   }
   return !leaving_;
 }

@@ -35,10 +35,14 @@ struct Curl {
     ensure(library, "http: libcurl.so.4 could not be opened; it is in Debian's package libcurl4");
 #define X(name)                                                           \
   name = reinterpret_cast<decltype(name)>(dlsym(library, "curl_" #name)); \
-  ensure(name, "http: libcurl has no curl_" #name "; version 7.85 or later is wanted");
+  ensure(name, "http: libcurl has no curl_" #name);
     HEARTH_CURL(X)
 #undef X
     ensure(global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK, "http: libcurl could not be started");
+    CURL* const any = easy_init();
+    const bool knows = any && easy_setopt(any, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
+    easy_cleanup(any);
+    ensure(knows, "http: this libcurl is too old; version 7.85 or later is wanted");
   }
 };
 const Curl& curl() {

@@ -21,8 +21,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kTogether = 32;  // rows of one product; more would change the bits of each
-constexpr int kAhead = 256;       // tokens of an answer that memory must be there for at its start
+constexpr int kAhead = 256;  // tokens of an answer that memory must be there for at its start
 
 /// For each row its token, and the `wanted[row]` most likely ones: of the model's own logits (rows,
 /// vocab), before any step of sampling.
@@ -162,6 +161,7 @@ Batcher::Id Batcher::add(Request request) {
 bool Batcher::cancel(Id id) {
   const auto waits = std::ranges::find_if(waiting_, [&](const auto& row) { return row->id == id; });
   if (waits != waiting_.end()) return waiting_.erase(waits), true;
+  if (beginning_ && beginning_->id == id && !beginning_->over) return beginning_->over = true;
   for (const auto& group : groups_)
     for (const auto& row : group->rows)
       if (row->id == id && !row->over) {
@@ -303,7 +303,9 @@ void Batcher::begin(std::unique_ptr<Row> row, const array& logits, Events& event
     eval(ids);
     ++r.started;
     const int wanted[] = {r.request.sampling.logprobs};
+    beginning_ = &r;
     deliver(r, {ids.item<int>(), likely_of(logits, ids, wanted)[0]}, *r.cache, 0, events);
+    beginning_ = nullptr;
     if (r.over) return;
     auto group =
         std::make_unique<Group>(Group{std::move(*r.cache), {}, std::move(*r.samplers), ids});
@@ -311,6 +313,7 @@ void Batcher::begin(std::unique_ptr<Row> row, const array& logits, Events& event
     group->rows.push_back(std::move(row));
     groups_.push_back(std::move(group));
   } catch (...) {
+    beginning_ = nullptr;
     fail(r, std::current_exception(), events);
   }
 }
@@ -334,7 +337,7 @@ void Batcher::regroup(Events& events) {
     size_t rows = 0;
     for (size_t i = 0; i < group->rows.size(); ++i) rows += stays(*group, i);
     const auto fits = std::ranges::find_if(bins, [&](const Bin& bin) {
-      return rows > 0 && bin.rows > 0 && bin.rows + rows <= kTogether;
+      return rows > 0 && bin.rows > 0 && bin.rows + rows <= size_t{kTogether};
     });
     Bin& bin = fits == bins.end() ? bins.emplace_back() : *fits;
     bin.groups.push_back(group.get());

@@ -48,6 +48,7 @@ struct BatcherOptions {
 class Batcher {
  public:
   using Id = uint64_t;
+  static constexpr int kTogether = 32;  // rows of one product; more would change the bits of each
 
   struct Request {
     std::vector<int> prompt;
@@ -132,6 +133,7 @@ class Batcher {
   const BatcherOptions options_;
   std::deque<std::unique_ptr<Row>> waiting_;  // in order of arrival; the first may be half read
   std::vector<std::unique_ptr<Group>> groups_;
+  Row* beginning_ = nullptr;  // whose first token is being delivered
   Id next_id_ = 1;
   bool stepping_ = false;
 };

@@ -7,6 +7,7 @@
 #include "hearth/io/npy.h"
 #include "hearth/io/safetensors.h"
 #include "tests/cli/cli.h"
+#include "tests/llm/tiny_checkpoint.h"
 
 namespace hearth::testing {
 namespace {
@@ -37,6 +38,16 @@ TEST(cli, a_start_loads_nothing_that_only_pull_needs) {
   ASSERT_THAT(f.out, HasSubstr("libhearth-llm"));
   EXPECT_THAT(f.out, ::testing::Not(HasSubstr("libcurl"))) << f.out;
 #endif
+}
+
+// Rows that outgrow it are read again, and decoding goes on.
+TEST(cli_bench, crosses_the_first_context) {
+  const TinyCheckpoint phi3("phi3");
+  for (const char* rows : {"1", "3"}) {
+    const json j = json_of({"bench", "--model", phi3.path(), "-p", "0", "-d", "8", "-n", "16", "-r",
+                            "1", "--parallel", rows, "--dtype", "f32"});
+    EXPECT_GT(j["decode"]["tokens_per_s"]["median"], 0);
+  }
 }
 
 TEST(cli_bench, says_in_json_what_the_manual_lists) {

@@ -105,7 +105,7 @@ TEST(docs, commands_have_these_options) {
       "perplexity",    "init",        "pull",         "embed",       "models",        "help",
       "version",       "lab run",     "lab compare",  "lab explain", "lab intervene", "lab report",
       "lab telemetry", "lab engines", "lab selftest", "lab export",  "lab import",    "lab schema",
-      "lab history",   "lab trend"};
+      "lab history",   "lab trend",   "chat",         "render"};
   std::map<std::string, std::set<std::string>> known;
   for (const std::string& command : commands) {
     std::istringstream in(command);

@@ -170,6 +170,13 @@ TEST(Lab, PrefillBatchAndOperations) {
   const Ran one({"--engines", "hearth:cpu"});
   EXPECT_EQ(one.result().engines[0].repetitions[0].ids[0], rows[0]);
 
+  // More rows than one product takes: groups of them end a step in any order.
+  const Ran many({"--engines", "hearth:cpu", "--job", "batch", "--batch", "35"});
+  ASSERT_EQ(many.exit_code, 0) << many.err;
+  const auto all = many.result().engines[0].repetitions[0].ids;
+  ASSERT_EQ(all.size(), 35);
+  for (size_t row = 0; row < 3; ++row) EXPECT_EQ(all[row], rows[row]);
+
   const Ran op({"--engines", "hearth:cpu", "--job", "op", "--op", "softmax", "--shape", "8x64,4x16",
                 "--op-dtype", "f32,float16"});
   ASSERT_EQ(op.exit_code, 0) << op.err;

@@ -80,6 +80,23 @@ TEST_F(Batches, WhatHasNoAnswerIsRefusedAndDisturbsNoOne) {
   EXPECT_TRUE(batcher.step().empty());
 }
 
+TEST_F(Batches, ARowEndsItselfAtAnyToken) {
+  for (const int at : {1, 2, 4}) {
+    Batcher batcher(model());
+    std::vector<int> got;
+    Batcher::Id own = 0;
+    own = batcher.add({.prompt = prompt(9), .until = [&](const NewToken& token) {
+                         got.push_back(token.id);
+                         if (int(got.size()) == at) {
+                           EXPECT_TRUE(batcher.cancel(own));
+                         }
+                         return false;
+                       }});
+    while (!batcher.idle()) batcher.step();
+    EXPECT_EQ(got, ids(prompt(9), at));
+  }
+}
+
 // The last token needs no room in the context: nothing is asked of it.
 TEST_F(Batches, EndWhereTheContextIsFull) {
   EXPECT_EQ(ids(prompt(512), 5).size(), 1u);

@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <fstream>
 #include <map>
 
@@ -362,12 +362,12 @@ TEST(NgramDrafter, TakesTimeThatGrowsWithTheText) {
   for (int period : {1, 2, 1000, 300000}) {
     Ids text;
     NgramDrafter draft(kLongestNgram);
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     for (int i = 0; i < 300000; ++i) {
       text.push_back(i % period);
       if (i % 3 == 0) draft(text, 8);
     }
-    EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 20);
+    EXPECT_LT(std::clock() - start, 20 * CLOCKS_PER_SEC);
   }
 }
 

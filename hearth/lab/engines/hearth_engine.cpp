@@ -140,7 +140,8 @@ struct HearthEngine::State {
     // All prompts are read first, so that rows go on in step.
     llm::Batcher batcher(*model_, {.most_rows = rows, .chunks_per_step = INT_MAX});
     std::vector<std::vector<int>> ids{prompts.size()};
-    std::vector<int> step;
+    std::vector<int> step(prompts.size());  // a token of each row; groups of rows come in any order
+    int arrived = 0;
     const auto start = Clock::now();
     auto first = start, last = start;
     for (int row = 0; row < rows; ++row) {
@@ -150,22 +151,21 @@ struct HearthEngine::State {
                    .max_tokens = new_tokens,
                    .until = [&, row](const llm::NewToken& token) {
                      ids[size_t(row)].push_back(token.id);
-                     step.push_back(token.id);
-                     if (int(step.size()) < rows) return false;
+                     step[size_t(row)] = token.id;
+                     if (++arrived % rows != 0) return false;
                      last = Clock::now();
                      if (ids[0].size() == 1) first = last;
                      if (emit) emit(step);
-                     step.clear();
                      return false;
                    }});
     }
     double prefill_s = 0;
-    while (!batcher.idle()) {
+    for (bool begun = false; !batcher.idle(); begun = true) {
       for (const auto& event : batcher.step()) {
         if (event.error) std::rethrow_exception(event.error);
         prefill_s += event.prefill_s;
       }
-      ensure(batcher.waiting() == 0, "memory has room for the state of ",
+      ensure(begun || batcher.waiting() == 0, "memory has room for the state of ",
              prompts.size() - batcher.waiting(), " of ", rows, " rows");
     }
     const auto seconds = [](auto time) { return std::chrono::duration<double>(time).count(); };
