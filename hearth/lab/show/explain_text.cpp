@@ -30,7 +30,7 @@ struct Told {
 };
 Told told(const Explanation& e, const TimeRatio& ratio) {
   if (ratio.value >= 1) return {&e.a, &e.b, ratio};
-  return {&e.b, &e.a, {1 / ratio.value, 1 / ratio.high, 1 / ratio.low, ratio.n, ratio.paired}};
+  return {&e.b, &e.a, inverse(ratio)};
 }
 
 std::string who(const Explanation& e, const Result& result) {
