@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "hearth/llm/prefill.h"
+
 namespace hearth::llm {
 
 namespace {
@@ -14,7 +16,7 @@ bool same_rope(const LanguageModel::Facts& facts, int a, int b) {
   return (facts.first_context == 0 || same_side) && (facts.dynamic_from == 0 || plain);
 }
 
-constexpr int kRest = 33;  // tokens at least that are cut off a prompt as a piece of their own
+constexpr int kRest = kFewRows + 1;  // the shortest piece that piece_end cuts off
 
 }  // namespace
 

@@ -20,9 +20,8 @@ array prefill(LanguageModel& model, KvCache& cache, std::span<const int> prompt,
 }
 
 int piece_end(int at, int total, int chunk) {
-  constexpr int kFew = 32;
   const int64_t end = (int64_t(at) / chunk + 1) * chunk;
-  return total - end <= kFew ? total : int(end);
+  return total - end <= kFewRows ? total : int(end);
 }
 
 }  // namespace hearth::llm
