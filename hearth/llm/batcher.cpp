@@ -11,7 +11,6 @@
 #include "hearth/core/eval.h"
 #include "hearth/llm/decoder.h"
 #include "hearth/llm/finite.h"
-#include "hearth/llm/prefill.h"
 #include "hearth/llm/row_samplers.h"
 #include "hearth/ops/ops.h"
 

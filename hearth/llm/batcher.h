@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "hearth/llm/prefill.h"
 #include "hearth/llm/sampling_options.h"
 #include "hearth/llm/speculate.h"
 
@@ -48,7 +49,7 @@ struct BatcherOptions {
 class Batcher {
  public:
   using Id = uint64_t;
-  static constexpr int kTogether = 32;  // rows of one product; more would change the bits of each
+  static constexpr int kTogether = kFewRows;  // rows of one product
 
   struct Request {
     std::vector<int> prompt;
