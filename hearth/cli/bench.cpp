@@ -276,8 +276,8 @@ void run(const Options& o) {
   for (const BenchTest& test : tests) {
     const int64_t tokens = int64_t(test.depth) + std::max(test.prompt, test.decode);
     if (tokens > context)
-      throw CLI::ValidationError(fmt::format("-p and -n{} must fit in the model's context of {}",
-                                             test.depth ? ", after -d," : "", context));
+      throw UsageError(fmt::format("-p and -n{} must fit in the model's context of {}",
+                                   test.depth ? ", after -d," : "", context));
     most = std::max(most, int(tokens));
   }
   Options options = o;
@@ -320,13 +320,13 @@ void run(const Options& o) {
 }
 
 /// An option that takes parse_counts().
-void add_counts(CLI::App& command, const std::string& names, std::vector<int>& counts, int least,
+void add_counts(Command& command, const std::string& names, std::vector<int>& counts, int least,
                 const std::string& help) {
   constexpr int kMost = 1 << 20;
   auto given = std::make_shared<bool>(false);
   const auto parse = [least](const std::string& text) { return parse_counts(text, least, kMost); };
   command
-      .add_option_function<std::vector<std::string>>(
+      .add_options_function(
           names,
           [&counts, parse](const std::vector<std::string>& texts) {
             counts.clear();
@@ -348,7 +348,7 @@ void add_counts(CLI::App& command, const std::string& names, std::vector<int>& c
 
 }  // namespace
 
-void add_bench(CLI::App& app) {
+void add_bench(Command& app) {
   auto* command = app.add_subcommand("bench", "Measure prefill and decode rates of a model");
   auto o = std::make_shared<Options>();
   o->add_to(*command);
@@ -359,22 +359,22 @@ void add_bench(CLI::App& app) {
   add_counts(*command, "-b,--batch", o->batches, 1, "Tokens of a prompt that are computed at once");
   add_counts(*command, "--parallel", o->parallels, 1, "Rows that are decoded together");
   add_number(*command, "-r,--repetitions", o->repetitions, {1, 1000}, "Repetitions of each");
-  command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
+  auto* json = command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
   command->add_option("-o,--output", o->format, "Print a row for each test")
-      ->check(CLI::IsMember(table_formats()))
+      ->one_of(table_formats())
       ->type_name("F")
-      ->excludes("--json");
+      ->excludes(json);
   command->callback([o] {
     const auto tests = bench_tests(o->prompts, o->decodes, o->depths, o->batches, o->parallels);
-    if (tests.empty()) throw CLI::ValidationError("nothing to measure: -p 0 and -n 0");
+    if (tests.empty()) throw UsageError("nothing to measure: -p 0 and -n 0");
     const auto of = [&](int BenchTest::*kind) {
       return std::count_if(tests.begin(), tests.end(),
                            [&](const BenchTest& t) { return t.*kind > 0; });
     };
     for (const BenchTest& test : tests)
-      if (test.decode == 1) throw CLI::ValidationError("-n: a rate needs at least 2 tokens");
+      if (test.decode == 1) throw UsageError("-n: a rate needs at least 2 tokens");
     if (o->json && (of(&BenchTest::prompt) > 1 || of(&BenchTest::decode) > 1))
-      throw CLI::ValidationError("--json shows one -p and one -n; for several: -o json");
+      throw UsageError("--json shows one -p and one -n; for several: -o json");
     run(*o);
   });
 }

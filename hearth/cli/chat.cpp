@@ -32,14 +32,14 @@ struct Options : ModelOptions {
 };
 
 // The command line's options over the model's recommendations over the usual ones.
-void settle_sampling(Options& o, const CLI::App& command) {
+void settle_sampling(Options& o, const Command& command) {
   const auto recommended = llm::recommended(o.folder(), kUsual);
   o.recommended = recommended.has_value();
   llm::SamplingOptions& sampling = o.generate.sampling;
   sampling = recommended.value_or(kUsual);
   each_option(o.given, [&](const std::string& name, const auto&, const char*) {
-    const auto* option = command.get_option("--" + name);
-    if (option->count() > 0) set_sampling(sampling, name, option->results().back());
+    const Option option = command.get_option("--" + name);
+    if (option.count() > 0) set_sampling(sampling, name, option.results().back());
   });
   sampling.order = o.given.order;
   sampling.logit_bias = o.given.logit_bias;
@@ -93,19 +93,19 @@ void converse(ChatSession& session) {
   }
 }
 
-void run(Options& o, const CLI::App& command) {
+void run(Options& o, const Command& command) {
   check_sampling(o.given);  // before the weights are loaded
   settle_sampling(o, command);
   o.state.check();
   const bool one_answer = !o.prompt.empty() || !isatty(STDIN_FILENO);
   if (o.json && !one_answer)
-    throw CLI::ValidationError("--json: give the message with --prompt, or through a pipe");
+    throw UsageError("--json: give the message with --prompt, or through a pipe");
   std::string message = o.prompt;
   if (one_answer && message.empty()) {
     message = read_standard_input();
     if (message.ends_with('\n')) message.pop_back();  // what `echo` adds
     if (message.empty())
-      throw CLI::ValidationError("the message is empty; give it with --prompt, or through a pipe");
+      throw UsageError("the message is empty; give it with --prompt, or through a pipe");
   }
   const auto variables = parse_variables(o.set);
   const auto form = template_of(o);
@@ -147,7 +147,7 @@ void run(Options& o, const CLI::App& command) {
 
 }  // namespace
 
-void add_chat(CLI::App& app) {
+void add_chat(Command& app) {
   auto* command = app.add_subcommand("chat", "Talk with a model");
   auto o = std::make_shared<Options>();
   o->generate.max_tokens = std::numeric_limits<int>::max() / 2;

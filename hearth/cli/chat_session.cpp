@@ -21,11 +21,6 @@ namespace {
 
 constexpr const char *kDim = "\033[2m", *kPlain = "\033[0m", *kClearLine = "\r\033[2K";
 
-std::string trimmed(std::string text) {
-  CLI::detail::trim(text);
-  return text;
-}
-
 // The end of a text that fits in so many columns, on one line; a character counts as one.
 std::string tail(std::string_view text, size_t columns) {
   std::string line;

@@ -6,7 +6,7 @@
 
 namespace hearth::cli {
 
-void DraftFlags::add_to(CLI::App& command) {
+void DraftFlags::add_to(Command& command) {
   add_number(command, "--draft-ngram", options_.ngram, {0, llm::kLongestNgram},
              "Draft what followed the last N tokens, or fewer, when they came before; 0: do not");
   command

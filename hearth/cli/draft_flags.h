@@ -1,6 +1,5 @@
 // Speculation on the command line: what tokens are drafted by, and what became of them.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -13,7 +12,7 @@ namespace hearth::cli {
 class DraftFlags {
  public:
   /// --draft-ngram, --draft-model, --draft-max.
-  void add_to(CLI::App& command);
+  void add_to(Command& command);
   /// The options, with the draft model loaded as `options` say of the model: its device, dtype and
   /// random weights. It lives as long as this. Throws std::invalid_argument, which says what
   /// differs, unless its tokens are the model's.

@@ -39,7 +39,7 @@ std::vector<std::string> texts_of(const Options& o) {
   const bool from_input = o.texts == std::vector<std::string>{"-"};
   if (!o.texts.empty() && !from_input) return o.texts;
   if (!from_input && !input_is_sent())
-    throw CLI::ValidationError("there is no text: name some, or send lines to standard input");
+    throw UsageError("there is no text: name some, or send lines to standard input");
   return lines_of_input();
 }
 
@@ -53,7 +53,7 @@ void run(Options& o) {
     if (!o.dtype.empty()) o.embed.dtype = llm::parse_dtype(o.dtype);
     if (!o.device.empty()) set_default_device(parse_device(o.device));
   } catch (const std::invalid_argument& error) {
-    throw CLI::ValidationError(error.what());
+    throw UsageError(error.what());
   }
   if (o.normalize || o.no_normalize) o.embed.normalize = o.normalize;
   const std::vector<std::string> texts = texts_of(o);
@@ -93,7 +93,7 @@ void run(Options& o) {
 
 }  // namespace
 
-void add_embed(CLI::App& app) {
+void add_embed(Command& app) {
   auto* command = app.add_subcommand("embed", "Turn texts into vectors");
   auto o = std::make_shared<Options>();
   command->add_option("-m,--model", o->model, "A folder, or a name as on the Hub")

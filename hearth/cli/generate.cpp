@@ -134,7 +134,7 @@ void show_figures(const Options& o, llm::LanguageModel& model, const llm::Genera
 void run(Options& o) {
   const auto& g = o.generate;
   if (std::count(g.stop_texts.begin(), g.stop_texts.end(), ""))
-    throw CLI::ValidationError("--stop: an empty text would stop everything");
+    throw UsageError("--stop: an empty text would stop everything");
   check_sampling(g.sampling);  // before the weights are loaded
   o.state.check();
   const auto model = o.load();
@@ -170,12 +170,12 @@ void run(Options& o) {
 
 }  // namespace
 
-void add_generate(CLI::App& app) {
+void add_generate(Command& app) {
   auto* command = app.add_subcommand("generate", "Continue a text");
   auto o = std::make_shared<Options>();
   o->prompt = "Once upon a time";
   o->add_to(*command);
-  const std::vector<CLI::Option*> prompts = {
+  const std::vector<Option*> prompts = {
       command
           ->add_option("-p,--prompt", o->prompt,
                        "The text to continue; without it, what comes through a pipe")
@@ -201,13 +201,12 @@ void add_generate(CLI::App& app) {
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
   command->callback([o, prompts] {
     if (!o->stdin_mark.empty() && o->stdin_mark != "-")
-      throw CLI::ValidationError(
+      throw UsageError(
           fmt::format("'{}' is one argument too many; a text goes behind --prompt", o->stdin_mark));
     int given = 0;
-    for (const CLI::Option* p : prompts)
+    for (const Option* p : prompts)
       if (p->count() > 0) o->source = p->get_name(), ++given;
-    if (given > 1)
-      throw CLI::ValidationError("give one prompt: --prompt, --prompt-file, --ids or -");
+    if (given > 1) throw UsageError("give one prompt: --prompt, --prompt-file, --ids or -");
     if (given == 0 && input_is_sent()) o->source = "stdin";
     run(*o);
   });

@@ -1,7 +1,6 @@
 #include "hearth/cli/help.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <sstream>
@@ -15,7 +14,31 @@ namespace hearth::cli {
 
 namespace {
 
-/// Words of `text` in lines of at most `columns`, all but the first indented.
+std::vector<std::string> names_of_subcommands(const Command& parent) {
+  std::vector<std::string> names;
+  for (const Command* sub : parent.get_subcommands()) names.push_back(sub->get_name());
+  return names;
+}
+
+void add_help_command(Command& app) {
+  auto* help = app.add_subcommand("help", "Show what a command does and its options");
+  auto words = std::make_shared<std::vector<std::string>>();
+  help->add_option("command", *words, "The command, e.g. generate, or lab run")->type_name("WORD");
+  help->callback([&app, words] {
+    const Command* command = &app;
+    std::string path = app.get_name();
+    for (const std::string& word : *words) {
+      const Command* named = command->find_subcommand(word);
+      if (!named) throw UsageError(no_such_command(word, names_of_subcommands(*command)));
+      command = named;
+      path += " " + word;
+    }
+    print_out(command->help(path));
+  });
+}
+
+}  // namespace
+
 std::string wrapped(const std::string& text, size_t columns, size_t indent) {
   std::istringstream words(text);
   std::string all;
@@ -32,79 +55,22 @@ std::string wrapped(const std::string& text, size_t columns, size_t indent) {
   return all;
 }
 
-class HelpFormatter : public CLI::Formatter {
- public:
-  std::string make_description(const CLI::App* app) const override {
-    return wrapped(app->get_description(), size_t(width(STDOUT_FILENO)), 0) + "\n";
-  }
-  std::string make_subcommand(const CLI::App* sub) const override {
-    return entry(sub->get_name(), sub->get_description());
-  }
-  std::string make_option(const CLI::Option* option, bool is_positional) const override {
-    return entry(make_option_name(option, is_positional) + make_option_opts(option),
-                 make_option_desc(option));
-  }
-  std::string make_option_opts(const CLI::Option* option) const override {
-    if (option->get_type_size() == 0) return "";  // a flag
-    const std::string value = value_name(*option);
-    std::string text = value.empty() ? "" : " " + value;
-    if (!option->get_default_str().empty()) text += "=" + option->get_default_str();
-    if (option->get_expected_max() > 1) text += " ...";
-    return option->get_required() ? text + " REQUIRED" : text;
-  }
-
- private:
-  /// Names, then what they mean in a column of its own; below them in a narrow terminal.
-  static std::string entry(const std::string& names, const std::string& meaning) {
-    const size_t all = size_t(width(STDOUT_FILENO)), column = all < 70 ? 6 : 34;
-    std::string text = "  " + names;
-    if (meaning.empty()) return text + "\n";
-    if (text.size() + 1 > column)
-      text += "\n" + std::string(column, ' ');
-    else
-      text.resize(column, ' ');
-    return text + wrapped(meaning, all > column ? all - column : 1, column) + "\n";
-  }
-};
-
-void add_help_command(CLI::App& app) {
-  auto* help = app.add_subcommand("help", "Show what a command does and its options");
-  auto words = std::make_shared<std::vector<std::string>>();
-  help->add_option("command", *words, "The command, e.g. generate, or lab run")->type_name("WORD");
-  help->callback([&app, words] {
-    const CLI::App* command = &app;
-    std::string path = app.get_name();
-    for (const std::string& word : *words) {
-      const auto named =
-          command->get_subcommands([&](const CLI::App* sub) { return sub->get_name() == word; });
-      if (named.empty()) throw CLI::ValidationError(no_such_command(*command, word));
-      command = named.front();
-      path += " " + word;
-    }
-    print_out(app.get_formatter()->make_help(command, path, CLI::AppFormatMode::Normal));
-  });
-}
-
-}  // namespace
-
-std::shared_ptr<CLI::FormatterBase> help_formatter() { return std::make_shared<HelpFormatter>(); }
-
 // help, version, and the hidden completions and man.
-void add_help(CLI::App& app) {
+void add_help(Command& app) {
   add_help_command(app);
   app.add_subcommand("version", "Print the version")->callback([] {
     print_out(fmt::format("hearth {}\n", kVersion));
   });
   auto* completions =
       app.add_subcommand("completions", "Print what a shell needs to complete this command line")
-          ->group("");
+          ->hide();
   auto shell = std::make_shared<std::string>();
   completions->add_option("shell", *shell, "bash, zsh or fish")
       ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}))
+      ->one_of({"bash", "zsh", "fish"})
       ->type_name("SHELL");
   completions->callback([&app, shell] { print_out(completions_for(*shell, app)); });
-  app.add_subcommand("man", "Print the manual page")->group("")->callback([&app] {
+  app.add_subcommand("man", "Print the manual page")->hide()->callback([&app] {
     print_out(manual_page(app));
   });
 }
@@ -133,10 +99,8 @@ std::string closest(const std::string& word, const std::vector<std::string>& can
   return best;
 }
 
-std::string no_such_command(const CLI::App& parent, const std::string& word) {
-  std::vector<std::string> names;
-  for (const CLI::App* command : shown_commands(parent)) names.push_back(command->get_name());
-  const std::string near = closest(word, names);
+std::string no_such_command(const std::string& word, const std::vector<std::string>& there) {
+  const std::string near = closest(word, there);
   return fmt::format("there is no command '{}'{}", word,
                      near.empty() ? "" : fmt::format(", did you mean '{}'?", near));
 }

@@ -1,19 +1,17 @@
-// What the program says of itself: help, completions for shells, a manual page. All are made from
-// the options themselves.
+// What helps where a name was wrong, and how long texts are broken.
 #pragma once
-#include <CLI/CLI.hpp>
-#include <memory>
 #include <string>
+#include <vector>
 
 namespace hearth::cli {
 
-/// CLI11's help, with descriptions broken at the width of the terminal.
-std::shared_ptr<CLI::FormatterBase> help_formatter();
+/// Words of `text` in lines of at most `columns`, all but the first indented.
+std::string wrapped(const std::string& text, size_t columns, size_t indent);
 
 /// The word with the fewest edits from `word`, or "" if none is near enough to be meant.
 std::string closest(const std::string& word, const std::vector<std::string>& candidates);
 
 /// Of an unknown subcommand: "there is no command 'prob', did you mean 'probe'?"
-std::string no_such_command(const CLI::App& parent, const std::string& word);
+std::string no_such_command(const std::string& word, const std::vector<std::string>& there);
 
 }  // namespace hearth::cli

@@ -185,7 +185,7 @@ void show_model(const Options& o) {
 
 }  // namespace
 
-void add_info(CLI::App& app) {
+void add_info(Command& app) {
   auto* command =
       app.add_subcommand("info", "Show what hearth found on this machine, or what a model is");
   auto o = std::make_shared<Options>();

@@ -41,7 +41,7 @@ llm::LanguageModel::Facts write_random_checkpoint(const fs::path& from, const fs
   try {
     load.dtype = llm::parse_dtype(dtype);
   } catch (const std::invalid_argument& error) {
-    throw CLI::ValidationError(error.what());
+    throw UsageError(error.what());
   }
   load.random_weights = true;
   load.seed = seed;
@@ -80,7 +80,7 @@ llm::LanguageModel::Facts write_random_checkpoint(const fs::path& from, const fs
   return facts;
 }
 
-void add_init(CLI::App& app) {
+void add_init(Command& app) {
   auto* command =
       app.add_subcommand("init", "Write a checkpoint of random weights in the shape of a config");
   auto o = std::make_shared<Options>();

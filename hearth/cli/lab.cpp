@@ -11,7 +11,7 @@ namespace hearth::cli {
 
 namespace {
 
-void add_schema(CLI::App& lab) {
+void add_schema(Command& lab) {
   lab.add_subcommand("schema", "Print the JSON Schema of result files")->callback([] {
     print_out(lab::result_schema().dump(1) + "\n");
   });
@@ -19,10 +19,10 @@ void add_schema(CLI::App& lab) {
 
 }  // namespace
 
-void add_lab(CLI::App& app) {
+void add_lab(Command& app) {
   auto* lab =
       app.add_subcommand("lab", "Compare engines on the same job, and find out why one is slower");
-  lab->require_subcommand(1);
+  lab->require_subcommand(1, 1);
   for (auto add : {add_lab_run, add_lab_compare, add_lab_explain, add_lab_intervene, add_lab_report,
                    add_lab_history, add_lab_trend, add_lab_engines, add_lab_selftest,
                    add_lab_export, add_lab_import, add_lab_telemetry, add_lab_engine, add_schema})

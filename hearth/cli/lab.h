@@ -7,19 +7,19 @@
 
 namespace hearth::cli {
 
-void add_lab_run(CLI::App& lab);
-void add_lab_compare(CLI::App& lab);
-void add_lab_engines(CLI::App& lab);
-void add_lab_selftest(CLI::App& lab);
-void add_lab_export(CLI::App& lab);
-void add_lab_import(CLI::App& lab);
-void add_lab_engine(CLI::App& lab);
-void add_lab_telemetry(CLI::App& lab);
-void add_lab_explain(CLI::App& lab);
-void add_lab_intervene(CLI::App& lab);
-void add_lab_report(CLI::App& lab);
-void add_lab_history(CLI::App& lab);
-void add_lab_trend(CLI::App& lab);
+void add_lab_run(Command& lab);
+void add_lab_compare(Command& lab);
+void add_lab_engines(Command& lab);
+void add_lab_selftest(Command& lab);
+void add_lab_export(Command& lab);
+void add_lab_import(Command& lab);
+void add_lab_engine(Command& lab);
+void add_lab_telemetry(Command& lab);
+void add_lab_explain(Command& lab);
+void add_lab_intervene(Command& lab);
+void add_lab_report(Command& lab);
+void add_lab_history(Command& lab);
+void add_lab_trend(Command& lab);
 
 /// This program, the adapters beside it, and the Python that has the peers: $HEARTH_PYTHON, else
 /// the environment that tools/peers.sh makes, else python3.
@@ -33,7 +33,7 @@ struct EngineFound {
 /// Asks every engine that ships and runs `what` ("generate", "op"; empty: any).
 std::vector<EngineFound> find_engines(std::string_view what);
 
-/// "3%" or "0.03" as 0.03. Throws CLI::ValidationError, naming the option.
+/// "3%" or "0.03" as 0.03. Throws UsageError, naming the option.
 double parse_share(const std::string& text, std::string_view option);
 
 /// The folder of the user's data, ending in hearth; empty where neither XDG_DATA_HOME nor HOME is

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kMostRuns = 100'000;
 
-[[noreturn]] void wrong(const std::string& sentence) { throw CLI::ValidationError(sentence); }
+[[noreturn]] void wrong(const std::string& sentence) { throw UsageError(sentence); }
 
 /// One for each command, or one for all; "" where there is none.
 const std::string& of_command(const std::vector<std::string>& all, size_t i, size_t commands,
@@ -49,7 +49,7 @@ std::set<int> exit_codes(const std::string& text) {
 
 }  // namespace
 
-void CommandJob::add_to(CLI::App& command) {
+void CommandJob::add_to(Command& command) {
   const auto add = [&](const std::string& names, auto& value, const std::string& help,
                        const char* type) {
     auto* option = command.add_option(names, value, help)->type_name(type);
@@ -97,32 +97,34 @@ void CommandJob::add_to(CLI::App& command) {
           "A number of the commands' own, e.g. 'eval rate: ([0-9.]+) tokens/s'", "REGEX");
 }
 
-bool CommandJob::wanted(const CLI::App& command) const {
+bool CommandJob::wanted(const Command& command) const {
   const bool any = !commands_.empty() || !reference_.empty();
-  const bool job = command.get_option("--job")->as<std::string>() == "command";
+  const bool job = command.get_option("--job").text() == "command";
   if (!any) {
     if (job) wrong("--job: command wants at least one --command 'a program'");
-    for (const CLI::Option* option : ours_)
+    for (const Option* option : ours_)
       if (option->count() > 0) wrong(fmt::format("{}: belongs to --command", option->get_name()));
     return false;
   }
-  if (command.get_option("--job")->count() > 0 && !job)
-    wrong("--job: with --command it is command");
+  if (command.get_option("--job").count() > 0 && !job) wrong("--job: with --command it is command");
   for (const char* engines : {"--model", "--random-weights", "--dtype", "--engines", "--prompt",
                               "--prompt-tokens", "--batch", "--op", "--shape", "--op-dtype",
                               "--pairs", "--starts", "--aa", "--no-limits", "--resume"})
-    if (command.get_option(engines)->count() > 0)
+    if (command.get_option(engines).count() > 0)
       wrong(fmt::format("{}: belongs to engines, not to --command{}", engines,
                         std::string_view(engines) == "--pairs" ? "; --runs has its number" : ""));
   return true;
 }
 
-lab::CommandOptions CommandJob::options(const CLI::App& command, const std::string& output,
+lab::CommandOptions CommandJob::options(const Command& command, const std::string& output,
                                         const std::vector<std::string>& names) const {
   lab::CommandOptions o;
   o.made_by = std::string("hearth ") + kVersion;
   if (!step_.empty() && scans_.empty()) wrong("--parameter-step-size: belongs to --parameter-scan");
-  const auto given = [&](const char* name) { return command.get_option(name)->count() > 0; };
+  const auto given = [&](const char* name) { return command.get_option(name).count() > 0; };
+  const auto number = [&](const char* name) {
+    return *parse_number<double>(command.get_option(name).text());
+  };
   if (given("--runs") && (given("--min-runs") || given("--max-runs")))
     wrong("--runs: is exact; leave --min-runs and --max-runs out");
   if (given("--reference-name") && reference_.empty())
@@ -134,11 +136,11 @@ lab::CommandOptions CommandJob::options(const CLI::App& command, const std::stri
   if (given("--runs")) o.least_runs = runs_, o.most_runs = runs_;
   if (given("--max-runs") && most_runs_ < o.least_runs)
     wrong(fmt::format("--max-runs: {} is below the {} of --min-runs", most_runs_, o.least_runs));
-  if (given("--seconds")) o.least_seconds = command.get_option("--seconds")->as<double>();
+  if (given("--seconds")) o.least_seconds = number("--seconds");
   o.watch = !given("--ignore-others");
-  if (given("--timeout")) o.timeout_s = command.get_option("--timeout")->as<double>();
+  if (given("--timeout")) o.timeout_s = number("--timeout");
   if (given("--warmup")) {
-    const double n = command.get_option("--warmup")->as<double>();
+    const double n = number("--warmup");
     if (n != std::floor(n)) wrong(fmt::format("--warmup: {} runs, wanted a whole number", n));
     o.warmups = int(n);
   }
@@ -196,7 +198,7 @@ lab::CommandOptions CommandJob::options(const CLI::App& command, const std::stri
   return o;
 }
 
-void Exports::add_to(CLI::App& command) {
+void Exports::add_to(Command& command) {
   for (const auto& [form, value] :
        {std::pair("json", &json_), {"markdown", &markdown_}, {"csv", &csv_}})
     command

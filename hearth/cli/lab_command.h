@@ -13,16 +13,16 @@ namespace hearth::cli {
 /// The options of `lab run --command`.
 class CommandJob {
  public:
-  void add_to(CLI::App& command);
-  /// Whether commands are to be measured; throws CLI::ValidationError where an option of theirs was
+  void add_to(Command& command);
+  /// Whether commands are to be measured; throws UsageError where an option of theirs was
   /// given without a command, or one of engines with one.
-  bool wanted(const CLI::App& command) const;
+  bool wanted(const Command& command) const;
   /// What they ask for. `names` are those of -n.
-  lab::CommandOptions options(const CLI::App& command, const std::string& output,
+  lab::CommandOptions options(const Command& command, const std::string& output,
                               const std::vector<std::string>& names) const;
 
  private:
-  std::vector<CLI::Option*> ours_;
+  std::vector<Option*> ours_;
   std::vector<std::string> commands_, names_, prepare_, conclude_, metrics_;
   std::vector<std::tuple<std::string, std::string, std::string>> scans_;
   std::vector<std::pair<std::string, std::string>> lists_;
@@ -35,7 +35,7 @@ class CommandJob {
 /// --export-json, --export-markdown, --export-csv: hyperfine's forms.
 class Exports {
  public:
-  void add_to(CLI::App& command);
+  void add_to(Command& command);
   /// Throws where one of the files cannot be written.
   void check() const;
   void write(const lab::Result& result) const;

@@ -66,8 +66,7 @@ double parse_share(const std::string& text, std::string_view option) {
   const auto number = parse_number<double>(text.substr(0, text.size() - percent));
   const double share = number.value_or(0) / (percent ? 100 : 1);
   if (share > 0 && share < 1) return share;
-  throw CLI::ValidationError(
-      fmt::format("{}: '{}', wanted a share above 0, e.g. 3% or 0.03", option, text));
+  throw UsageError(fmt::format("{}: '{}', wanted a share above 0, e.g. 3% or 0.03", option, text));
 }
 
 namespace {
@@ -316,7 +315,7 @@ void list_engines(bool as_json) {
 
 }  // namespace
 
-void add_lab_compare(CLI::App& lab) {
+void add_lab_compare(Command& lab) {
   auto* command = lab.add_subcommand("compare", "Say which engine of a result is faster, if any");
   auto o = std::make_shared<CompareOptions>();
   command->add_option("result", o->file, "What `hearth lab run` wrote")->required()->type_name("F");
@@ -329,7 +328,7 @@ void add_lab_compare(CLI::App& lab) {
   command
       ->add_option("--against", o->against,
                    "history: each engine against its earlier runs on this machine")
-      ->check(CLI::IsMember({"history"}))
+      ->one_of({"history"})
       ->type_name("WHAT");
   command->add_option("--file", o->history, "The history (default: in the user's folder of data)")
       ->type_name("F");
@@ -343,21 +342,21 @@ void add_lab_compare(CLI::App& lab) {
   command->add_flag("--json", o->json, "Print JSON (docs/lab.md)");
   command->callback([o] {
     if (o->against.empty() && (!o->history.empty() || !o->summary.empty()))
-      throw CLI::ValidationError(fmt::format("{}: belongs to --against history",
-                                             o->history.empty() ? "--summary" : "--file"));
+      throw UsageError(fmt::format("{}: belongs to --against history",
+                                   o->history.empty() ? "--summary" : "--file"));
     if (!o->against.empty() && (!o->a.empty() || o->strict))
-      throw CLI::ValidationError(
+      throw UsageError(
           "--against history: holds every engine against itself; leave A, B "
           "and --strict out");
     try {
       compare(*o);
     } catch (const std::invalid_argument& error) {
-      throw CLI::ValidationError(error.what());
+      throw UsageError(error.what());
     }
   });
 }
 
-void add_lab_engines(CLI::App& lab) {
+void add_lab_engines(Command& lab) {
   auto* command = lab.add_subcommand("engines", "List the engines, and why one is not available");
   auto as_json = std::make_shared<bool>(false);
   command->add_flag("--json", *as_json, "Print JSON");

@@ -19,9 +19,9 @@ void serve() {
 
 }  // namespace
 
-void add_lab_engine(CLI::App& lab) {
+void add_lab_engine(Command& lab) {
   lab.add_subcommand("engine", "Be an engine of the lab: its protocol on standard input and output")
-      ->group("")
+      ->hide()
       ->callback(serve);
 }
 

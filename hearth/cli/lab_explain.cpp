@@ -36,7 +36,7 @@ void explain(const Options& o) {
 
 }  // namespace
 
-void add_lab_explain(CLI::App& lab) {
+void add_lab_explain(Command& lab) {
   auto* command = lab.add_subcommand("explain", "Say why one engine of a result took longer");
   auto o = std::make_shared<Options>();
   command->add_option("result", o->file, "What `hearth lab run` wrote")->required()->type_name("F");
@@ -49,7 +49,7 @@ void add_lab_explain(CLI::App& lab) {
     try {
       explain(*o);
     } catch (const std::invalid_argument& error) {
-      throw CLI::ValidationError(error.what());
+      throw UsageError(error.what());
     }
   });
 }

@@ -37,7 +37,7 @@ void put(const std::string& text, const std::string& out) {
 
 void write(const ExportOptions& o) {
   if (!o.table.empty() && o.format != "csv" && o.format != "jsonl")
-    throw CLI::ValidationError(
+    throw UsageError(
         fmt::format("--table: {}; one table can be had as csv or jsonl",
                     o.format == "md" ? "md is a summary" : o.format + " has all tables"));
   const lab::Result result = lab::read_result(o.file);
@@ -48,7 +48,7 @@ void write(const ExportOptions& o) {
   const auto tables = lab::tables_of(result);
   if (o.format == "sql") return put(lab::to_sql(tables), o.out);
   if (o.format == "sqlite") {
-    if (o.out.empty()) throw CLI::ValidationError("-o: a sqlite file needs a name");
+    if (o.out.empty()) throw UsageError("-o: a sqlite file needs a name");
     return lab::write_sqlite(tables, o.out);
   }
   std::string text;
@@ -61,14 +61,14 @@ void write(const ExportOptions& o) {
       text = lab::to_csv(table);
   }
   if (text.empty() && !o.table.empty())
-    throw CLI::ValidationError(fmt::format(
-        "--table: there is no '{}', or it is empty; there are {}", o.table, listed(names)));
+    throw UsageError(fmt::format("--table: there is no '{}', or it is empty; there are {}", o.table,
+                                 listed(names)));
   put(text, o.out);
 }
 
 }  // namespace
 
-void add_lab_export(CLI::App& lab) {
+void add_lab_export(Command& lab) {
   auto* command = lab.add_subcommand("export", "Write a result for other programs");
   auto o = std::make_shared<ExportOptions>();
   command->add_option("result", o->file, "What `hearth lab run` wrote")->required()->type_name("F");
@@ -76,8 +76,8 @@ void add_lab_export(CLI::App& lab) {
       ->add_option("-f,--format", o->format,
                    "csv, json, jsonl, md, sql, sqlite, or hyperfine's: hyperfine (JSON), "
                    "hyperfine-md, hyperfine-csv")
-      ->check(CLI::IsMember({"csv", "json", "jsonl", "md", "sql", "sqlite", "hyperfine",
-                             "hyperfine-md", "hyperfine-csv"}))
+      ->one_of({"csv", "json", "jsonl", "md", "sql", "sqlite", "hyperfine", "hyperfine-md",
+                "hyperfine-csv"})
       ->capture_default_str()
       ->type_name("FORMAT");
   command
@@ -88,7 +88,7 @@ void add_lab_export(CLI::App& lab) {
   command->callback([o] { write(*o); });
 }
 
-void add_lab_import(CLI::App& lab) {
+void add_lab_import(Command& lab) {
   auto* command = lab.add_subcommand(
       "import",
       "Read what llama-bench, ollama's benchmark, vLLM's, hyperfine, Google Benchmark or "

@@ -156,7 +156,7 @@ void compare_with_history(const lab::Result& result, const AgainstOptions& o) {
                        100 * o.fail));
 }
 
-void add_lab_history(CLI::App& lab) {
+void add_lab_history(Command& lab) {
   auto* command = lab.add_subcommand("history", "Keep results of this machine; list them");
   auto o = std::make_shared<HistoryOptions>();
   command->add_option("--add", o->add, "Results of `hearth lab run`, or imported")->type_name("F");
@@ -169,7 +169,7 @@ void add_lab_history(CLI::App& lab) {
   command->callback([o] { history(*o); });
 }
 
-void add_lab_trend(CLI::App& lab) {
+void add_lab_trend(Command& lab) {
   auto* command = lab.add_subcommand("trend", "Show an engine's times over all runs, and changes");
   auto o = std::make_shared<TrendOptions>();
   command->add_option("engine", o->engine, "Its label, as `lab history` has it")

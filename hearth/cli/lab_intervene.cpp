@@ -82,7 +82,7 @@ void intervene(const Options& o) {
 
 }  // namespace
 
-void add_lab_intervene(CLI::App& lab) {
+void add_lab_intervene(Command& lab) {
   auto* command = lab.add_subcommand(
       "intervene", "Change one thing of an engine at a time: does its time do as predicted?");
   auto o = std::make_shared<Options>();
@@ -97,7 +97,7 @@ void add_lab_intervene(CLI::App& lab) {
           "threads, dtype, batch, compile, keepalive, pause (default: all of which something "
           "follows)")
       ->delimiter(',')
-      ->check(CLI::IsMember(std::vector<std::string>(all.begin(), all.end())))
+      ->one_of(std::vector<std::string>(all.begin(), all.end()))
       ->type_name("LIST");
   add_number(*command, "--job", o->job, {1, 9999}, "The number of the job, from 1");
   o->turns.add_to(*command, lab::kFewestStarts);
@@ -105,7 +105,7 @@ void add_lab_intervene(CLI::App& lab) {
     try {
       intervene(*o);
     } catch (const std::invalid_argument& error) {
-      throw CLI::ValidationError(error.what());
+      throw UsageError(error.what());
     }
   });
 }

@@ -40,7 +40,7 @@ void report(const Options& o) {
 
 }  // namespace
 
-void add_lab_report(CLI::App& lab) {
+void add_lab_report(Command& lab) {
   auto* command = lab.add_subcommand("report", "Show a result as a page and as charts");
   auto o = std::make_shared<Options>();
   command->add_option("result", o->file, "What `hearth lab run` wrote")->required()->type_name("F");

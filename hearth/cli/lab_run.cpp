@@ -48,7 +48,7 @@ std::vector<std::string> words(const std::string& list, char at) {
 
 [[noreturn]] void wrong(const std::string& option, const std::string& got,
                         const std::string& wanted) {
-  throw CLI::ValidationError(fmt::format("{}: '{}', wanted {}", option, got, wanted));
+  throw UsageError(fmt::format("{}: '{}', wanted {}", option, got, wanted));
 }
 
 int positive(const std::string& option, const std::string& text) {
@@ -336,7 +336,7 @@ void run(const Options& o) {
 
 }  // namespace
 
-void add_lab_run(CLI::App& lab) {
+void add_lab_run(Command& lab) {
   auto* command = lab.add_subcommand("run", "Measure engines on one job; keeps every sample");
   auto o = std::make_shared<Options>();
   command
@@ -360,7 +360,7 @@ void add_lab_run(CLI::App& lab) {
       })
       ->type_name("LIST");
   command->add_option("--job", o->job, "generate, prefill, batch, op or command")
-      ->check(CLI::IsMember({"generate", "prefill", "batch", "op", "command"}))
+      ->one_of({"generate", "prefill", "batch", "op", "command"})
       ->capture_default_str()
       ->type_name("JOB");
   auto* prompt = command->add_option("--prompt", o->prompt, "The text to continue");
@@ -379,12 +379,11 @@ void add_lab_run(CLI::App& lab) {
   command
       ->add_option("-b,--batch", o->batch, "Rows at once (of the job batch: 8); several as above")
       ->type_name("N");
-  const std::vector<CLI::Option*> of_op = {
+  const std::vector<Option*> of_op = {
       command
           ->add_option("--op", o->op,
                        "matmul, matvec, conv2d, softmax, layer_norm, gelu, sum, sort")
-          ->check(CLI::IsMember(
-              {"matmul", "matvec", "conv2d", "softmax", "layer_norm", "gelu", "sum", "sort"}))
+          ->one_of({"matmul", "matvec", "conv2d", "softmax", "layer_norm", "gelu", "sum", "sort"})
           ->capture_default_str()
           ->type_name("OP"),
       command
@@ -428,36 +427,35 @@ void add_lab_run(CLI::App& lab) {
         if (!o->target_ci.empty()) options.target_ci = parse_share(o->target_ci, "--target-ci");
         run_commands(*o, options);
       } catch (const std::invalid_argument& error) {
-        throw CLI::ValidationError(error.what());
+        throw UsageError(error.what());
       }
       return;
     }
     if (o->tokens.size() > 1)
-      throw CLI::ValidationError(
+      throw UsageError(
           fmt::format("--tokens: given {} times, wanted once; several "
                       "numbers go with commas",
                       o->tokens.size()));
-    if (!o->where.empty() && result->count() > 0)
-      throw CLI::ValidationError("give one of -o and --output");
+    if (!o->where.empty() && result->count() > 0) throw UsageError("give one of -o and --output");
     if (o->out.empty()) o->out = o->where;
 
     for (const char* begun :
          {"--model", "--random-weights", "--engines", "--job", "--prompt", "--prompt-tokens",
           "--tokens", "--batch", "--op", "--shape", "--op-dtype", "--pairs", "--seconds",
           "--target-ci", "--aa", "--telemetry", "--starts", "--ignore-others"})
-      if (!o->resume.empty() && command->get_option(begun)->count() > 0)
-        throw CLI::ValidationError(
+      if (!o->resume.empty() && command->get_option(begun).count() > 0)
+        throw UsageError(
             fmt::format("{}: --resume goes on with what the run began with; leave it out", begun));
-    for (const CLI::Option* option : of_op)
+    for (const Option* option : of_op)
       if (option->count() > 0 && o->job != "op")
-        throw CLI::ValidationError(fmt::format("{}: belongs to --job op", option->get_name()));
+        throw UsageError(fmt::format("{}: belongs to --job op", option->get_name()));
     o->prompt_given = prompt->count() > 0;
     if (o->prompt_given && !o->prompt_tokens.empty())
-      throw CLI::ValidationError("give one prompt: --prompt or --prompt-tokens");
+      throw UsageError("give one prompt: --prompt or --prompt-tokens");
     try {
       run(*o);
     } catch (const std::invalid_argument& error) {
-      throw CLI::ValidationError(error.what());
+      throw UsageError(error.what());
     }
   });
 }

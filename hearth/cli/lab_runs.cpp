@@ -17,7 +17,7 @@ namespace hearth::cli {
 
 namespace fs = std::filesystem;
 
-void TurnOptions::add_to(CLI::App& command, int fewest_pairs) {
+void TurnOptions::add_to(Command& command, int fewest_pairs) {
   add_number(command, "--pairs", pairs, {fewest_pairs, 10000}, "Rounds in which every engine runs");
   add_number(command, "--starts", starts, {0, 10000},
              "Processes of each engine that these are spread over; 0: by what a start costs");

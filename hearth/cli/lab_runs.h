@@ -18,7 +18,7 @@ struct TurnOptions {
   bool ignore_others = false;
 
   /// --pairs, --starts, --seconds, --warmup, --timeout, --ignore-others.
-  void add_to(CLI::App& command, int fewest_pairs);
+  void add_to(Command& command, int fewest_pairs);
   /// With this program's engines.
   lab::RunOptions run_options() const;
 };

@@ -109,7 +109,7 @@ bool measured(int times) {
 
 }  // namespace
 
-void add_lab_selftest(CLI::App& lab) {
+void add_lab_selftest(Command& lab) {
   auto* command = lab.add_subcommand("selftest", "Check how often the lab's verdicts are right");
   auto o = std::make_shared<Options>();
   add_number(*command, "--runs", o->runs, {100, 1000000}, "Simulated comparisons of each kind");

@@ -151,7 +151,7 @@ void show_now(const Options& o) {
 
 }  // namespace
 
-void add_lab_telemetry(CLI::App& lab) {
+void add_lab_telemetry(Command& lab) {
   auto* command =
       lab.add_subcommand("telemetry", "Show the telemetry of this machine, or of a capture");
   auto o = std::make_shared<Options>();

@@ -31,7 +31,7 @@ void run(const Options& o) {
 
 }  // namespace
 
-void add_logits(CLI::App& app) {
+void add_logits(Command& app) {
   auto* command =
       app.add_subcommand("logits", "Write the logits of a sequence of ids to a .npy file");
   auto o = std::make_shared<Options>();

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <span>
+
 #include "hearth/cli/build_facts.h"
 #include "hearth/cli/failure.h"
 
@@ -11,46 +14,28 @@ namespace hearth::cli {
 namespace {
 
 /// A command that is shown, with its whole name: "hearth lab run".
-struct Command {
+struct Shown {
   std::string path;
-  const CLI::App* app;
+  const Command* command;
 };
 
-void collect(const CLI::App& app, const std::string& path, std::vector<Command>& all) {
-  all.push_back({path, &app});
-  for (const CLI::App* sub : shown_commands(app)) collect(*sub, path + " " + sub->get_name(), all);
+void collect(const Command& command, const std::string& path, std::vector<Shown>& all) {
+  all.push_back({path, &command});
+  for (const Command* sub : command.get_subcommands())
+    collect(*sub, path + " " + sub->get_name(), all);
 }
-std::vector<Command> commands_of(const CLI::App& app) {
-  std::vector<Command> all;
-  collect(app, app.get_name(), all);
+/// The program itself first.
+std::vector<Shown> all_of(const Command& program) {
+  std::vector<Shown> all;
+  collect(program, program.get_name(), all);
   return all;
-}
-
-std::vector<const CLI::Option*> options_of(const CLI::App& command) {
-  return command.get_options(
-      [](const CLI::Option* o) { return o->nonpositional() && !o->get_group().empty(); });
-}
-std::vector<const CLI::Option*> positionals_of(const CLI::App& command) {
-  return command.get_options([](const CLI::Option* o) { return o->get_positional(); });
 }
 
 /// {"-n", "--max-tokens"}
-std::vector<std::string> names_of(const CLI::Option& option) {
+std::vector<std::string> names_of(const Option& option) {
   std::vector<std::string> all;
-  for (const auto& name : option.get_snames()) all.push_back("-" + name);
-  for (const auto& name : option.get_lnames()) all.push_back("--" + name);
-  return all;
-}
-bool takes_value(const CLI::Option& option) { return option.get_type_size() != 0; }
-
-/// The values that an option is limited to, as CLI11 describes them: "JOB:{generate,op}".
-std::vector<std::string> choices_of(const CLI::Option& option) {
-  const std::string text = option.get_type_name();
-  const size_t open = text.find('{'), close = text.find('}');
-  std::vector<std::string> all;
-  if (open == text.npos || close == text.npos) return all;
-  std::istringstream words(text.substr(open + 1, close - open - 1));
-  for (std::string word; std::getline(words, word, ',');) all.push_back(word);
+  for (const auto& name : option.short_names()) all.push_back("-" + name);
+  for (const auto& name : option.long_names()) all.push_back("--" + name);
   return all;
 }
 
@@ -65,26 +50,25 @@ std::string joined(const std::vector<std::string>& words, const char* between) {
 }
 
 /// 'hearth generate'|'hearth lab'|...: every command but the program itself.
-std::string all_paths(const std::vector<Command>& commands, const char* between) {
+std::string all_paths(std::span<const Shown> commands, const char* between) {
   std::vector<std::string> paths;
-  for (const Command& c : commands)
-    if (c.app->get_parent()) paths.push_back(quoted(c.path));
+  for (const Shown& c : commands.subspan(1)) paths.push_back(quoted(c.path));
   return joined(paths, between);
 }
 
-std::string bash(const std::vector<Command>& commands) {
+std::string bash(const std::vector<Shown>& commands) {
   std::string values, words;
-  for (const Command& c : commands) {
+  for (const Shown& c : commands) {
     std::vector<std::string> all;
-    for (const CLI::App* sub : shown_commands(*c.app)) all.push_back(sub->get_name());
-    for (const CLI::Option* p : positionals_of(*c.app))
-      for (const auto& choice : choices_of(*p)) all.push_back(choice);
-    for (const CLI::Option* o : options_of(*c.app)) {
-      for (const std::string& name : names_of(*o)) {
+    for (const Command* sub : c.command->get_subcommands()) all.push_back(sub->get_name());
+    for (const Option& p : c.command->get_positionals())
+      for (const auto& choice : p.choices()) all.push_back(choice);
+    for (const Option& o : c.command->get_options()) {
+      for (const std::string& name : names_of(o)) {
         all.push_back(name);
-        if (takes_value(*o))
+        if (o.takes_value())
           values += fmt::format("    {}) offer={}; found=1 ;;\n", quoted(c.path + " " + name),
-                                quoted(joined(choices_of(*o), " ")));
+                                quoted(joined(o.choices(), " ")));
       }
     }
     words += fmt::format("    {}) offer={} ;;\n", quoted(c.path), quoted(joined(all, " ")));
@@ -109,24 +93,24 @@ complete -o default -F _hearth hearth
                      all_paths(commands, "|"), values, words);
 }
 
-std::string zsh(const std::vector<Command>& commands) {
+std::string zsh(const std::vector<Shown>& commands) {
   // "name:what it does"; a colon in the name or the text would end it.
   const auto pair = [](const std::string& name, std::string what) {
     std::replace(what.begin(), what.end(), ':', ';');
     return quoted(name + ":" + what);
   };
   std::string values, words;
-  for (const Command& c : commands) {
+  for (const Shown& c : commands) {
     std::vector<std::string> subs, options;
-    for (const CLI::App* sub : shown_commands(*c.app))
+    for (const Command* sub : c.command->get_subcommands())
       subs.push_back(pair(sub->get_name(), sub->get_description()));
-    for (const CLI::Option* o : options_of(*c.app))
-      for (const std::string& name : names_of(*o)) {
-        options.push_back(pair(name, o->get_description()));
-        if (takes_value(*o))
+    for (const Option& o : c.command->get_options())
+      for (const std::string& name : names_of(o)) {
+        options.push_back(pair(name, o.get_description()));
+        if (o.takes_value())
           values += fmt::format(
               "    {}) {}; return ;;\n", quoted(c.path + " " + name),
-              choices_of(*o).empty() ? "_files" : "compadd -- " + joined(choices_of(*o), " "));
+              o.choices().empty() ? "_files" : "compadd -- " + joined(o.choices(), " "));
       }
     words += fmt::format("    {}) subs=({}); options=({}) ;;\n", quoted(c.path), joined(subs, " "),
                          joined(options, " "));
@@ -158,22 +142,22 @@ if [ "$funcstack[1]" = _hearth ]; then _hearth; else compdef _hearth hearth; fi
                      all_paths(commands, "|"), values, words);
 }
 
-std::string fish(const std::vector<Command>& commands) {
+std::string fish(const std::vector<Shown>& commands) {
   std::string lines;
-  for (const Command& c : commands) {
+  for (const Shown& c : commands) {
     const std::string here =
         fmt::format("complete -c hearth -n {}", quoted("__hearth_at '" + c.path + "'"));
-    for (const CLI::App* sub : shown_commands(*c.app))
+    for (const Command* sub : c.command->get_subcommands())
       lines +=
           fmt::format("{} -f -a {} -d {}\n", here, sub->get_name(), quoted(sub->get_description()));
-    for (const CLI::Option* o : options_of(*c.app)) {
+    for (const Option& o : c.command->get_options()) {
       lines += here;
-      for (const auto& name : o->get_snames()) lines += " -s " + name;
-      for (const auto& name : o->get_lnames()) lines += " -l " + name;
-      const auto choices = choices_of(*o);
-      if (takes_value(*o))
+      for (const auto& name : o.short_names()) lines += " -s " + name;
+      for (const auto& name : o.long_names()) lines += " -l " + name;
+      const auto choices = o.choices();
+      if (o.takes_value())
         lines += choices.empty() ? " -r" : " -x -a " + quoted(joined(choices, " "));
-      lines += " -d " + quoted(o->get_description()) + "\n";
+      lines += " -d " + quoted(o.get_description()) + "\n";
     }
   }
   return fmt::format(R"(# fish completion for hearth, made by `hearth completions fish`.
@@ -198,12 +182,12 @@ std::string roff(const std::string& text) {
   return out.starts_with('.') ? "\\&" + out : out;
 }
 
-std::string roff_of(const CLI::Option& option, bool positional) {
+std::string roff_of(const Option& option, bool positional) {
   std::string names;
   for (const std::string& name : names_of(option))
     names += (names.empty() ? "\\fB" : ", \\fB") + roff(name) + "\\fR";
-  std::string line = positional ? "\\fI" + roff(value_name(option)) + "\\fR" : names;
-  if (!positional && takes_value(option)) line += " \\fI" + roff(value_name(option)) + "\\fR";
+  std::string line = positional ? "\\fI" + roff(option.value_name()) + "\\fR" : names;
+  if (!positional && option.takes_value()) line += " \\fI" + roff(option.value_name()) + "\\fR";
   std::string text = roff(option.get_description());
   if (!option.get_default_str().empty())
     text += (text.empty() ? "" : " ") + roff(fmt::format("[{}]", option.get_default_str()));
@@ -212,30 +196,21 @@ std::string roff_of(const CLI::Option& option, bool positional) {
 
 }  // namespace
 
-std::vector<const CLI::App*> shown_commands(const CLI::App& parent) {
-  return parent.get_subcommands([](const CLI::App* sub) { return !sub->get_group().empty(); });
-}
-
-std::string value_name(const CLI::Option& option) {
-  const std::string whole = option.get_type_name();  // with what it is checked for, after a colon
-  return whole.substr(0, whole.find(':'));
-}
-
-std::string completions_for(const std::string& shell, const CLI::App& app) {
-  const auto commands = commands_of(app);
+std::string completions_for(const std::string& shell, const Command& program) {
+  const auto commands = all_of(program);
   return shell == "bash" ? bash(commands) : shell == "zsh" ? zsh(commands) : fish(commands);
 }
 
-std::string manual_page(const CLI::App& app) {
+std::string manual_page(const Command& program) {
   std::string page = fmt::format(
       ".TH HEARTH 1 \"\" \"hearth {}\" \"hearth\"\n.SH NAME\nhearth \\- {}\n.SH SYNOPSIS\n"
       "\\fBhearth\\fR \\fICOMMAND\\fR [\\fIOPTIONS\\fR]\n.SH COMMANDS\n",
-      kVersion, roff(app.get_description().substr(app.get_description().find(": ") + 2)));
-  for (const Command& c : commands_of(app)) {
-    if (!c.app->get_parent()) continue;
-    page += fmt::format(".SS {}\n{}\n", roff(c.path), roff(c.app->get_description() + "."));
-    for (const CLI::Option* o : positionals_of(*c.app)) page += roff_of(*o, true);
-    for (const CLI::Option* o : options_of(*c.app)) page += roff_of(*o, false);
+      kVersion, roff(program.get_description().substr(program.get_description().find(": ") + 2)));
+  const auto commands = all_of(program);
+  for (const Shown& c : std::span(commands).subspan(1)) {
+    page += fmt::format(".SS {}\n{}\n", roff(c.path), roff(c.command->get_description() + "."));
+    for (const Option& o : c.command->get_positionals()) page += roff_of(o, true);
+    for (const Option& o : c.command->get_options()) page += roff_of(o, false);
   }
   page += ".SH EXIT STATUS\n";
   for (const auto& [code, meaning] : kExitCodes)

@@ -37,7 +37,7 @@ std::string named_model(const std::string& model) {
   return model.empty() ? "'', wanted a folder, or a name as on the Hub" : "";
 }
 
-void add_model(CLI::App& command, std::string& model) {
+void add_model(Command& command, std::string& model) {
   command
       .add_option("-m,--model", model,
                   "A folder, or a name as on the Hub (default: the model that ships)")
@@ -45,7 +45,7 @@ void add_model(CLI::App& command, std::string& model) {
       ->type_name("MODEL");
 }
 
-void ModelOptions::add_to(CLI::App& command) {
+void ModelOptions::add_to(Command& command) {
   add_model(command, model);
   command.add_flag("--random-weights", random_weights,
                    "Fill the shape of its config.json with random weights");
@@ -72,12 +72,12 @@ std::unique_ptr<llm::LanguageModel> ModelOptions::load() const {
     if (!dtype.empty()) options.dtype = llm::parse_dtype(dtype);
     if (!device.empty()) set_default_device(parse_device(device));
   } catch (const std::invalid_argument& error) {
-    throw CLI::ValidationError(error.what());
+    throw UsageError(error.what());
   }
   try {
     default_device();
   } catch (const std::invalid_argument& error) {
-    throw CLI::ValidationError(concat("HEARTH_DEVICE: ", error.what()));
+    throw UsageError(concat("HEARTH_DEVICE: ", error.what()));
   }
   options.random_weights = random_weights;
   options.seed = seed;
@@ -96,12 +96,10 @@ std::vector<int> parse_ids(const std::string& text, std::string_view where) {
   size_t at = 0;
   while (at <= text.size()) {
     const size_t comma = std::min(text.find(',', at), text.size());
-    std::string word = text.substr(at, comma - at);
-    CLI::detail::trim(word);
+    const std::string word = trimmed(text.substr(at, comma - at));
     const auto id = parse_number<int>(word);
     if (!id || *id < 0)
-      throw CLI::ValidationError(
-          fmt::format("{}: '{}' is not a token id; wanted e.g. 1,2,3", where, word));
+      throw UsageError(fmt::format("{}: '{}' is not a token id; wanted e.g. 1,2,3", where, word));
     ids.push_back(*id);
     at = comma + 1;
   }

@@ -1,11 +1,11 @@
 // What every command that runs a model shares: its options, loading, and the figures it reports.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
+#include "hearth/cli/command.h"
 #include "hearth/cli/output.h"
 #include "hearth/lab/measure/limits.h"
 #include "hearth/llm/generate.h"
@@ -22,16 +22,16 @@ struct ModelOptions {
   bool locked = false, unmapped = false;
 
   /// --model, --random-weights, --dtype, --device, --context, --mlock, --no-mmap, --threads.
-  void add_to(CLI::App& command);
+  void add_to(Command& command);
   std::filesystem::path folder() const;
   /// Loads it, on the chosen device.
   std::unique_ptr<llm::LanguageModel> load() const;
 };
 
 /// -m, --model MODEL alone, for commands that need no weights.
-void add_model(CLI::App& command, std::string& model);
+void add_model(Command& command, std::string& model);
 
-/// For CLI11's check of a --model: an empty one is a variable that was not set, not the default.
+/// For the check of a --model: an empty one is a variable that was not set, not the default.
 std::string named_model(const std::string& model);
 
 /// The model that ships, as a folder.
@@ -47,7 +47,7 @@ llm::LanguageModel::Facts write_random_checkpoint(const std::filesystem::path& f
 /// The tokenizer of the model's folder.
 llm::Tokenizer load_tokenizer(const ModelOptions& options);
 
-/// Ids as "1,2,3". Throws CLI::ValidationError, which names `where` they came from.
+/// Ids as "1,2,3". Throws UsageError, which names `where` they came from.
 std::vector<int> parse_ids(const std::string& text, std::string_view where);
 
 /// A whole file, or standard input for "-".

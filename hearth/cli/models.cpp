@@ -136,7 +136,7 @@ void show(bool as_json) {
 
 }  // namespace
 
-void add_models(CLI::App& app) {
+void add_models(Command& app) {
   auto* command =
       app.add_subcommand("models", "List the models in the Hub's cache and in this folder");
   auto as_json = std::make_shared<bool>(false);

@@ -25,6 +25,9 @@ std::optional<T> parse_number(std::string_view text) {
   return value;
 }
 
+/// Without the white space at both ends.
+std::string trimmed(const std::string& text);
+
 /// What an option takes: from `least` to `most`, both included.
 template <class T>
 struct Range {
@@ -43,12 +46,12 @@ std::string to_string(const Range<T>& r) {
   return text + std::string(r.which);
 }
 
-/// An option, `names` as CLI11 has them, that calls `set` with its number. What is no number in the
+/// An option, that calls `set` with its number. What is no number in the
 /// range is an error that names the option, what it got, and what it wanted.
 template <class T>
-CLI::Option* add_number(CLI::App& command, const std::string& names, std::function<void(T)> set,
-                        Range<T> range, const std::string& help) {
-  auto* option = command.add_option_function<std::string>(
+Option* add_number(Command& command, const std::string& names, std::function<void(T)> set,
+                   Range<T> range, const std::string& help) {
+  auto* option = command.add_option_function(
       names, [set](const std::string& text) { set(*parse_number<T>(text)); }, help);
   option->check([range](const std::string& text) {
     const auto number = parse_number<T>(text);
@@ -61,8 +64,8 @@ CLI::Option* add_number(CLI::App& command, const std::string& names, std::functi
 
 /// The same, that sets `value`; the help shows what it is without the option.
 template <class T>
-CLI::Option* add_number(CLI::App& command, const std::string& names, T& value,
-                        std::type_identity_t<Range<T>> range, const std::string& help) {
+Option* add_number(Command& command, const std::string& names, T& value,
+                   std::type_identity_t<Range<T>> range, const std::string& help) {
   return add_number<T>(
              command, names, [&value](T n) { value = n; }, range, help)
       ->default_str(concat(value));

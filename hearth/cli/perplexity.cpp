@@ -59,7 +59,7 @@ void run(const Options& o) {
 
 }  // namespace
 
-void add_perplexity(CLI::App& app) {
+void add_perplexity(Command& app) {
   auto* command = app.add_subcommand("perplexity", "Measure how well a model predicts a text");
   auto o = std::make_shared<Options>();
   o->add_to(*command);

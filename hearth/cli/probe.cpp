@@ -10,7 +10,7 @@
 
 namespace hearth::cli {
 
-void add_probe(CLI::App& app) {
+void add_probe(Command& app) {
   auto* command = app.add_subcommand("probe", "Show the machine and measure its limits");
   auto as_json = std::make_shared<bool>(false);
   command->add_flag("--json", *as_json, "Print JSON (keys: docs/cli.md)");

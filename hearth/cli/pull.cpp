@@ -154,7 +154,7 @@ void run(const Options& o) {
 
 }  // namespace
 
-void add_pull(CLI::App& app) {
+void add_pull(Command& app) {
   auto* command =
       app.add_subcommand("pull", "Fetch a model from the Hugging Face Hub into its cache");
   auto o = std::make_shared<Options>();
@@ -178,7 +178,7 @@ void add_pull(CLI::App& app) {
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
   command->callback([o] {
     if (!o->revision.empty() && o->name.find('@') != std::string::npos)
-      throw CLI::ValidationError("the revision is given twice: in NAME, and by --revision");
+      throw UsageError("the revision is given twice: in NAME, and by --revision");
     run(*o);
   });
 }

@@ -31,8 +31,7 @@ std::tm parse_time(const std::string& text) {
   char written[32];
   std::strftime(written, sizeof written, "%Y-%m-%dT%H:%M:%S", &time);
   if (text != written)
-    throw CLI::ValidationError(
-        fmt::format("--now: '{}' is no time; wanted e.g. 2025-03-09T08:07:06", text));
+    throw UsageError(fmt::format("--now: '{}' is no time; wanted e.g. 2025-03-09T08:07:06", text));
   return time;
 }
 
@@ -64,7 +63,7 @@ void run(const Options& o) {
 
 }  // namespace
 
-void add_render(CLI::App& app) {
+void add_render(Command& app) {
   auto* command =
       app.add_subcommand("render", "Messages to the text that the model's chat template makes");
   auto o = std::make_shared<Options>();

@@ -20,14 +20,14 @@ void add_bias(llm::SamplingOptions& options, const std::string& text) {
   auto bias = parse_number<float>(value);
   if (value == "-inf") bias = -std::numeric_limits<float>::infinity();
   if (!id || *id < 0 || !bias)
-    throw CLI::ValidationError(
+    throw UsageError(
         concat("--logit-bias: '", text, "', wanted ID=NUMBER, such as 50256=-5, or ID=-inf"));
   options.logit_bias[*id] = *bias;
 }
 
 }  // namespace
 
-void add_sampling(CLI::App& command, llm::SamplingOptions& options) {
+void add_sampling(Command& command, llm::SamplingOptions& options) {
   each_option(options, [&](const std::string& name, auto& value, const char* meaning) {
     add_number(command, (name == "seed" ? "-s,--" : "--") + name, value, {}, meaning);
   });
@@ -37,7 +37,7 @@ void add_sampling(CLI::App& command, llm::SamplingOptions& options) {
       ->capture_default_str()
       ->type_name("ORDER");
   command
-      .add_option_function<std::vector<std::string>>(
+      .add_options_function(
           "--logit-bias",
           [&options](const std::vector<std::string>& all) {
             for (const auto& one : all) add_bias(options, one);
@@ -51,7 +51,7 @@ void check_sampling(const llm::SamplingOptions& options) {
   try {
     llm::check_options(options);
   } catch (const std::invalid_argument& error) {
-    throw CLI::ValidationError(concat("--", error.what()));
+    throw UsageError(concat("--", error.what()));
   }
 }
 
@@ -64,7 +64,7 @@ bool set_sampling(llm::SamplingOptions& options, std::string name, const std::st
   each_option(changed, [&]<class T>(const std::string& known, T& field, const char*) {
     if (known != name) return;
     const auto number = parse_number<T>(value);
-    if (!number) throw CLI::ValidationError(concat(name, ": '", value, "', wanted ", Range<T>{}));
+    if (!number) throw UsageError(concat(name, ": '", value, "', wanted ", Range<T>{}));
     field = *number;
     found = true;
   });
@@ -72,7 +72,7 @@ bool set_sampling(llm::SamplingOptions& options, std::string name, const std::st
   try {
     llm::check_options(changed);
   } catch (const std::invalid_argument& error) {
-    throw CLI::ValidationError(error.what());
+    throw UsageError(error.what());
   }
   options = changed;
   return true;

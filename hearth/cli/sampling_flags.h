@@ -1,22 +1,22 @@
 // The options of sampling on the command line, in a chat's /set and in --json: all from the one
 // list in hearth/llm/sampling_options.h.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "hearth/cli/command.h"
 #include "hearth/llm/sampling_options.h"
 
 namespace hearth::cli {
 
 /// --temp, --top-k, ..., --order, --logit-bias, -s/--seed.
-void add_sampling(CLI::App& command, llm::SamplingOptions& options);
+void add_sampling(Command& command, llm::SamplingOptions& options);
 
-/// Throws CLI::ValidationError for options that make no sense: before weights are loaded.
+/// Throws UsageError for options that make no sense: before weights are loaded.
 void check_sampling(const llm::SamplingOptions& options);
 
 /// Sets the option of that name ("temp", "top_k" or "top-k", "order"); false if there is none.
-/// Throws CLI::ValidationError for a value that it does not take.
+/// Throws UsageError for a value that it does not take.
 bool set_sampling(llm::SamplingOptions& options, std::string name, const std::string& value);
 
 /// All of them by name, and the steps in their order.

@@ -8,7 +8,7 @@
 
 namespace hearth::cli {
 
-void StateFiles::add_to(CLI::App& command) {
+void StateFiles::add_to(Command& command) {
   const auto named = [](const std::string& file) {
     return std::string(file.empty() ? "wanted the name of a file" : "");
   };

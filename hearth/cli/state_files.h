@@ -1,8 +1,8 @@
 // --load-state and --save-state: what a model has read, from one run to the next.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <string>
 
+#include "hearth/cli/command.h"
 #include "hearth/llm/state_file.h"
 
 namespace hearth::cli {
@@ -14,7 +14,7 @@ struct StateFiles {
   /// Is a file read or written?
   bool used() const { return !from.empty() || !to.empty(); }
   /// --load-state, --save-state, --deterministic.
-  void add_to(CLI::App& command);
+  void add_to(Command& command);
   /// Throws for a --save-state that cannot be written: before anything is computed.
   void check() const;
   /// What --load-state names; empty without it.

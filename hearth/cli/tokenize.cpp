@@ -63,7 +63,7 @@ void run(const Options& o) {
 
 }  // namespace
 
-void add_tokenize(CLI::App& app) {
+void add_tokenize(Command& app) {
   auto* command = app.add_subcommand("tokenize", "Text from standard input to token ids, or back");
   auto o = std::make_shared<Options>();
   add_model(*command, o->model);

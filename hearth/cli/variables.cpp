@@ -4,7 +4,7 @@
 
 namespace hearth::cli {
 
-void add_variables(CLI::App& command, std::vector<std::string>& given) {
+void add_variables(Command& command, std::vector<std::string>& given) {
   command
       .add_option("--set", given,
                   "A variable of the template: enable_thinking=false, bos_token='\"<s>\"' (may be "
@@ -19,7 +19,7 @@ std::vector<std::pair<std::string, std::string>> parse_variables(
   for (const std::string& one : given) {
     const size_t equals = one.find('=');
     if (equals == one.npos || equals == 0)
-      throw CLI::ValidationError(
+      throw UsageError(
           concat("--set: '", one, "', wanted NAME=JSON, such as enable_thinking=false"));
     variables.emplace_back(one.substr(0, equals), one.substr(equals + 1));
   }
