@@ -447,6 +447,23 @@ TEST_P(MatmulTest, ARowIsTheSameInAnySmallBatch) {
   }
 }
 
+// How many runs of rows are read at once, and what is fetched ahead, follow from the processor.
+TEST_P(MatmulTest, AnyProcessorGivesTheSameBits) {
+  struct ProcessorScope {
+    bool before = prefetches_runs();
+    ~ProcessorScope() { set_prefetches_runs(before); }
+  } scope;
+  for (Dtype dtype : kDtypes4)
+    for (const int64_t k : {1, 31, 333, 4100, 9000})  // short rows and long ones, with every rest
+      for (const int64_t m : {1, 3}) {
+        const Case c{.m = m, .n = 77, .k = k, .b_columns = true};
+        set_prefetches_runs(false);
+        const Values fetched = run(dtype, c);
+        set_prefetches_runs(true);
+        EXPECT_TRUE(run(dtype, c) == fetched) << to_string(dtype) << " " << to_string(c);
+      }
+}
+
 INSTANTIATE_TEST_SUITE_P(Isa, MatmulTest,
                          testing::ValuesIn(isa_levels().begin(), isa_levels().end()),
                          [](const auto& info) { return std::string(to_string(info.param)); });

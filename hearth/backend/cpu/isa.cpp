@@ -1,6 +1,9 @@
 #include "hearth/backend/cpu/isa.h"
 
 #include <hwy/targets.h>
+#if HWY_ARCH_X86
+#include <cpuid.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -29,6 +32,23 @@ Isa best() {
 #else
   return Isa::portable;
 #endif
+}
+
+bool is_zen5_or_later() {
+#if HWY_ARCH_X86
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid(0, &a, &b, &c, &d) || b != signature_AMD_ebx) return false;
+  __get_cpuid(1, &a, &b, &c, &d);
+  const unsigned family = (a >> 8 & 0xf) + (a >> 20 & 0xff);
+  return family >= 0x1a;
+#else
+  return false;
+#endif
+}
+
+std::atomic<bool>& prefetching() {
+  static std::atomic<bool> the{is_zen5_or_later()};
+  return the;
 }
 
 void apply(Isa level) {
@@ -86,5 +106,8 @@ void set_isa(Isa level) {
   state().level = level;
   apply(level);
 }
+
+bool prefetches_runs() { return prefetching().load(std::memory_order_relaxed); }
+void set_prefetches_runs(bool yes) { prefetching() = yes; }
 
 }  // namespace hearth::cpu

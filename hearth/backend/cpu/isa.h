@@ -34,4 +34,10 @@ Isa isa();
 /// Changes it for all kernels, HWY_DYNAMIC_DISPATCH included; not while kernels run. For tests.
 void set_isa(Isa level);
 
+/// Whether the processor itself prefetches four runs of memory as fast as one (AMD's Zen 5 and
+/// later): software that fetches ahead then costs more than it gives.
+bool prefetches_runs();
+/// Changes it, for tests: no result depends on it.
+void set_prefetches_runs(bool yes);
+
 }  // namespace hearth::cpu

@@ -24,74 +24,82 @@ namespace {
 
 HEARTH_BF16_INLINE __m512bh load32(const std::byte* p) { return (__m512bh)_mm512_loadu_si512(p); }
 
-// Products with few rows use half registers: as fast on Zen 4, and its prefetcher likes loads of
-// 32 bytes better than of 64.
-HEARTH_BF16_INLINE __m256bh load16(const std::byte* p) {
-  return (__m256bh)_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+/// The first n < 32 elements, zeros after.
+HEARTH_BF16_INLINE __m512bh load32(const std::byte* p, int64_t n) {
+  return (__m512bh)_mm512_maskz_loadu_epi16((1u << n) - 1, p);
 }
 
-/// The first n < 16 elements, zeros after.
-HEARTH_BF16_INLINE __m256bh load16(const std::byte* p, int64_t n) {
-  return (__m256bh)_mm256_maskz_loadu_epi16(uint16_t((1u << n) - 1), p);
+HEARTH_BF16_INLINE __m256i load16(const std::byte* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
 
-HEARTH_BF16_INLINE float sum_of_lanes(__m256 v) {
+/// Where w is fetched ahead, in halves: Zen 4's prefetcher likes loads of 32 bytes better.
+template <Streams S>
+HEARTH_BF16_INLINE __m512bh load_streamed(const std::byte* p) {
+  if constexpr (S.first == 0) return load32(p);
+  return (__m512bh)_mm512_inserti64x4(_mm512_castsi256_si512(load16(p)), load16(p + 32), 1);
+}
+
+HEARTH_BF16_INLINE float sum_of_lanes(__m512 all) {
+  const __m256 v = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-template <int M, int R>
+/// As in streamed_kernels.cpp. The less there is to do beside waiting for lines, the more of them
+/// are waited for at once: so four of each stream for one pass of the loop.
+template <int M, Streams S>
 HEARTH_BF16_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, float* sums,
                                  int64_t sums_apart) {
-  constexpr int U = M == 1 ? 2 : 1;  // a cache line of each row at a time
-  __m256 sum[M][R];
+  constexpr int R = S.count;
+  __m512 sum[M][R];
   for (int m = 0; m < M; ++m)
-    for (int r = 0; r < R; ++r) sum[m][r] = _mm256_setzero_ps();
-  int64_t p = 0;
-  for (; p + U * 16 <= job.k; p += U * 16) {
-    if constexpr (M == 1)
-      for (int r = 0; r < R; ++r) fetch_ahead<R>(w + r * apart + p * 2);
-    __m256bh x[M][U];
-    for (int m = 0; m < M; ++m)
-      for (int u = 0; u < U; ++u) x[m][u] = load16(job.x + m * job.x_stride + (p + u * 16) * 2);
-    for (int r = 0; r < R; ++r)
-      for (int u = 0; u < U; ++u) {
-        const __m256bh row = load16(w + r * apart + (p + u * 16) * 2);
-        for (int m = 0; m < M; ++m) sum[m][r] = _mm256_dpbf16_ps(sum[m][r], x[m][u], row);
-      }
-  }
-  for (; p < job.k; p += 16) {
-    const int64_t count = job.k - p < 16 ? job.k - p : 16;
+    for (int r = 0; r < R; ++r) sum[m][r] = _mm512_setzero_ps();
+  const auto line = [&](int64_t p) HEARTH_BF16 __attribute__((always_inline)) {
+    for (int r = 0; r < R; ++r) fetch_ahead<S>(w + r * apart + p * 2);
+    __m512bh x[M];
+    for (int m = 0; m < M; ++m) x[m] = load32(job.x + m * job.x_stride + p * 2);
     for (int r = 0; r < R; ++r) {
-      const std::byte* at = w + r * apart + p * 2;
-      const __m256bh row = count < 16 ? load16(at, count) : load16(at);
-      for (int m = 0; m < M; ++m) {
-        const std::byte* x = job.x + m * job.x_stride + p * 2;
-        sum[m][r] = _mm256_dpbf16_ps(sum[m][r], count < 16 ? load16(x, count) : load16(x), row);
-      }
+      const __m512bh row = load_streamed<S>(w + r * apart + p * 2);
+      for (int m = 0; m < M; ++m) sum[m][r] = _mm512_dpbf16_ps(sum[m][r], x[m], row);
     }
-  }
+  };
+  int64_t p = 0;
+  if constexpr (M == 1)
+    for (; p + 4 * 32 <= job.k; p += 4 * 32)
+      for (int u = 0; u < 4; ++u) line(p + u * 32);
+  for (; p + 32 <= job.k; p += 32) line(p);
+  if (const int64_t rest = job.k - p; rest > 0)
+    for (int r = 0; r < R; ++r) {
+      const __m512bh row = load32(w + r * apart + p * 2, rest);
+      for (int m = 0; m < M; ++m)
+        sum[m][r] =
+            _mm512_dpbf16_ps(sum[m][r], load32(job.x + m * job.x_stride + p * 2, rest), row);
+    }
   for (int m = 0; m < M; ++m)
     for (int r = 0; r < R; ++r)
       sums[m * job.sums_stride + r * sums_apart] = sum_of_lanes(sum[m][r]);
 }
 
-template <int M, int R>
-HEARTH_BF16 void dot_runs(const DotRows& job) {  // R streams, as in matvec.cpp
-  const int64_t run = job.n / R;
-  for (int64_t j = 0; j < run; ++j)
-    dot_tile<M, R>(job, job.w + j * job.w_stride, run * job.w_stride, job.sums + j, run);
-  for (int64_t j = run * R; j < job.n; ++j)
-    dot_tile<M, 1>(job, job.w + j * job.w_stride, 0, job.sums + j, 0);
+template <int M, Streams S>
+HEARTH_BF16 void dot_runs(const DotRows& job) {
+  const int64_t run = job.n / S.count;
+  for (int64_t j = 0; j < run; ++j) {
+    if (j + 1 == run) fetch_next<S>(job);
+    dot_tile<M, S>(job, job.w + j * job.w_stride, run * job.w_stride, job.sums + j, run);
+  }
+  constexpr Streams one{1, S.second, S.first};
+  for (int64_t j = run * S.count; j < job.n; ++j)
+    dot_tile<M, one>(job, job.w + j * job.w_stride, 0, job.sums + j, 0);
 }
 
 template <int M>
 HEARTH_BF16 void dot_rows_of(const DotRows& job) {
   if constexpr (M == 1)
-    streams(job.k * 2) == 4 ? dot_runs<M, 4>(job) : dot_runs<M, 6>(job);
+    with_streams<false>(job.k * 2, [&]<Streams S>() HEARTH_BF16 { dot_runs<M, S>(job); });
   else
-    dot_runs<M, M <= 6 ? 4 : 2>(job);
+    dot_runs<M, Streams{4, 0, 0}>(job);
 }
 
 constexpr int kRows = 14, kColumns = 32;
@@ -111,10 +119,8 @@ HEARTH_BF16 void pack(const std::byte* src, int64_t row_stride, int64_t k_stride
     int64_t i = 0;
     if (row_stride == 2)
       for (; i + 16 <= rows; i += 16) {
-        const auto half = [&](const std::byte* from) HEARTH_BF16 {
-          return _mm512_cvtepu16_epi32(
-              _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i * 2)));
-        };
+        const auto half = [&](const std::byte* from)
+                              HEARTH_BF16 { return _mm512_cvtepu16_epi32(load16(from + i * 2)); };
         const __m512i second = last ? _mm512_setzero_si512() : half(at + k_stride);
         _mm512_storeu_si512(out + i * 4, _mm512_or_si512(half(at), _mm512_slli_epi32(second, 16)));
       }

@@ -4,21 +4,39 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "hearth/backend/cpu/isa.h"
 #include "hearth/backend/cpu/products/products.h"
 #include "hearth/core/dtype.h"
 
 namespace hearth::cpu::kernels {
 
 inline constexpr int kMaxRows = 6;  // rows of x at a time: their sums fill the registers
-/// One row of x is a matter of waiting for memory: so many streams of w at a time, each fetched
-/// early into the second level and again into the first, read it nearly as fast as plain loads do.
-/// A long x, which the first level cannot keep, is better shared by six streams than by four
-/// (Zen 4; docs/performance.md has what else was tried).
-constexpr int streams(int64_t row_bytes) { return row_bytes <= 16 << 10 ? 4 : 6; }
-template <int kStreams>
+/// One row of x is a matter of waiting for memory: so many runs of rows of w are read at once, each
+/// fetched so many bytes ahead into the second or the first level of the cache; 0: not fetched.
+/// None of this changes a bit. docs/performance.md has what was tried.
+struct Streams {
+  int count;
+  int second, first;
+};
+inline constexpr int kStreamsDivide = 12;  // each count does
+
+/// body.operator()<Streams>() with those that suit w. On a processor that prefetches by itself,
+/// fetching costs where one instruction waits for each line of w. Where several do, as for
+/// conversions, the queue of those that wait is full before enough lines are asked for.
+template <bool kConverts, class Body>
+void with_streams(int64_t row_bytes, const Body& body) {
+  if (prefetches_runs())
+    body.template operator()<kConverts ? Streams{2, 0, 4096} : Streams{4, 0, 0}>();
+  else if (row_bytes <= 16 << 10)
+    body.template operator()<Streams{4, 1280, 256}>();
+  else  // a long x, which the first level cannot keep, is better shared by more (Zen 4)
+    body.template operator()<Streams{6, 1024, 256}>();
+}
+
+template <Streams S>
 [[gnu::always_inline]] inline void fetch_ahead(const std::byte* w) {
-  __builtin_prefetch(w + (kStreams == 4 ? 1280 : 1024), 0, 2);
-  __builtin_prefetch(w + 256, 0, 3);
+  if constexpr (S.second > 0) __builtin_prefetch(w + S.second, 0, 2);
+  if constexpr (S.first > 0) __builtin_prefetch(w + S.first, 0, 3);
 }
 
 /// The dtype in which sums are kept: f64 for f64, else f32.
@@ -42,8 +60,18 @@ struct DotRows {
   int64_t w_stride;
   float* sums;  // double for f64
   int64_t sums_stride;
+  const std::byte* next = nullptr;  // the w that is read after this one, as far as known
 };
 void dot_rows(Dtype dtype, const DotRows& job);
+
+/// The first lines of the streams of what is read next: a processor that prefetches by itself has
+/// yet to find them.
+template <Streams S>
+[[gnu::always_inline]] inline void fetch_next(const DotRows& job) {
+  for (int r = 0; job.next && r < S.count; ++r)
+    for (int line = 0; line < 2; ++line)
+      __builtin_prefetch(job.next + r * (job.n / S.count) * job.w_stride + line * 64, 0, 3);
+}
 
 /// sums[i][j] = sum over p < k of x[i][p] w[p][j] for i < m <= kMaxRows, j < n, where rows of w are
 /// contiguous along j; in the order of p.

@@ -107,7 +107,7 @@ void streamed(Dtype dtype, std::span<const StreamedProduct> products) {
   // Blocks of runs of 128 KB; smaller ones when the threads would not end together.
   const int64_t block_bytes =
       std::clamp<int64_t>(all_n * row_bytes / (16 * threads()), 32 << 10, 512 << 10);
-  const int64_t whole = 2 * kernels::streams(row_bytes);
+  constexpr int64_t whole = kernels::kStreamsDivide;
   const int64_t rows = std::clamp<int64_t>(round_up(block_bytes / row_bytes, whole), whole, kMost);
   const int64_t sum_size = int64_t(kernels::sum_size(dtype));
   for_blocks(

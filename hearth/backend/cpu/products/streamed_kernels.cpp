@@ -21,6 +21,7 @@ namespace {
 using kernels::AddRows;
 using kernels::DotRows;
 using kernels::FinishRow;
+using kernels::Streams;
 
 /// Sums of lanes of several vectors, each in the same order whatever the others hold.
 template <class D, class V>
@@ -28,12 +29,13 @@ HWY_INLINE void sums_of_lanes(D d, const V* v, int count, hn::TFromD<D>* sums, i
   for (int r = 0; r < count; ++r) sums[r * step] = hn::GetLane(hn::SumOfLanes(d, v[r]));
 }
 
-/// M rows of x with R of w, which lie `apart` bytes apart. One running vector for each sum: R and M
-/// change no bits.
-template <class T, class X, int M, int R>
+/// M rows of x with one of each of S.count streams of w, which lie `apart` bytes apart. One running
+/// vector for each sum: S and M change no bits.
+template <class T, class X, int M, Streams S>
 HWY_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, Wide<T>* sums,
                          int64_t sums_apart) {
   const WideTag<T> d;
+  constexpr int R = S.count;
   constexpr int U = M == 1 && sizeof(T) == 2 ? 2 : 1;  // a cache line of each row at a time
   const int64_t lanes = int64_t(hn::Lanes(d)), size = sizeof(T);
   WideVec<T> sum[M][R];
@@ -44,8 +46,7 @@ HWY_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, 
   };
   int64_t p = 0;
   for (; p + U * lanes <= job.k; p += U * lanes) {
-    if constexpr (M == 1)
-      for (int r = 0; r < R; ++r) kernels::fetch_ahead<R>(w + r * apart + p * size);
+    for (int r = 0; r < R; ++r) kernels::fetch_ahead<S>(w + r * apart + p * size);
     WideVec<T> x[M][U];
     for (int m = 0; m < M; ++m)
       for (int u = 0; u < U; ++u) x[m][u] = load_wide<X>(x_at(m, p + u * lanes));
@@ -69,25 +70,27 @@ HWY_INLINE void dot_tile(const DotRows& job, const std::byte* w, int64_t apart, 
 
 /// Each of R streams is a run of neighbouring rows: processors prefetch long runs well, and rows
 /// taken side by side badly (measured on Zen 4: half the bandwidth at K = 2560).
-template <class T, class X, int M, int R>
+template <class T, class X, int M, Streams S>
 void dot_runs(const DotRows& job) {
   auto* sums = reinterpret_cast<Wide<T>*>(job.sums);
-  const int64_t run = job.n / R;
-  for (int64_t j = 0; j < run; ++j)
-    dot_tile<T, X, M, R>(job, job.w + j * job.w_stride, run * job.w_stride, sums + j, run);
-  for (int64_t j = run * R; j < job.n; ++j)
-    dot_tile<T, X, M, 1>(job, job.w + j * job.w_stride, 0, sums + j, 0);
+  const int64_t run = job.n / S.count;
+  for (int64_t j = 0; j < run; ++j) {
+    if (j + 1 == run) kernels::fetch_next<S>(job);
+    dot_tile<T, X, M, S>(job, job.w + j * job.w_stride, run * job.w_stride, sums + j, run);
+  }
+  constexpr Streams one{1, S.second, S.first};
+  for (int64_t j = run * S.count; j < job.n; ++j)
+    dot_tile<T, X, M, one>(job, job.w + j * job.w_stride, 0, sums + j, 0);
 }
 
 template <class T, class X, int M>
 void dot_rows_of(const DotRows& job) {
   constexpr int kRegisters = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 24 : 12;
-  if constexpr (M == 1) {
-    kernels::streams(job.k * int64_t(sizeof(T))) == 4 ? dot_runs<T, X, M, 4>(job)
-                                                      : dot_runs<T, X, M, 6>(job);
-  } else {
-    dot_runs<T, X, M, M * 4 <= kRegisters ? 4 : M * 2 <= kRegisters ? 2 : 1>(job);
-  }
+  if constexpr (M == 1)
+    kernels::with_streams<sizeof(T) == 2>(job.k * int64_t(sizeof(T)),
+                                          [&]<Streams S>() HWY_ATTR { dot_runs<T, X, M, S>(job); });
+  else
+    dot_runs<T, X, M, Streams{M * 4 <= kRegisters ? 4 : M * 2 <= kRegisters ? 2 : 1, 0, 0}>(job);
 }
 
 template <class T, class X>
