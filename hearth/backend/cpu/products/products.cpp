@@ -74,6 +74,7 @@ int64_t total_n(std::span<const Product> products) {
 /// Up to so many rows streaming is faster than packing (Zen 4: twice as fast for 16, up to 96 for
 /// large weights and up to 32 for those of 300 x 256).
 constexpr int64_t kStreamed = 32;
+constexpr int64_t kMostRows = 512;  // of b, of a block
 
 /// A product of at most kStreamed rows of its own.
 struct StreamedProduct {
@@ -96,42 +97,67 @@ Left widened(Dtype dtype, Left a, std::byte* to) {
   return a;
 }
 
-/// The rows of b, contiguous along k, stream through registers, once.
+/// Columns [j, j + count) of a product; their rows of b stream through registers, once. `next` is
+/// read after them.
+void stream_rows(Dtype dtype, const StreamedProduct& s, int64_t j, int64_t count,
+                 const std::byte* next) {
+  const Left& a = s.a;
+  const Product& p = s.p;
+  const int64_t each = ceil_div(a.m, ceil_div(a.m, kernels::kMaxRows));
+  const int64_t sum_size = int64_t(kernels::sum_size(dtype));
+  alignas(64) double sums[kernels::kMaxRows * kMostRows], times[kernels::kMaxRows * kMostRows];
+  for (int64_t i = 0, m; i < a.m; i += m) {  // the rows of b stay in the second level
+    m = std::min(each, a.m - i);
+    const auto dot = [&](const std::byte* b, double* to, const std::byte* then) {
+      kernels::dot_rows(dtype, {int(m), count, a.k, a.data + i * a.row, a.row, s.wide,
+                                b + j * p.b_n, p.b_n, reinterpret_cast<float*>(to), count, then});
+    };
+    const std::byte* const after = i + m == a.m ? next : nullptr;
+    dot(p.b, sums, p.times ? p.times + j * p.b_n : after);
+    if (p.times) dot(p.times, times, after);
+    for (int64_t r = 0; r < m; ++r)
+      p.finish(dtype, i + r, j, count, bytes(sums) + r * count * sum_size,
+               bytes(times) + r * count * sum_size);
+  }
+}
+
+/// All products end to end, in equal blocks of which each thread has as many: so threads end
+/// together. A block may begin in one product and end in another.
 void streamed(Dtype dtype, std::span<const StreamedProduct> products) {
   if (products.empty()) return;
-  constexpr int64_t kMost = 512;  // rows of a block
-  const int64_t k = products[0].a.k;
-  const int64_t row_bytes = std::max<int64_t>(1, k * int64_t(size_of(dtype)));
-  int64_t all_n = 0;
-  for (const StreamedProduct& s : products) all_n += s.p.times ? 2 * s.p.n : s.p.n;
-  // Blocks of runs of 128 KB; smaller ones when the threads would not end together.
+  const int64_t row_bytes = std::max<int64_t>(1, products[0].a.k * int64_t(size_of(dtype)));
+  const auto reads = [](const StreamedProduct& s) { return s.p.times ? 2 : 1; };  // of each column
+  int64_t all_n = 0, most = 1;
+  for (const StreamedProduct& s : products) {
+    all_n += reads(s) * s.p.n;
+    most = std::max<int64_t>(most, reads(s));
+  }
+  // Runs of 128 KB; shorter ones where there are few, but none so small that starting costs more.
   const int64_t block_bytes =
-      std::clamp<int64_t>(all_n * row_bytes / (16 * threads()), 32 << 10, 512 << 10);
+      std::clamp<int64_t>(all_n * row_bytes / (16 * threads()), 32 << 10, most * 512 << 10);
   constexpr int64_t whole = kernels::kStreamsDivide;
-  const int64_t rows = std::clamp<int64_t>(round_up(block_bytes / row_bytes, whole), whole, kMost);
-  const int64_t sum_size = int64_t(kernels::sum_size(dtype));
-  for_blocks(
-      products, [&](const StreamedProduct& s) { return ceil_div(s.p.n, rows); },
-      [&](const StreamedProduct& s, int64_t block) {
-        const Left& a = s.a;
-        const Product& p = s.p;
-        const bool wide = s.wide;
-        const int64_t each = ceil_div(a.m, ceil_div(a.m, kernels::kMaxRows));
-        alignas(64) double sums[kernels::kMaxRows * kMost], times[kernels::kMaxRows * kMost];
-        const int64_t j = block * rows, count = std::min(rows, p.n - j);
-        for (int64_t i = 0, m; i < a.m; i += m) {  // the block stays in the second level
-          m = std::min(each, a.m - i);
-          const auto dot = [&](const std::byte* b, double* to) {
-            kernels::dot_rows(dtype, {int(m), count, a.k, a.data + i * a.row, a.row, wide,
-                                      b + j * p.b_n, p.b_n, reinterpret_cast<float*>(to), count});
-          };
-          dot(p.b, sums);
-          if (p.times) dot(p.times, times);
-          for (int64_t r = 0; r < m; ++r)
-            p.finish(dtype, i + r, j, count, bytes(sums) + r * count * sum_size,
-                     bytes(times) + r * count * sum_size);
-        }
-      });
+  const int64_t rows = std::clamp<int64_t>(block_bytes / row_bytes, whole, kMostRows - whole);
+  int64_t blocks = ceil_div(all_n, rows);
+  if (blocks > threads()) blocks = round_up(blocks, threads());
+  const auto begin_of = [&](int64_t block) {
+    return block == blocks ? all_n : all_n * block / blocks / whole * whole;
+  };
+  parallel_for(blocks, [&](int64_t block) {
+    int64_t from = begin_of(block), to = begin_of(block + 1);
+    const StreamedProduct* s = products.data();
+    for (; from < to; ++s) {
+      const int64_t n = reads(*s) * s->p.n;
+      if (from < n) {
+        const int64_t j = from / reads(*s), end = std::min(to, n) / reads(*s);
+        const bool more = s + 1 < products.data() + products.size();
+        const std::byte* const next = end < s->p.n ? s->p.b + end * s->p.b_n
+                                      : more       ? s[1].p.b
+                                                   : nullptr;
+        if (j < end) stream_rows(dtype, *s, j, end - j, next);
+      }
+      from = std::max<int64_t>(from - n, 0), to -= n;
+    }
+  });
 }
 
 /// At most kStreamed rows, read by all products.
