@@ -1,11 +1,14 @@
 // hearth lab: the same job through several engines, honestly compared. One line a subcommand.
 #include "hearth/cli/lab.h"
 
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 #include "hearth/cli/model_options.h"
 #include "hearth/lab/result/result.h"
 #include "hearth/lab/result/result_json.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::cli {
 
@@ -13,11 +16,17 @@ namespace {
 
 void add_schema(Command& lab) {
   lab.add_subcommand("schema", "Print the JSON Schema of result files")->callback([] {
-    print_out(lab::result_schema().dump(1) + "\n");
+    print_out(lab::json_text(lab::result_schema(), 1) + "\n");
   });
 }
 
 }  // namespace
+
+void show_text(std::string_view text) {
+  print_out(lab::folded(lab::printable(text), size_t(width(STDOUT_FILENO))));
+}
+
+void show_json(const nlohmann::json& value) { print_out(lab::json_text(value, 2) + "\n"); }
 
 void add_lab(Command& app) {
   auto* lab =

@@ -1,5 +1,7 @@
 // The subcommands of hearth lab, and what they share.
 #pragma once
+#include <nlohmann/json_fwd.hpp>
+
 #include "hearth/cli/commands.h"
 #include "hearth/cli/interrupt.h"
 #include "hearth/lab/result/result.h"
@@ -50,7 +52,12 @@ struct AgainstOptions {
 };
 void compare_with_history(const lab::Result& result, const AgainstOptions& options);
 
-/// Who, how long, how fast, and how the first compares to the others.
+/// Who, how long, how fast, and how the first compares to the others; as wide as the terminal.
 std::string summary(const lab::Result& result);
+
+/// Text of others to stdout: in lines as wide as the terminal, and nothing that it would obey.
+void show_text(std::string_view text);
+/// What a command with --json says.
+void show_json(const nlohmann::json& value);
 
 }  // namespace hearth::cli

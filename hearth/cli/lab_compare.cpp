@@ -15,7 +15,9 @@
 #include "hearth/cli/options.h"
 #include "hearth/lab/judge/times.h"
 #include "hearth/lab/result/result_json.h"
-#include "hearth/lab/show/report.h"
+#include "hearth/lab/show/advice.h"
+#include "hearth/lab/show/plain.h"
+#include "hearth/lab/show/standing.h"
 #include "hearth/lab/show/verdicts.h"
 
 namespace hearth::cli {
@@ -91,9 +93,8 @@ std::string lines_of(const lab::Result& result, const lab::EngineResult& e, int 
   const lab::Job& job = result.jobs[size_t(index)];
   if (job.kind == lab::JobKind::command) return lab::command_text(result, e, index);
   const lab::Times times = lab::times_of(result, e, index);
-  const std::string label = lab::one_line(e.label);
-  std::string text = "  " + lab::padded(label, 24);
-  if (lab::columns_of(label) > 24) text += fmt::format("\n  {:24}", "");
+  std::string text = "  " + lab::padded(e.label, 24);
+  if (lab::columns_of(e.label) > 24) text += fmt::format("\n  {:24}", "");
   if (times.totals.empty()) return text + fmt::format("{}\n", lab::to_string(e.status));
   const double mean = lab::mean(times.totals);
   text += fmt::format("{:>20} (std. dev. of {} runs)",
@@ -153,7 +154,9 @@ std::string power_of(const lab::PairedRatio& time) {
 
 }  // namespace
 
-std::string summary(const lab::Result& result) {
+std::string summary(const lab::Result& given) {
+  const lab::Result result = lab::plain(given);
+  const int columns = width(STDOUT_FILENO);
   std::string text, verdicts;
   std::set<std::string> notes(result.notes.begin(), result.notes.end());
   const bool colour = is_terminal(STDOUT_FILENO) && !setting("NO_COLOR");
@@ -168,15 +171,15 @@ std::string summary(const lab::Result& result) {
       for (const auto& why : c.time ? c.gate.notes : std::vector<std::string>())
         if (notes.insert(why).second) text += "    note: " + why + "\n";
     }
-    const std::string lines = lab::verdict_text(result, int(j), colour);
-    if (!lines.empty() && result.jobs.size() > 1) verdicts += "\n" + lab::folded(of);
+    const std::string lines = lab::verdict_text(result, int(j), colour, columns);
+    if (!lines.empty() && result.jobs.size() > 1)
+      verdicts += "\n" + lab::folded(of, size_t(columns));
     verdicts += lines;
   }
   for (const auto& note : result.notes) text += "  note: " + note + "\n";
   for (const auto& e : result.engines)
-    for (const auto& fault : e.faults)
-      text += fmt::format("  {}: {}\n", lab::one_line(e.label), fault);
-  return lab::folded(lab::printable(text)) + (verdicts.empty() ? "" : "\n") + verdicts;
+    for (const auto& fault : e.faults) text += fmt::format("  {}: {}\n", e.label, fault);
+  return lab::folded(text, size_t(columns)) + (verdicts.empty() ? "" : "\n") + verdicts;
 }
 
 namespace {
@@ -215,15 +218,15 @@ nlohmann::json json_of(const lab::Comparison& c) {
 }
 
 void compare(const CompareOptions& o) {
-  const lab::Result result = lab::read_result(o.file);
+  const lab::Result result = lab::plain(lab::read_result(o.file));
   ensure(!result.engines.empty(), o.file, ": no engines");
   if (!o.against.empty()) {
     const double fail = o.fail.empty() ? 0 : parse_share(o.fail, "--fail-if-slower");
     return compare_with_history(result, {o.history, o.summary, fail, o.json});
   }
   std::vector<std::pair<std::string, std::string>> pairs;
-  const std::string a = o.a.empty() ? result.engines[0].label : o.a;
-  if (!o.b.empty()) pairs = {{a, o.b}};
+  const std::string a = o.a.empty() ? result.engines[0].label : lab::one_line(o.a);
+  if (!o.b.empty()) pairs = {{a, lab::one_line(o.b)}};
   for (const auto& e : result.engines)
     if (o.b.empty() && e.label != a) pairs.emplace_back(a, e.label);
   ensure(!pairs.empty(), o.file, ": only one engine; nothing to compare with");
@@ -263,7 +266,7 @@ void compare(const CompareOptions& o) {
         slower = fmt::format("{} is {:.1f} % slower than {}, more than {:.1f} %", c.a,
                              100 * (1 / c.time->time.ratio - 1), c.b, 100 * fail);
     }
-  if (o.json) print_out(all.dump(2) + "\n");
+  if (o.json) show_json(all);
   if (o.strict && !controlled) throw Failure(kDrift, o.file + ": " + drift);
   if (o.strict && !busy.empty())
     throw Failure(kBusy, o.file + ": undecided: the machine was busy: " + busy);
@@ -298,16 +301,18 @@ void list_engines(bool as_json) {
     std::string devices;
     for (const auto& d : hello.value ? hello.value->devices : std::vector<std::string>())
       devices += (devices.empty() ? "" : ", ") + d;
-    print_out(hello.value ? fmt::format("{:12} {}  on {}  ({})\n", found.known.name,
-                                        hello.value->version, devices, found.known.runs)
-                          : fmt::format("{:12} unavailable: {}{}{}\n", found.known.name,
-                                        hello.reason, install.empty() ? "" : "; ", install));
+    print_out(lab::one_line(hello.value
+                                ? fmt::format("{:12} {}  on {}  ({})", found.known.name,
+                                              hello.value->version, devices, found.known.runs)
+                                : fmt::format("{:12} unavailable: {}{}{}", found.known.name,
+                                              hello.reason, install.empty() ? "" : "; ", install)) +
+              "\n");
     if (hello.value)
       for (const auto& [what, why] : hello.value->lacks)
-        print_out(fmt::format("{:12}   {} unavailable: {}\n", "", what, why));
+        print_out(lab::one_line(fmt::format("{:12}   {} unavailable: {}", "", what, why)) + "\n");
   }
   if (as_json)
-    print_out(all.dump(2) + "\n");
+    show_json(all);
   else if (python_missing)
     print_out(
         "tools/peers.sh makes a Python environment with them; $HEARTH_PYTHON names another.\n");

@@ -1,6 +1,8 @@
 // hearth lab explain: why one engine of a result took longer than another.
 #include "hearth/lab/judge/explain.h"
 
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 #include "hearth/cli/lab.h"
@@ -8,7 +10,8 @@
 #include "hearth/cli/options.h"
 #include "hearth/lab/result/result_json.h"
 #include "hearth/lab/show/explain_text.h"
-#include "hearth/lab/show/report.h"
+#include "hearth/lab/show/plain.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::cli {
 
@@ -21,17 +24,17 @@ struct Options {
 };
 
 void explain(const Options& o) {
-  const lab::Result result = lab::read_result(o.file);
+  const lab::Result result = lab::plain(lab::read_result(o.file));
   const int job = o.job - 1;
-  auto [a, b] = o.b.empty() ? lab::first_two(result, job) : std::pair(o.a, o.b);
-  if (o.b.empty() && !o.a.empty()) {  // one engine against the first other
-    if (o.a == b) b = a;
-    a = o.a;
+  const std::string first = lab::one_line(o.a);
+  auto [a, b] = o.b.empty() ? lab::first_two(result, job) : std::pair(first, lab::one_line(o.b));
+  if (o.b.empty() && !first.empty()) {  // one engine against the first other
+    if (first == b) b = a;
+    a = first;
   }
   const lab::Explanation why = lab::explain(result, a, b, job);
-  print_out(o.json
-                ? to_json(why).dump(2, ' ', true, nlohmann::json::error_handler_t::replace) + "\n"
-                : lab::printable(to_text(why, result)));
+  if (o.json) return show_json(to_json(why));
+  print_out(to_text(why, result, size_t(width(STDOUT_FILENO))));
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ void write(const ExportOptions& o) {
   const lab::Result result = lab::read_result(o.file);
   for (const auto& [name, form] : kHyperfine)
     if (o.format == name) return put(form(result), o.out);
-  if (o.format == "md") return put(lab::printable(lab::markdown(result)), o.out);
+  if (o.format == "md") return put(lab::markdown(result), o.out);
   if (o.format == "json") return put(lab::to_text(result), o.out);
   const auto tables = lab::tables_of(result);
   if (o.format == "sql") return put(lab::to_sql(tables), o.out);

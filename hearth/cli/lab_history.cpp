@@ -80,17 +80,16 @@ void history(const HistoryOptions& o) {
   }
   if (!o.add.empty() || o.remove > 0) return;
   const auto runs = lab::History(path, lab::History::Open::read).runs();
-  if (o.json)
-    return print_out(json_of(runs).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
-                     "\n");
+  if (o.json) return show_json(json_of(runs));
   std::string text;
   for (const auto& run : runs) {
-    text += fmt::format("{:5}  {}\n", run.id, run.created);
+    text += fmt::format("{:5}  {}\n", run.id, lab::one_line(run.created));
     for (const auto& p : run.points)
-      text += fmt::format("         {}, {}: {} round{}\n", p.engine, p.job, p.seconds.size(),
-                          p.seconds.size() == 1 ? "" : "s");
+      text += fmt::format("         {}, {}: {} round{}\n", lab::one_line(p.engine),
+                          lab::one_line(p.job), p.seconds.size(), p.seconds.size() == 1 ? "" : "s");
   }
-  print_out(lab::folded(lab::printable(text)) + path.string() + "\n");
+  show_text(text);
+  print_out(path.string() + "\n");
 }
 
 struct TrendOptions {
@@ -105,8 +104,9 @@ std::string what_there_is(const std::vector<lab::HistoryRun>& runs) {
     for (const auto& p : run.points) ++counts[{p.engine, p.job}];
   std::string text;
   for (const auto& [names, n] : counts)
-    text += fmt::format("\n  {}, {} ({} run{})", names.first, names.second, n, n == 1 ? "" : "s");
-  return lab::printable(text);
+    text += fmt::format("\n  {}, {} ({} run{})", lab::one_line(names.first),
+                        lab::one_line(names.second), n, n == 1 ? "" : "s");
+  return text;
 }
 
 void trend(const TrendOptions& o) {
@@ -127,8 +127,8 @@ void trend(const TrendOptions& o) {
         o.engine + (o.job.empty() ? "" : ", " + o.job), near.empty() ? "no run" : "several jobs",
         what_there_is(lab::History(path, lab::History::Open::read).runs())));
   const auto t = lab::trend_of(runs, o.engine, exact ? o.job : near[0]);
-  print_out(o.json ? to_json(t).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"
-                   : lab::to_text(t));
+  if (o.json) return show_json(to_json(t));
+  print_out(lab::to_text(t, width(STDOUT_FILENO)));
 }
 
 }  // namespace
@@ -136,10 +136,10 @@ void trend(const TrendOptions& o) {
 void compare_with_history(const lab::Result& result, const AgainstOptions& o) {
   const fs::path path = history_file(o.file);
   const auto all = lab::against(result, lab::History(path, lab::History::Open::read).runs());
-  print_out(o.json
-                ? lab::to_json(all).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
-                      "\n"
-                : lab::to_text(all));
+  if (o.json)
+    show_json(lab::to_json(all));
+  else
+    print_out(lab::to_text(all, width(STDOUT_FILENO)));
   const char* github = setting("GITHUB_STEP_SUMMARY");
   if (const std::string file = !o.summary.empty() ? o.summary
                                : github           ? github

@@ -1,6 +1,8 @@
 // hearth lab report: a result as a page, as charts, and in the terminal.
 #include "hearth/lab/show/report.h"
 
+#include <unistd.h>
+
 #include "hearth/base/error.h"
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
@@ -35,7 +37,7 @@ void report(const Options& o) {
     for (const auto& [name, text] : lab::report_svgs(result))
       write_file(fs::path(o.svg) / name, text);
   }
-  print_out(lab::report_text(result) + page.string() + "\n");
+  print_out(lab::report_text(result, width(STDOUT_FILENO) - 2) + page.string() + "\n");
 }
 
 }  // namespace

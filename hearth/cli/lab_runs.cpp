@@ -12,6 +12,7 @@
 #include "hearth/cli/lab.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::cli {
 
@@ -63,8 +64,9 @@ JobModel::JobModel(const lab::Job& job, const std::string& dtype,
 void ProgressLine::operator()(const lab::Progress& p) {
   std::string line = p.of > 0 ? fmt::format("[{}/{}] {}", p.done, p.of, p.doing) : p.doing;
   if (p.seconds_left >= 1) line += fmt::format(", about {:.0f} s left", p.seconds_left);
+  line = lab::one_line(line);
   if (terminal_) {
-    print_err("\r\033[K" + line.substr(0, size_t(width(STDERR_FILENO)) - 1));
+    print_err("\r\033[K" + lab::shortened(line, size_t(width(STDERR_FILENO)) - 1));
     written_ = true;
   } else if (const auto now = lab::Clock::now(); now - last_ >= std::chrono::seconds(10)) {
     print_err(line + "\n");

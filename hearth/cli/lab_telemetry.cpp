@@ -28,11 +28,6 @@ struct Options {
   bool json = false;
 };
 
-// A name of a foreign file may hold any bytes.
-std::string dump(const json& value) {
-  return value.dump(2, ' ', true, json::error_handler_t::replace) + "\n";
-}
-
 std::string shown(const lab::Reading<double>& reading, double scale = 1, const char* unit = "") {
   return reading.value ? fmt::format("{:.4g}{}", *reading.value * scale, unit) : "-";
 }
@@ -78,14 +73,14 @@ void show_capture(const Options& o) {
     throw std::runtime_error(
         fmt::format("{} holds no sample of powermetrics{}; write it with `powermetrics -f plist`",
                     o.powermetrics, capture.notes.empty() ? "" : ": " + capture.notes.front()));
-  if (!o.json) return print_out(text_of(capture));
+  if (!o.json) return show_text(text_of(capture));
   json samples = json::array();
   for (const auto& sample : capture.samples) samples.push_back(to_json(sample));
-  print_out(dump({{"source", "powermetrics"}, {"samples", samples}, {"notes", capture.notes}}));
+  show_json({{"source", "powermetrics"}, {"samples", samples}, {"notes", capture.notes}});
 }
 
 std::string text_of(const lab::Timeline& timeline) {
-  std::string text = fmt::format("{:<34}{:>12}{:>12}{:>12}  {:<10}{}\n", "", "median", "least",
+  std::string text = fmt::format("{:<28}{:>10}{:>10}{:>10}  {:<9}{}\n", "", "median", "least",
                                  "most", "unit", "source");
   std::vector<std::pair<std::string, std::string>> missing;  // a reason, and the names it is of
   std::map<std::string, std::string> states;                 // of each list: many fields, one line
@@ -108,7 +103,7 @@ std::string text_of(const lab::Timeline& timeline) {
       continue;
     }
     std::ranges::sort(known);
-    text += fmt::format("{:<34}{:>12.5g}{:>12.5g}{:>12.5g}  {:<10}{}\n", channel.name,
+    text += fmt::format("{:<28}{:>10.5g}{:>10.5g}{:>10.5g}  {:<9}{}\n", channel.name,
                         known[known.size() / 2], known.front(), known.back(), channel.unit,
                         channel.source);
   }
@@ -136,17 +131,17 @@ void show_now(const Options& o) {
     throw std::runtime_error("no sample came in the time; ask for more --seconds");
   const double cpu_ms_per_s = *timeline.sampler_cpu_s.value / timeline.time_s.back() * 1e3;
   if (!o.json)
-    return print_out(text_of(timeline) +
+    return show_text(text_of(timeline) +
                      fmt::format("{} samples; sampling took {:.2f} % of a core\n",
                                  timeline.time_s.size(), cpu_ms_per_s / 10));
   json fields = json::array();
   for (const auto& channel : timeline.channels)
     fields.push_back({{"name", channel.name}, {"unit", channel.unit}, {"source", channel.source}});
-  print_out(dump({{"source", "live"},
-                  {"samples", lab::samples_json(timeline)},
-                  {"fields", fields},
-                  {"discrepancies", lab::discrepancies(timeline)},
-                  {"sampler_cpu_ms_per_s", cpu_ms_per_s}}));
+  show_json({{"source", "live"},
+             {"samples", lab::samples_json(timeline)},
+             {"fields", fields},
+             {"discrepancies", lab::discrepancies(timeline)},
+             {"sampler_cpu_ms_per_s", cpu_ms_per_s}});
 }
 
 }  // namespace

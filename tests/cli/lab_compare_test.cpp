@@ -47,7 +47,7 @@ struct Compared : Finished {
     lab::write_result(result, folder / "r.json");
     Words args = {"lab", "compare", folder / "r.json"};
     args.insert(args.end(), more.begin(), more.end());
-    Finished::operator=(run_hearth(args));
+    Finished::operator=(run_hearth(args, "", {"COLUMNS=200"}));
   }
 };
 

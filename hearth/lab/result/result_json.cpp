@@ -250,9 +250,6 @@ json schema(json& defs) {
 
 /// Objects one key a line, lists of plain values on one.
 void lay_out(const json& value, int depth, std::string& out) {
-  const auto dump = [](const json& v) {
-    return v.dump(-1, ' ', false, json::error_handler_t::replace);  // engines may speak bad UTF-8
-  };
   bool plain = !value.is_structured() || value.empty();
   if (value.is_array() && !plain) {
     plain = true;
@@ -263,7 +260,7 @@ void lay_out(const json& value, int depth, std::string& out) {
     for (const json& item : value) plain &= !item.is_structured();
   }
   if (plain) {
-    out += dump(value);
+    out += json_text(value);
     return;
   }
   out += value.is_object() ? "{" : "[";
@@ -272,7 +269,7 @@ void lay_out(const json& value, int depth, std::string& out) {
     out += first ? "\n" : ",\n";
     first = false;
     out.append(size_t(depth + 1), ' ');
-    if (value.is_object()) out += dump(key) + ": ";
+    if (value.is_object()) out += json_text(json(key)) + ": ";
     lay_out(item, depth + 1, out);
   }
   out += "\n";
@@ -286,6 +283,13 @@ std::string_view to_string(JobKind kind) { return kJobKinds[size_t(kind)]; }
 std::string_view unit_of(JobKind kind) { return kUnits[size_t(kind)]; }
 std::string_view to_string(EngineStatus status) { return kStatuses[size_t(status)]; }
 std::string_view to_string(Sampling sampling) { return kSamplings[size_t(sampling)]; }
+
+std::string json_text(const json& value, int indent) {
+  return value.dump(indent, ' ', true, json::error_handler_t::replace);
+}
+std::string json_text(const nlohmann::ordered_json& value, int indent) {
+  return value.dump(indent, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+}
 
 json to_json(const Result& result) { return write(result); }
 
@@ -309,9 +313,7 @@ Result parse_result(std::string_view text, std::string_view name) {
   return result;
 }
 
-std::string to_line(const Addition& addition) {
-  return write(addition).dump(-1, ' ', false, json::error_handler_t::replace);
-}
+std::string to_line(const Addition& addition) { return json_text(write(addition)); }
 
 Addition parse_addition(std::string_view line, std::string_view name) {
   Addition addition;

@@ -24,6 +24,11 @@ Addition parse_addition(std::string_view line, std::string_view name);
 /// The text of the file: one key a line, lists of numbers on one line.
 std::string to_text(const Result& result);
 
+/// JSON in ASCII, whatever its texts hold: nothing in it is obeyed by a terminal that shows it.
+/// Engines may speak bad UTF-8. With -1 for `indent` in one line.
+std::string json_text(const nlohmann::json& value, int indent = -1);
+std::string json_text(const nlohmann::ordered_json& value, int indent = -1);
+
 /// The JSON Schema (draft 2020-12) that every result follows: docs/lab_result.schema.json.
 nlohmann::json result_schema();
 

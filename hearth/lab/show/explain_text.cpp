@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -33,12 +34,12 @@ Told told(const Explanation& e, const TimeRatio& ratio) {
   return {&e.b, &e.a, inverse(ratio)};
 }
 
-std::string who(const Explanation& e, const Result& result) {
+std::string who(const Explanation& e, const Result& result, const Headline& head, size_t width) {
   const Told total = told(e, e.total), unit = told(e, e.per_unit);
-  const Headline head = headline(result, e);
   std::string text =
       folded(decided(head.finding) ? head.sentence()
-                                   : concat(head.verdict(), ": ", head.why_none, ".")) +
+                                   : concat(head.verdict(), ": ", head.why_none, "."),
+             std::min<size_t>(width, 80)) +
       "\n\n";
   text += fmt::format("{} took {:.2f} times the time of {} in total ({}),\n", total.slow->label,
                       total.ratio.value, total.fast->label, interval(total.ratio));
@@ -46,8 +47,9 @@ std::string who(const Explanation& e, const Result& result) {
                       unit.slow == total.slow ? "" : unit.slow->label + " ", unit.ratio.value,
                       e.unit, interval(unit.ratio));
   for (const Side* side : {&e.a, &e.b})
-    text += fmt::format("  {:<24}{:>10.4g} s in all{:>10.4g} ms per {}\n", side->label,
-                        side->total_s, side->per_unit_s * 1e3, e.unit);
+    text += fmt::format("  {}{:>10.4g} s in all{:>10.4g} ms per {}\n",
+                        padded(shortened(side->label, 24), 24), side->total_s,
+                        side->per_unit_s * 1e3, e.unit);
   if (e.pairs && e.gate.comparable()) {
     const Comparison again{e.a.label, e.b.label, e.job, e.gate, e.pairs};
     text += "Verdict: " + to_text(again, result.jobs[size_t(e.job)]) + ".\n";
@@ -238,8 +240,10 @@ json json_of(const Side& side) {
 
 }  // namespace
 
-std::string to_text(const Explanation& e, const Result& result) {
-  std::string text = fmt::format("{}\n{}\n{}", who(e, result), gate(e), attribution(e));
+std::string to_text(const Explanation& e, const Result& result, size_t width) {
+  const Headline head = headline(result, e);
+  std::string text =
+      fmt::format("{}\n{}\n{}", who(e, result, head, width), gate(e), attribution(e));
   if (e.parts.empty())
     text += concat("\nAgainst the machine's limits:\n", limits(e.a), limits(e.b));
   for (const Side* side : {&e.a, &e.b})
@@ -251,9 +255,9 @@ std::string to_text(const Explanation& e, const Result& result) {
   text += e.certainty == "not established"
               ? fmt::format("\nCause: {}.\n", e.cause)
               : fmt::format("\nCause ({}): {}.\n", e.certainty, e.cause);
-  const Headline head = headline(result, e);
   if (!head.advice.words.empty()) text += "\n" + head.advice.words + "\n";
-  if (!head.advice.command.empty()) text += "  " + head.advice.command + "\n";
+  text = folded(printable(text), width);
+  if (!head.advice.command.empty()) text += folded_command(head.advice.command, width) + "\n";
   return text;
 }
 

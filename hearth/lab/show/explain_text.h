@@ -7,8 +7,9 @@
 
 namespace hearth::lab {
 
-/// One screen of plain words.
-std::string to_text(const Explanation& explanation, const Result& result);
+/// One screen of plain words, of a plain() result in lines of at most `width` columns.
+std::string to_text(const Explanation& explanation, const Result& result,
+                    size_t width = std::string::npos);
 nlohmann::json to_json(const Explanation& explanation);
 
 }  // namespace hearth::lab

@@ -9,7 +9,10 @@
 #include "hearth/lab/judge/command_use.h"
 #include "hearth/lab/judge/stats.h"
 #include "hearth/lab/judge/times.h"
+#include "hearth/lab/result/result_json.h"
+#include "hearth/lab/show/plain.h"
 #include "hearth/lab/show/tables.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::lab {
 
@@ -85,10 +88,11 @@ std::string hyperfine_json(const Result& result) {
   }
   nlohmann::ordered_json out;
   out["results"] = std::move(results);
-  return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return json_text(out, 2) + "\n";
 }
 
-std::string hyperfine_markdown(const Result& result) {
+std::string hyperfine_markdown(const Result& given) {
+  const Result result = plain(given);
   const auto entries = entries_of(result);
   if (entries.empty()) return "";
   const bool seconds = mean(entries[0].times) >= 1;
@@ -106,14 +110,11 @@ std::string hyperfine_markdown(const Result& result) {
       unit);
   for (const Entry& entry : entries) {
     const double m = mean(entry.times), sd = stddev(entry.times);
-    std::string command;
-    for (const char c : entry.command)
-      command += c == '|' ? std::string("\\|") : std::string(1, c == '\n' ? ' ' : c);
     std::string relative = fmt::format("{:.2f}", m / least);
     if (&entry != &fastest)
       relative += fmt::format(" {} {:.2f}", kPlusMinus, m / least * std::hypot(sd / m, spread));
-    out += fmt::format("| `{}` | {} {} {} | {} | {} | {} |\n", command, number(m), kPlusMinus,
-                       number(sd), number(std::ranges::min(entry.times)),
+    out += fmt::format("| {} | {} {} {} | {} | {} | {} |\n", markdown_code(entry.command),
+                       number(m), kPlusMinus, number(sd), number(std::ranges::min(entry.times)),
                        number(std::ranges::max(entry.times)), relative);
   }
   return out;

@@ -13,6 +13,7 @@
 #include "hearth/lab/show/charts_times.h"
 #include "hearth/lab/show/charts_why.h"
 #include "hearth/lab/show/explain_text.h"
+#include "hearth/lab/show/plain.h"
 #include "hearth/lab/show/page_tables.h"
 #include "hearth/lab/show/standing.h"
 #include "hearth/lab/show/text.h"
@@ -192,7 +193,8 @@ std::string subject(const Result& result, int job) {
 
 }  // namespace
 
-std::string report_html(const Result& result) {
+std::string report_html(const Result& given) {
+  const Result result = plain(given);
   const auto jobs = int(result.jobs.size());
   int top = 0;  // the first job that has times
   while (top < jobs && !has_times(result, top)) ++top;
@@ -222,7 +224,8 @@ std::string report_html(const Result& result) {
       e(result.created), kStyle, chart_style(result.engines.size()), body);
 }
 
-std::map<std::string, std::string> report_svgs(const Result& result) {
+std::map<std::string, std::string> report_svgs(const Result& given) {
+  const Result result = plain(given);
   std::map<std::string, std::string> files;
   const auto add = [&](const std::string& prefix, const Chart& chart) {
     std::string name = prefix + chart.name;

@@ -4,6 +4,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/lab/result/database.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::lab {
 
@@ -25,9 +26,13 @@ std::string literal(const Cell& cell) {
   if (const auto* x = std::get_if<double>(&cell)) return fmt::format("{:.17g}", *x);
   const auto* s = std::get_if<std::string>(&cell);
   if (!s) return "null";
-  std::string out = "'";
-  for (char c : *s) out += c == '\'' ? "''" : c == '\0' ? "'||char(0)||'" : std::string(1, c);
-  return out + "'";
+  const auto picked = [](int32_t code) { return code == '\'' || is_control(code); };
+  return "'" +
+         with_replaced(*s, picked,
+                       [](int32_t code) {
+                         return code == '\'' ? std::string("''") : concat("'||char(", code, ")||'");
+                       }) +
+         "'";
 }
 
 void insert(const Database& db, const Table& table) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "hearth/lab/show/text.h"
+
 namespace hearth::lab {
 namespace {
 
@@ -50,7 +52,8 @@ std::string tip_of(std::string_view tip) {
 
 }  // namespace
 
-std::string escape_xml(std::string_view text) {
+std::string escape_xml(std::string_view given) {
+  const std::string text = printable(given);
   std::string out;
   for (size_t i = 0; i < text.size();) {
     const size_t length = character(text, i);
@@ -58,7 +61,7 @@ std::string escape_xml(std::string_view text) {
     if (length == 0)
       out += '?';
     else if (length > 1)
-      out += text.substr(i, length);
+      out.append(text, i, length);
     else if (c == '&')
       out += "&amp;";
     else if (c == '<')
@@ -69,8 +72,6 @@ std::string escape_xml(std::string_view text) {
       out += "&quot;";
     else if (c == '\'')
       out += "&#39;";
-    else if ((c < ' ' && c != '\n') || c == 0x7f)
-      out += ' ';
     else
       out += c;
     i += std::max<size_t>(length, 1);

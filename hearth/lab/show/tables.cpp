@@ -8,6 +8,9 @@
 #include "hearth/base/error.h"
 #include "hearth/lab/judge/stats.h"
 #include "hearth/lab/judge/times.h"
+#include "hearth/lab/result/result_json.h"
+#include "hearth/lab/show/plain.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::lab {
 
@@ -204,8 +207,10 @@ std::vector<Table> tables_of(const Result& r) {
 }
 
 std::string to_csv(const Table& table) {
-  const auto quoted = [](std::string_view text) {
-    if (text.find_first_of(",\"\r\n") == text.npos) return std::string(text);
+  const auto quoted = [](std::string_view given) {
+    const auto picked = [](int32_t code) { return code != '\r' && is_control(code); };
+    std::string text = with_replaced(given, picked, [](int32_t) { return " "; });
+    if (text.find_first_of(",\"\r\n") == text.npos) return text;
     std::string out = "\"";
     for (char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
     return out + "\"";
@@ -238,12 +243,13 @@ std::string to_jsonl(const Table& table) {
               line[table.columns[i]] = value;
           },
           row[i]);
-    out += line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+    out += json_text(line) + "\n";
   }
   return out;
 }
 
-std::string markdown(const Result& r) {
+std::string markdown(const Result& given) {
+  const Result r = plain(given);
   std::string out;
   for (size_t j = 0; j < r.jobs.size(); ++j) {
     const Job& job = r.jobs[j];
@@ -254,7 +260,7 @@ std::string markdown(const Result& r) {
         to_string(job.kind),
         job.kind == JobKind::command ? std::string("runs")
         : job.kind == JobKind::op
-            ? fmt::format("{} {} {}", job.op, joined(job.shape, "x"), job.dtype)
+            ? markdown_text(fmt::format("{} {} {}", job.op, joined(job.shape, "x"), job.dtype))
             : fmt::format("{} prompt tokens, {} new tokens, {} rows", job.prompt_tokens,
                           job.new_tokens, job.batch));
     for (const EngineResult& e : r.engines) {
@@ -263,7 +269,8 @@ std::string markdown(const Result& r) {
       const auto known = [&](const Reading<double>& x, double scale = 1) {
         return x.value ? number(*x.value * scale) : "-";
       };
-      std::vector<std::string> cells = {e.label, e.version, known(e.load_s), known(e.first_s)};
+      std::vector<std::string> cells = {markdown_text(e.label), markdown_text(e.version),
+                                        known(e.load_s), known(e.first_s)};
       const auto published = std::ranges::find(e.published, int(j), &Published::job);
       if (published != e.published.end())
         cells.insert(cells.end(), {number(published->mean_s), number(published->stddev_s),

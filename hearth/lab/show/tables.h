@@ -20,7 +20,8 @@ struct Table {
 /// full.
 std::vector<Table> tables_of(const Result& result);
 
-/// RFC 4180, a line of names first; null is empty.
+/// RFC 4180, a line of names first; null is empty. Control characters, which it does not allow, are
+/// blanks.
 std::string to_csv(const Table& table);
 /// An object a line; `table` names the table.
 std::string to_jsonl(const Table& table);

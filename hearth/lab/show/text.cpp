@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <cctype>
 
 namespace hearth::lab {
 namespace {
@@ -83,14 +84,15 @@ void fold_line(std::string& out, std::string_view line, size_t width) {
 
 }  // namespace
 
-std::string printable(std::string_view text) {
+std::string with_replaced(std::string_view text, bool (*picked)(int32_t),
+                          const std::function<std::string(int32_t)>& instead) {
   std::string out;
   while (!text.empty()) {
     const Character c = character(text);
     if (c.code < 0)
       out += '?';
-    else if (c.code != '\n' && obeyed(c.code))
-      out += ' ';
+    else if (picked(c.code))
+      out += instead(c.code);
     else
       out += text.substr(0, c.bytes);
     text.remove_prefix(c.bytes);
@@ -98,10 +100,44 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+bool is_control(int32_t code) {
+  return utf8proc_category(code) == UTF8PROC_CATEGORY_CC && code != '\n' && code != '\t';
+}
+
+std::string printable(std::string_view text) {
+  const auto picked = [](int32_t code) { return code != '\n' && obeyed(code); };
+  return with_replaced(text, picked, [](int32_t) { return " "; });
+}
+
 std::string one_line(std::string_view text) {
   std::string out = printable(text);
   std::ranges::replace(out, '\n', ' ');
   return out;
+}
+
+std::string markdown_text(std::string_view text) {
+  constexpr std::string_view kObeyed = "\\`*_[]<>&|~$";
+  std::string out;
+  for (const char c : one_line(text)) {
+    if (kObeyed.find(c) != kObeyed.npos) out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string markdown_code(std::string_view text) {
+  const std::string line = one_line(text);
+  // Within backquotes only a bar can be written otherwise, and not after a backslash.
+  const bool quotable = line.find('`') == line.npos && line.find("\\|") == line.npos;
+  std::string out;
+  for (const char c : line)
+    if (quotable)
+      out += c == '|' ? std::string("\\|") : std::string(1, c);
+    else
+      out += c > ' ' && c < 0x7f && !std::isalnum(static_cast<unsigned char>(c))
+                 ? "&#" + std::to_string(int(c)) + ";"
+                 : std::string(1, c);
+  return quotable ? "`" + out + "`" : "<code>" + out + "</code>";
 }
 
 size_t columns_of(std::string_view text) {
@@ -135,6 +171,57 @@ std::string folded(std::string_view text, size_t width) {
     if (end == text.npos) break;
     out += '\n';
     text.remove_prefix(end + 1);
+  }
+  return out;
+}
+
+namespace {
+
+/// What a shell takes together from here: a character, or a backslash and what it quotes.
+size_t atom(std::string_view text, bool quoted) {
+  const size_t first = character(text).bytes;
+  if (quoted || text[0] != '\\' || text.size() < 2) return first;
+  return first + character(text.substr(1)).bytes;
+}
+
+size_t word_end(std::string_view text) {
+  size_t at = 0;
+  for (bool quoted = false; at < text.size() && (quoted || text[at] != ' ');) {
+    const size_t bytes = atom(text.substr(at), quoted);
+    if (text[at] == '\'') quoted = !quoted;
+    at += bytes;
+  }
+  return at;
+}
+
+}  // namespace
+
+std::string folded_command(std::string_view command, size_t width) {
+  constexpr size_t kIndent = 2, kMore = 6, kEnd = 3;  // the end: "'" and "\", or " \"
+  const size_t room = std::max<size_t>(width, 20) - kEnd;
+  std::string out(kIndent, ' ');
+  size_t used = kIndent;
+  for (bool begun = false; !command.empty(); begun = true) {
+    const std::string_view word = command.substr(0, word_end(command));
+    command.remove_prefix(std::min(word.size() + 1, command.size()));
+    const size_t wide = columns_of(word);
+    if (begun && used + 1 + wide > room && used > kMore) {
+      out.append(" \\\n").append(kMore, ' ');
+      used = kMore;
+    } else if (begun) {
+      out += ' ', ++used;
+    }
+    bool quoted = false;
+    for (size_t at = 0; at < word.size();) {
+      const std::string_view next = word.substr(at, atom(word.substr(at), quoted));
+      if (used + columns_of(next) > room) {  // a word that is longer than a line
+        out += quoted ? "'\\\n'" : "\\\n";
+        used = quoted;
+      }
+      if (next == "'") quoted = !quoted;
+      out += next, used += columns_of(next);
+      at += next.size();
+    }
   }
   return out;
 }

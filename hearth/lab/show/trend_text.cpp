@@ -18,7 +18,7 @@ using nlohmann::json;
 namespace {
 
 std::string minute_of(const std::string& created) {
-  std::string text = printable(created).substr(0, 16);
+  std::string text = one_line(created).substr(0, 16);
   std::ranges::replace(text, 'T', ' ');
   return text;
 }
@@ -43,8 +43,8 @@ std::string percent(double ratio) { return fmt::format("{:+.1f} %", 100 * (ratio
 
 std::string to_text(const Trend& trend, int width) {
   const size_t n = trend.points.size();
-  std::string text = fmt::format("{}, {}: time per {}, {} run{}\n", printable(trend.engine),
-                                 printable(trend.job), printable(trend.unit), n, n == 1 ? "" : "s");
+  std::string text = fmt::format("{}, {}: time per {}, {} run{}\n", one_line(trend.engine),
+                                 one_line(trend.job), one_line(trend.unit), n, n == 1 ? "" : "s");
   text = folded(text, size_t(width));
   double least = HUGE_VAL, most = 0;
   for (const TrendPoint& p : trend.points)
@@ -58,7 +58,7 @@ std::string to_text(const Trend& trend, int width) {
       std::string line =
           fmt::format("  changed: {:.2f} times the time ({})", c.ratio, interval(c.low, c.high));
       for (size_t k = 0; k < c.with.size(); ++k)
-        line += concat(k ? "; " : "; with it ", printable(c.with[k]));
+        line += concat(k ? "; " : "; with it ", one_line(c.with[k]));
       if (c.with.empty()) line += "; nothing that the history knows changed with it";
       text += folded(line + "\n", size_t(width));
     }
@@ -87,7 +87,7 @@ json to_json(const Trend& trend) {
           {"changes", changes}};
 }
 
-std::string to_text(std::span<const AgainstHistory> all) {
+std::string to_text(std::span<const AgainstHistory> all, int width) {
   std::string text;
   for (const AgainstHistory& one : all) {
     std::string line =
@@ -97,7 +97,7 @@ std::string to_text(std::span<const AgainstHistory> all) {
                           with_unit(one.before_s), one.runs, one.runs == 1 ? "" : "s");
     if (one.runs >= kFewestRuns) line += fmt::format(" ({})", interval(one.low, one.high));
     line += fmt::format(": {}{}", to_string(one.verdict), one.why.empty() ? "" : ", " + one.why);
-    text += folded(printable(line) + "\n");
+    text += folded(one_line(line), size_t(width)) + "\n";
   }
   return text;
 }
@@ -123,22 +123,16 @@ std::string to_markdown(std::span<const AgainstHistory> all) {
       "### hearth lab against its history\n\n"
       "| engine | job | time | before | difference | 95 % interval | verdict |\n"
       "|---|---|---:|---:|---:|---|---|\n";
-  const auto cell = [](const std::string& words) {
-    std::string out;
-    for (const char c : printable(words))
-      out += c == '|' ? "\\|" : std::string(1, c == '\n' ? ' ' : c);
-    return out;
-  };
   for (const AgainstHistory& one : all)
-    text +=
-        fmt::format("| {} | {} | {} | {} | {} | {} | {}{} |\n", cell(one.engine), cell(one.job),
-                    with_unit(one.now_s), one.runs > 0 ? with_unit(one.before_s) : "-",
-                    one.runs > 0 ? percent(one.ratio) : "-",
-                    one.runs >= kFewestRuns ? percent(one.low) + " to " + percent(one.high) : "-",
-                    one.verdict == Verdict::slower || one.verdict == Verdict::faster
-                        ? fmt::format("**{}**", to_string(one.verdict))
-                        : std::string(to_string(one.verdict)),
-                    one.why.empty() ? "" : ", " + one.why);
+    text += fmt::format(
+        "| {} | {} | {} | {} | {} | {} | {}{} |\n", markdown_text(one.engine),
+        markdown_text(one.job), with_unit(one.now_s), one.runs > 0 ? with_unit(one.before_s) : "-",
+        one.runs > 0 ? percent(one.ratio) : "-",
+        one.runs >= kFewestRuns ? percent(one.low) + " to " + percent(one.high) : "-",
+        one.verdict == Verdict::slower || one.verdict == Verdict::faster
+            ? fmt::format("**{}**", to_string(one.verdict))
+            : std::string(to_string(one.verdict)),
+        one.why.empty() ? "" : ", " + markdown_text(one.why));
   return text + "\n";
 }
 

@@ -13,7 +13,7 @@ namespace hearth::lab {
 std::string to_text(const Trend& trend, int width = 80);
 nlohmann::json to_json(const Trend& trend);
 
-std::string to_text(std::span<const AgainstHistory> all);
+std::string to_text(std::span<const AgainstHistory> all, int width = 80);
 nlohmann::json to_json(std::span<const AgainstHistory> all);
 std::string to_markdown(std::span<const AgainstHistory> all);
 

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <sstream>
 
+#include "tests/process.h"
+
 namespace hearth::lab {
 namespace {
 
@@ -53,6 +55,32 @@ TEST(Folded, ALongLineTakesNoLongerThanItsLength) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));  // not hours
   EXPECT_LE(widest(all), 80u);
   EXPECT_EQ(without(all, " \n"), without(text, " "));
+}
+
+// A shell puts it together again, whatever the width.
+TEST(Folded, ACommandCanBePasted) {
+  const std::string long_word(70, 'w');
+  std::string quoted = "'";
+  for (int i = 0; i < 40; ++i) quoted += i % 7 ? "a b" : "'\\''";
+  quoted += "'";
+  const std::string command =
+      "printf <%s> --engines 'a b' " + long_word + " " + quoted + " '' 'it'\\''s' --pairs 12";
+  const std::string plain = testing::run({"sh", "-c", "printf '<%s>'" + command.substr(11)}).out;
+  EXPECT_THAT(plain, ::testing::HasSubstr("<it's><--pairs><12>"));
+  for (size_t width = 20; width < 140; width += 3) {
+    const std::string all = folded_command("printf '<%s>'" + command.substr(11), width);
+    EXPECT_LE(widest(all), width) << all;
+    EXPECT_EQ(testing::run({"sh", "-c", all}).out, plain) << all;
+  }
+  EXPECT_EQ(folded_command("a b", 80), "  a b");
+}
+
+TEST(Markdown, ShowsTheLettersAndObeysNone) {
+  EXPECT_EQ(markdown_text("a|b\n*c* [d](e) <f> `g` h_i"),
+            "a\\|b \\*c\\* \\[d\\](e) \\<f\\> \\`g\\` h\\_i");
+  EXPECT_EQ(markdown_code("a | b\nc"), "`a \\| b c`");
+  EXPECT_EQ(markdown_code("`a`"), "<code>&#96;a&#96;</code>");
+  EXPECT_EQ(markdown_code("grep 'a\\|b'"), "<code>grep &#39;a&#92;&#124;b&#39;</code>");
 }
 
 TEST(Shortened, LeavesOutTheMiddle) {
