@@ -12,7 +12,9 @@
 #include "hearth/cli/options.h"
 #include "hearth/lab/judge/explain.h"
 #include "hearth/lab/judge/interventions.h"
+#include "hearth/lab/result/journal.h"
 #include "hearth/lab/result/result_json.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::cli {
 
@@ -31,28 +33,56 @@ std::string about(double seconds) {
                        : fmt::format("{:.0f} min", seconds / 60);
 }
 
+/// Those to try: what an earlier call was interrupted at, else all that can be predicted, written
+/// down before anything is tried.
+std::vector<size_t> to_try(lab::Result& result, const std::string& engine, const Options& o) {
+  const int job = o.job - 1;
+  auto predicted = lab::predict(result, engine, job, o.changes);
+  std::vector<size_t> open, fresh;
+  for (size_t i = 0; i < result.interventions.size(); ++i)
+    if (const lab::Intervention& one = result.interventions[i];
+        one.engine == engine && one.job == job && one.measured_at.empty() && one.fault.empty() &&
+        std::ranges::any_of(predicted, [&](const lab::Intervention& p) {
+          return p.change == one.change && p.from == one.from && p.to == one.to;
+        }))
+      open.push_back(i);
+  if (!open.empty()) return open;
+  for (lab::Intervention& one : predicted) {
+    fresh.push_back(result.interventions.size());
+    result.interventions.push_back(std::move(one));
+  }
+  return fresh;
+}
+
 void intervene(const Options& o) {
   lab::Result result = lab::read_result(o.file);
+  lab::Journal journal(o.file, lab::Journal::Earlier::read);
+  if (auto left = journal.found()) result = *std::move(left);
   const int at = o.job - 1;
   const std::string engine = o.engine.empty() ? lab::first_two(result, at).first : o.engine;
-  // Written down before anything is tried.
-  const auto predicted = lab::predict(result, engine, at, o.changes);
+  const std::vector<size_t> all = to_try(result, engine, o);
   lab::RunOptions options = o.turns.run_options();
   options.telemetry_period_s = result.plan.telemetry_period_s.value.value_or(0);
-  const size_t first = result.interventions.size();
+  options.keep = [&](const lab::Addition& more) { journal.write(more); };
   double seconds = 0;
   std::string each;
-  for (const lab::Intervention& i : predicted) {
+  for (const size_t index : all) {
+    const lab::Intervention& i = result.interventions[index];
     const double expected = lab::expected_seconds(i, result, options);
     seconds += expected;
     each += fmt::format("{}{} {}", each.empty() ? "" : ", ", i.change, about(expected));
-    result.interventions.push_back(i);
-    print_out(fmt::format("{} {}, if {} is {}: {}\n", i.predicted_at, i.change, i.engine, i.cause,
-                          i.prediction));
+    show_text(lab::one_line(fmt::format("{} {}, if {} is {}: {}", i.predicted_at, i.change,
+                                        i.engine, i.cause, i.prediction)) +
+              "\n");
   }
-  print_out(fmt::format("To try {} takes about {}: {}. Ctrl-C keeps what was measured.\n",
-                        predicted.size() == 1 ? "it" : "them", about(seconds), each));
-  lab::write_result(result, o.file);
+  show_text(fmt::format("To try {} takes about {}: {}. Ctrl-C keeps what was measured.\n",
+                        all.size() == 1 ? "it" : "them", about(seconds), each));
+  const auto keep_all = [&] {
+    lab::Addition whole;
+    whole.state = {result};
+    journal.write(whole);
+  };
+  keep_all();
 
   const lab::Job& job = result.jobs[size_t(at)];
   const CatchInterrupt ctrl_c;  // as long as the model's folder, which goes with us
@@ -60,22 +90,25 @@ void intervene(const Options& o) {
   options.model = model.folder();
   {
     ProgressLine line;
-    for (size_t i = first; i < result.interventions.size(); ++i) {
+    for (const size_t i : all) {
       lab::try_out(result.interventions[i], result, options, CatchInterrupt::flag(),
                    std::ref(line));
-      lab::write_result(result, o.file);
+      keep_all();
       if (CatchInterrupt::flag()) break;
     }
   }
-  for (size_t i = first; i < result.interventions.size(); ++i) {
+  journal.close(result);
+  for (const size_t i : all) {
     const lab::Intervention& one = result.interventions[i];
     const auto seen = lab::judge(one);
-    print_out(fmt::format(
-        "{}: {}{}{}\n", one.change,
-        seen.ratio ? fmt::format("{:.3f} times the time (95 % interval {:.3f} to {:.3f}): ",
-                                 seen.ratio->ratio, seen.ratio->low, seen.ratio->high)
-                   : "",
-        seen.verdict, one.fault.empty() ? "" : ": " + one.fault));
+    show_text(
+        lab::one_line(fmt::format(
+            "{}: {}{}{}", one.change,
+            seen.ratio ? fmt::format("{:.3f} times the time (95 % interval {:.3f} to {:.3f}): ",
+                                     seen.ratio->ratio, seen.ratio->low, seen.ratio->high)
+                       : "",
+            seen.verdict, one.fault.empty() ? "" : ": " + one.fault)) +
+        "\n");
   }
   ensure(!CatchInterrupt::flag(), "interrupted; what was measured is in ", o.file);
 }

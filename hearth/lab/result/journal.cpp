@@ -48,21 +48,29 @@ void add(EngineResult& to, Repetition r) {
 }
 
 void add(Result& to, Addition more) {
+  const bool tries = more.intervention >= 0;
+  ensure(!tries || size_t(more.intervention) < to.interventions.size(), "it adds to intervention ",
+         more.intervention, ", but there are ", to.interventions.size());
+  std::vector<EngineResult>& engines =
+      tries ? to.interventions[size_t(more.intervention)].executions : to.engines;
   if (!more.state.empty()) {
     Result state = std::move(more.state.front());
-    for (size_t i = 0; i < std::min(to.engines.size(), state.engines.size()); ++i) {
-      EngineResult &from = to.engines[i], &e = state.engines[i];
+    for (size_t i = 0; i < std::min(engines.size(), state.engines.size()); ++i) {
+      EngineResult &from = engines[i], &e = state.engines[i];
       // A state that begins a journal has these lists itself: all of an earlier part.
       if (e.starts.empty()) e.starts = std::move(from.starts);
       if (e.repetitions.empty()) e.repetitions = std::move(from.repetitions);
       if (e.telemetry.time_s.empty()) e.telemetry = std::move(from.telemetry);
     }
-    to = std::move(state);
+    if (tries)  // its run is of the executions alone
+      engines = std::move(state.engines);
+    else
+      to = std::move(state);
   }
   if (more.starts.empty() && more.repetitions.empty() && more.telemetry.empty()) return;
-  ensure(more.engine >= 0 && size_t(more.engine) < to.engines.size(), "it adds to engine ",
-         more.engine, ", but there are ", to.engines.size());
-  EngineResult& e = to.engines[size_t(more.engine)];
+  ensure(more.engine >= 0 && size_t(more.engine) < engines.size(), "it adds to engine ",
+         more.engine, ", but there are ", engines.size());
+  EngineResult& e = engines[size_t(more.engine)];
   for (Start& one : more.starts) e.starts.push_back(std::move(one));
   for (Repetition& one : more.repetitions) add(e, std::move(one));
   for (const Timeline& one : more.telemetry) append(e.telemetry, one);

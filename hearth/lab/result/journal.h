@@ -11,19 +11,21 @@ namespace hearth::lab {
 
 /// What a run adds to its result at a time.
 struct Addition {
+  int intervention = -1;      // whose executions it is of; below 0: of the result's engines
   std::vector<Result> state;  // all that is no list below, as it is now; one or none
   int engine = 0;             // whose lists these are
   std::vector<Start> starts;
   std::vector<Repetition> repetitions;
   std::vector<Timeline> telemetry;
   static constexpr std::string_view kName = "Addition";
-  HEARTH_FIELDS(state, engine, starts, repetitions, telemetry)
+  static constexpr std::string_view kNewer[] = {"intervention"};
+  HEARTH_FIELDS(intervention, state, engine, starts, repetitions, telemetry)
 };
 /// Adds it; the first of a start is what that start took cold.
 void add(EngineResult& to, Repetition repetition);
 /// A copy without what a journal adds by itself.
 Addition state_of(Result& result);
-/// Throws std::runtime_error for an engine that the result has not.
+/// Throws std::runtime_error for an engine or an intervention that the result has not.
 void add(Result& to, Addition more);
 
 /// Where the journal of a result stands: beside it.

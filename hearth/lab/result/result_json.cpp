@@ -323,11 +323,9 @@ Addition parse_addition(std::string_view line, std::string_view name) {
 
 Result read_result(const std::filesystem::path& path) {
   std::error_code none;
-  if (const auto journal = journal_of(path);
-      !std::filesystem::exists(path, none) && std::filesystem::exists(journal, none)) {
-    auto result = read_journal(journal);
-    ensure(result.has_value(), journal.string(), ": nothing was measured yet");
-    return *std::move(result);
+  if (const auto journal = journal_of(path); std::filesystem::exists(journal, none)) {
+    if (auto result = read_journal(journal)) return *std::move(result);
+    ensure(std::filesystem::exists(path, none), journal.string(), ": nothing was measured yet");
   }
   const auto file = MappedFile::open(path);
   const auto bytes = file->bytes();

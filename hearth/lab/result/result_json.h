@@ -14,7 +14,7 @@ nlohmann::json to_json(const Result& result);
 /// Reads what to_json wrote, or others by docs/lab_result.schema.json. Lists, maps and readings may
 /// be left out; all else must be there, and nothing unknown. `name` (a file) begins the errors.
 Result parse_result(std::string_view text, std::string_view name);
-/// Where there is no such file but the journal of a run that was killed, what that holds.
+/// Where the journal of a run that was killed stands beside it, what that holds.
 Result read_result(const std::filesystem::path& path);
 /// Written whole or not at all.
 void write_result(const Result& result, const std::filesystem::path& path);

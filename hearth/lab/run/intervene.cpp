@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "hearth/base/error.h"
 #include "hearth/lab/judge/times.h"
@@ -58,11 +59,34 @@ void try_out(Intervention& i, const Result& result, RunOptions options,
   }
   options.jobs = {result.jobs[size_t(i.job)]};
   options.against_itself = options.limits = options.launches = options.hash_weights = false;
-  Result tried = run(options, interrupted, progress);
+  // Its run has one job.
+  const auto of_job = [](std::vector<Repetition>& all, int job) {
+    for (Repetition& r : all) r.job = job;
+  };
+  if (options.keep) {
+    const auto is_it = [&](const Intervention& one) { return &one == &i; };
+    const auto at = std::ranges::find_if(result.interventions, is_it);
+    check(at != result.interventions.end(), "try_out: what is kept must be one of the result's");
+    const int index = int(at - result.interventions.begin());
+    options.keep = [&, index, keep = options.keep](Addition more) {
+      more.intervention = index;
+      of_job(more.repetitions, i.job);
+      keep(more);
+    };
+  }
+  std::optional<Result> before;
+  if (i.executions.size() == options.engines.size()) {
+    before.emplace();
+    before->jobs = options.jobs;
+    before->engines = i.executions;
+    for (EngineResult& e : before->engines) of_job(e.repetitions, 0);
+  }
+  Result tried = run(options, interrupted, progress, std::move(before));
   i.executions = std::move(tried.engines);
   for (EngineResult& e : i.executions) {
-    for (Repetition& r : e.repetitions) r.job = i.job;
-    if (e.status != EngineStatus::ok && i.fault.empty())
+    of_job(e.repetitions, i.job);
+    for (Margin& m : e.margins) m.job = i.job;
+    if (e.status != EngineStatus::ok && i.fault.empty() && tried.plan.finished)
       i.fault = concat(e.label, ": ", e.faults.empty() ? "it did not finish" : e.faults.front());
   }
   if (tried.plan.finished) i.measured_at = now_utc();

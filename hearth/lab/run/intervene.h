@@ -11,7 +11,8 @@ double expected_seconds(const Intervention& intervention, const Result& result,
 
 /// Tries it: the engine as it is and as it is changed, side by side, in turns. `options` are how
 /// (its engines, jobs and limits are not used). What cannot be tried says so in its `fault`.
-/// When `interrupted` is set, what was measured is kept, and measured_at stays empty.
+/// When `interrupted` is set, what was measured is kept, and measured_at stays empty; one that has
+/// executions goes on. With options.keep it must be one of the result's.
 void try_out(Intervention& intervention, const Result& result, RunOptions options,
              const std::atomic<bool>& interrupted, const OnProgress& progress = {});
 

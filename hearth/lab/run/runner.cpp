@@ -60,19 +60,7 @@ class Run {
     result_.made_by = o_.made_by;
     result_.source = "measured";
     result_.jobs = o_.jobs;
-    Plan& plan = result_.plan;
-    plan.pairs = o_.pairs;
-    plan.order_seed = o_.order_seed ? *o_.order_seed : int64_t(std::random_device()());
-    plan.ignores_others = !o_.watch;
-    plan.target_ci = o_.target_ci;
-    plan.least_seconds = o_.least_seconds;
-    plan.side_by_side = !o_.take_turns && fit_together();
-    plan.order = plan.side_by_side ? "ABBA, who begins by chance"
-                                   : "ABBA, who begins by chance, one engine loaded at a time";
-    if (o_.telemetry_period_s > 0)
-      plan.telemetry_period_s = o_.telemetry_period_s;
-    else
-      plan.telemetry_period_s = Reading<double>::missing("telemetry was off");
+    make_plan();
     std::set<std::string> labels;
     std::vector<EngineSpec> specs;
     for (const EngineSpec& spec : o_.engines)
@@ -94,6 +82,22 @@ class Run {
     origin_ = Clock::now();
   }
 
+  void make_plan() {
+    Plan& plan = result_.plan;
+    plan.pairs = o_.pairs;
+    plan.order_seed = o_.order_seed ? *o_.order_seed : int64_t(std::random_device()());
+    plan.ignores_others = !o_.watch;
+    plan.target_ci = o_.target_ci;
+    plan.least_seconds = o_.least_seconds;
+    plan.side_by_side = !o_.take_turns && fit_together();
+    plan.order = plan.side_by_side ? "ABBA, who begins by chance"
+                                   : "ABBA, who begins by chance, one engine loaded at a time";
+    if (o_.telemetry_period_s > 0)
+      plan.telemetry_period_s = o_.telemetry_period_s;
+    else
+      plan.telemetry_period_s = Reading<double>::missing("telemetry was off");
+  }
+
   /// Its config, from which follows what each engine must do, and which weights they were.
   void describe_model() {
     Job from;
@@ -112,13 +116,16 @@ class Run {
   /// Whatever was measured is kept, and counts; only what is missing is measured.
   void go_on(Result before) {
     result_ = std::move(before);
+    if (result_.plan.pairs == 0) make_plan();  // of executions whose run is gone
     result_.plan.finished = false;
     double end = 0;
     for (size_t i = 0; i < result_.engines.size(); ++i) {
       EngineResult& e = result_.engines[i];
       // An older result has no list of its processes: all of its repetitions are of one.
       if (e.starts.empty() && !e.repetitions.empty()) e.starts.emplace_back();
-      everyone_.push_back(turns_.join(parse_engine(spec_of_label(e.label)), i));
+      const bool named = o_.engines.size() == result_.engines.size();
+      everyone_.push_back(
+          turns_.join(named ? o_.engines[i] : parse_engine(spec_of_label(e.label)), i));
       for (const Repetition& r : e.repetitions) end = std::max(end, r.start_s + r.total_s);
       if (!e.telemetry.time_s.empty()) end = std::max(end, e.telemetry.time_s.back());
     }

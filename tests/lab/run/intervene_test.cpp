@@ -4,7 +4,9 @@
 
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "hearth/lab/judge/explain.h"
 #include "hearth/lab/judge/hypotheses.h"
@@ -253,6 +255,62 @@ TEST(Intervene, TheLengthIsToldBeforeAnyEngineStarts) {
       {"lab", "intervene", folder / "r.json", "--try", "batch", "--pairs", "6"});
   EXPECT_THAT(f.out, HasSubstr("To try it takes about 53 s: batch 53 s. Ctrl-C keeps"));
   EXPECT_LT(f.out.find("To try it"), f.out.find("batch: not tested")) << f.out;
+}
+
+// Killed at any moment, it loses no more than the execution that ran, and goes on when it is called
+// again; of any job.
+TEST(Intervene, NothingIsLostWhenItIsKilled) {
+  HEARTH_PYTHON_OR_SKIP();
+  const testing::TempFolder folder;
+  const std::string file = folder / "r.json";
+  Result r = result_of(fake("sleep=0.03"), 0.4);
+  testing::add_batch(r, 1, 1);
+  for (EngineResult& e : r.engines)
+    for (Repetition& rep : e.repetitions) rep.job = 1;
+  write_result(r, file);
+  const std::string call = "'" + testing::hearth_binary() + "' lab intervene '" + file +
+                           "' --job 2 --try batch --pairs 8 --seconds 0 --warmup 0 "
+                           "--ignore-others";
+  size_t kept = 0;
+  for (const int lines : {14, 30}) {
+    const testing::Finished killed =
+        testing::run({"sh", "-c",
+                      call + " >/dev/null & at=$!; while kill -0 $at && [ $(cat '" + file +
+                          ".journal' 2>/dev/null | wc -l) -lt " + std::to_string(lines) +
+                          " ]; do sleep 0.01; done; kill -9 $at; wait $at"},
+                     "", {});
+    EXPECT_EQ(killed.exit_code, 137) << killed.err;
+    const Result left = read_result(file);
+    ASSERT_EQ(left.interventions.size(), 1u);
+    ASSERT_EQ(left.interventions[0].executions.size(), 2u);
+    EXPECT_EQ(left.interventions[0].measured_at, "");
+    size_t now = 0;
+    for (const EngineResult& e : left.interventions[0].executions) {
+      now += e.repetitions.size();
+      for (const Repetition& rep : e.repetitions) EXPECT_EQ(rep.job, 1);
+    }
+    EXPECT_GT(now, kept);
+    kept = now;
+  }
+  const Result left = read_result(file);
+  const testing::Finished on = testing::run({"sh", "-c", call});
+  EXPECT_EQ(on.exit_code, 0) << on.err;
+  EXPECT_THAT(on.out, HasSubstr("times the time"));
+  EXPECT_FALSE(std::filesystem::exists(file + ".journal"));
+  const Result all = read_result(file);
+  ASSERT_EQ(all.interventions.size(), 1u);
+  EXPECT_NE(all.interventions[0].measured_at, "");
+  EXPECT_EQ(all.interventions[0].predicted_at, left.interventions[0].predicted_at);
+  for (size_t e = 0; e < 2; ++e) {
+    const auto &before = left.interventions[0].executions[e].repetitions,
+               &after = all.interventions[0].executions[e].repetitions;
+    ASSERT_GE(after.size(), before.size());
+    for (size_t i = 0; i < before.size(); ++i) EXPECT_EQ(after[i].start_s, before[i].start_s);
+    std::set<int> rounds;
+    for (const Repetition& rep : after)
+      if (rep.counts()) rounds.insert(rep.round);
+    EXPECT_EQ(rounds.size(), 8u);
+  }
 }
 
 TEST(Intervene, RefusesWhereNothingFollows) {
