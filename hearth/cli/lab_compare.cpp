@@ -192,6 +192,8 @@ struct CompareOptions {
 };
 
 nlohmann::json json_of(const lab::Comparison& c) {
+  if (const auto overall = lab::over_jobs(result); !overall.empty())
+    verdicts += "\n" + lab::folded(overall.front().sentence(), size_t(columns)) + "\n";
   nlohmann::json out = {{"a", c.a},
                         {"b", c.b},
                         {"job", c.job + 1},

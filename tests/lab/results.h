@@ -82,6 +82,40 @@ inline lab::Result gpu_result(const Gpu& gpu) {
   return r;
 }
 
+/// gpu_result() with five jobs more, whose prompts are longer. Against the second engine, the first
+/// one loses all, wins all, wins some ("mixed"), is as fast ("equal"), or has no verdict ("open").
+inline lab::Result several_jobs(const std::string& kind) {
+  lab::Result r = gpu_result({.active = 0.32, .clock_mhz = 1980});
+  for (auto& e : r.engines) e.telemetry = {};
+  for (int job = 1; job < 6; ++job) {
+    r.jobs.push_back(r.jobs[0]);
+    r.jobs.back().prompt_tokens = 8 << job;
+  }
+  for (auto& e : r.engines) {
+    const bool first = &e == &r.engines[0];
+    const auto once = e.repetitions;
+    e.repetitions.clear();
+    for (int job = 0; job < 6; ++job)
+      for (const lab::Repetition& one : once) {
+        lab::Repetition x = one;
+        x.job = job;
+        x.start_s += 100 * job;
+        x.prompt_tokens = r.jobs[size_t(job)].prompt_tokens;
+        x.total_s = 1 + 0.001 * ((x.round * 5) % 8);
+        const double ratio = kind == "lose"  ? 1.5 + 0.1 * job
+                             : kind == "win" ? 1 / (1.5 + 0.1 * job)
+                             : kind == "mixed"
+                                 ? std::vector{2.0, 1.8, 1.6, 1.0, 0.5, 1.0}[size_t(job)]
+                                 : 1;
+        if (first) x.total_s *= ratio;
+        const bool open = kind == "open" || (kind == "mixed" && job == 5);
+        if (open && first) x.total_s *= x.round % 2 ? 1.3 : 0.8;
+        e.repetitions.push_back(x);
+      }
+  }
+  return r;
+}
+
 /// Commands that take these seconds, give or take a little, in 8 rounds.
 inline lab::Result commands(const std::vector<std::pair<std::string, double>>& times) {
   using namespace lab;

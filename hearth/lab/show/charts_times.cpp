@@ -58,12 +58,54 @@ double rate_of(const Job& job, const Total& total) {
 
 }  // namespace
 
-Chart forest(const Result& result, int job) {
-  auto rows = standings(result, job);
-  const auto reference = std::ranges::find(rows, true, &Standing::first);
-  const std::string first =
-      reference == rows.end() ? "" : one_line(result.engines[reference->engine].label);
-  if (reference != rows.end()) rows.erase(reference);
+namespace {
+
+/// An engine against the first one of a job.
+struct ForestRow {
+  Standing s;
+  std::string title, words;
+};
+
+std::vector<ForestRow> forest_rows(const Result& result, std::span<const int> jobs,
+                                   std::string& against) {
+  constexpr double kRoom = kRight - kLeft - 4;
+  std::vector<ForestRow> rows;
+  bool same = true;
+  std::vector<std::pair<size_t, std::string>> firsts;  // of each row, and its engine's name
+  for (const int job : jobs) {
+    const auto all = standings(result, job);
+    const auto first = std::ranges::find(all, true, &Standing::first);
+    if (first == all.end()) continue;
+    if (firsts.empty()) against = one_line(result.engines[first->engine].label);
+    for (const Standing& s : all) {
+      if (s.first) continue;
+      const std::string label = one_line(result.engines[s.engine].label);
+      rows.push_back({s,
+                      jobs.size() == 1
+                          ? label
+                          : concat(job + 1, ": ", name_of_job(result.jobs[size_t(job)], false)),
+                      concat(times_text(s.ratio), ", ", to_string(s.finding))});
+      firsts.emplace_back(first->engine, label);
+      same &= first->engine == firsts.front().first;
+    }
+  }
+  if (!same) against = "the first engine of each job";
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].title = fitted(rows[i].title, 380, true);
+    if (jobs.size() == 1) continue;
+    std::string who = firsts[i].second;
+    if (!same) who += " against " + one_line(result.engines[firsts[i].first].label);
+    rows[i].words =
+        concat(fitted(who, kRoom - text_width(rows[i].words) - 10), ": ", rows[i].words);
+  }
+  return rows;
+}
+
+}  // namespace
+
+Chart forest(const Result& result, std::span<const int> jobs) {
+  std::string first;
+  const auto rows = forest_rows(result, jobs, first);
   const double row = 50, top = 22, height = top + row * double(rows.size()) + 34;
   Chart chart{"ratios", "Time against " + fitted(first, 230, true),
               "Left of 1 an engine is faster, right of it slower. The line through a point is its "
@@ -72,10 +114,10 @@ Chart forest(const Result& result, int job) {
               Svg(kChartWidth, height, "Time against " + first)};
   if (rows.empty()) return chart;
   double low = 1, high = 1;
-  for (const Standing& s : rows)
+  for (const auto& [s, title, words] : rows)
     low = std::min(low, s.ratio.value), high = std::max(high, s.ratio.value);
   const double least = low / 4, most = high * 4;  // what lies beyond is cut, with an arrow
-  for (const Standing& s : rows)
+  for (const auto& [s, title, words] : rows)
     if (s.ratio.n > 1) {
       low = std::min(low, std::max(s.ratio.low, least));
       high = std::max(high, std::min(s.ratio.high, most));
@@ -96,14 +138,13 @@ Chart forest(const Result& result, int job) {
   if (x(1) - kLeft > text_width(faster) + 12)
     chart.svg.text(x(1) - 6, top - 6, faster, "dim", Anchor::end);
   if (kRight - x(1) > text_width(slower) + 12) chart.svg.text(x(1) + 6, top - 6, slower, "dim");
-  chart.svg.text(kRight, bottom + 27, concat("time per ", unit_of(result.jobs[size_t(job)].kind)),
-                 "dim", Anchor::end);
+  chart.svg.text(kRight, bottom + 27,
+                 concat("time per ", unit_of(result.jobs[size_t(jobs.front())].kind)), "dim",
+                 Anchor::end);
   for (size_t i = 0; i < rows.size(); ++i) {
-    const Standing& s = rows[i];
+    const auto& [s, title, words] = rows[i];
     const double y = top + row * double(i);
-    const std::string words = concat(times_text(s.ratio), ", ", to_string(s.finding));
-    chart.svg.text(kLeft, y + 14, fitted(one_line(result.engines[s.engine].label), 380, true),
-                   "bold");
+    chart.svg.text(kLeft, y + 14, title, "bold");
     chart.svg.text(kLeft, y + 28, words);
     const double at = y + 39;
     const std::string dash = decided(s.finding) ? "" : " dash";

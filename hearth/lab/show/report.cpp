@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include "hearth/base/error.h"
 #include "hearth/lab/judge/stats.h"
@@ -13,8 +12,8 @@
 #include "hearth/lab/show/charts_times.h"
 #include "hearth/lab/show/charts_why.h"
 #include "hearth/lab/show/explain_text.h"
-#include "hearth/lab/show/plain.h"
 #include "hearth/lab/show/page_tables.h"
+#include "hearth/lab/show/plain.h"
 #include "hearth/lab/show/standing.h"
 #include "hearth/lab/show/text.h"
 
@@ -68,20 +67,6 @@ std::vector<Explanation> explanations(const Result& result, int job, std::string
 std::string figure(const Chart& chart) {
   return fmt::format("<figure><h3>{}</h3>{}<figcaption>{}</figcaption></figure>\n",
                      e(chart.heading), chart.svg.inline_text(), e(chart.caption));
-}
-
-std::string name_of_job(const Job& job) {
-  if (job.kind == JobKind::command) return "commands";
-  if (job.kind == JobKind::op) {
-    std::string shape;
-    for (const int size : job.shape) shape += concat(shape.empty() ? "" : "x", size);
-    return one_line(concat(job.op, " ", shape, " ", job.dtype));
-  }
-  std::string name =
-      concat(to_string(job.kind), " ", std::filesystem::path(job.model).filename().string(), ", ");
-  if (job.kind != JobKind::prefill) name += concat(job.new_tokens, " new tokens, ");
-  name += concat("a prompt of ", job.prompt_tokens);
-  return one_line(job.batch > 1 ? concat(name, ", ", job.batch, " rows") : name);
 }
 
 // An element of the first screen, which stands once on the page.
@@ -183,8 +168,10 @@ std::string section(const Result& result, int job, bool top) {
 }
 
 // What the page is of: the job, the machine, the day.
-std::string subject(const Result& result, int job) {
-  std::string text = result.jobs.empty() ? "" : name_of_job(result.jobs[size_t(job)]);
+std::string subject(const Result& result, int job, bool several) {
+  std::string text = several               ? concat(result.jobs.size(), " jobs")
+                     : result.jobs.empty() ? ""
+                                           : name_of_job(result.jobs[size_t(job)]);
   for (const Fact& fact : result.environment)
     if (fact.name == "processor" && fact.value.value) text += " \xc2\xb7 " + *fact.value.value;
   if (!result.created.empty()) text += " \xc2\xb7 " + result.created.substr(0, 10);
@@ -199,13 +186,23 @@ std::string report_html(const Result& given) {
   int top = 0;  // the first job that has times
   while (top < jobs && !has_times(result, top)) ++top;
   if (top == jobs) top = 0;
-  std::string body =
-      fmt::format("<p class=\"of\">hearth lab \xc2\xb7 {}</p>\n", e(subject(result, top)));
+  const auto overall = over_jobs(result);
+  std::string body = fmt::format("<p class=\"of\">hearth lab \xc2\xb7 {}</p>\n",
+                                 e(subject(result, top, !overall.empty())));
   if (jobs == 0 || !has_times(result, top))
     body +=
         "<div class=\"banner\"><h1><span id=\"verdict\" class=\"verdict\">No verdict</span> "
         "<span id=\"reason\">Nothing was measured.</span></h1></div>\n";
-  if (jobs > 0) body += section(result, top, true);
+  if (!overall.empty()) {
+    body += "<section>\n" + lead(overall.front());
+    std::vector<int> all;
+    for (int job = 0; job < jobs; ++job) all.push_back(job);
+    body += "<div class=\"charts\">\n" + figure(forest(result, all)) + "</div>\n";
+    for (size_t i = 1; i < std::min<size_t>(overall.size(), 10); ++i) body += also(overall[i]);
+    body += "</section>\n";
+    top = -1;
+  }
+  if (top >= 0 && jobs > 0) body += section(result, top, true);
   for (int job = 0; job < jobs; ++job)
     if (job != top) body += section(result, job, false);
   if (const auto lines = timelines(result); !lines.empty()) {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <map>
 
 #include "hearth/base/error.h"
 #include "hearth/lab/judge/times.h"
@@ -121,9 +123,9 @@ std::string verb_of(const Job& job) {
 }  // namespace
 
 std::string_view to_string(Finding finding) {
-  constexpr std::string_view kNames[] = {"not comparable", "no verdict", "no verdict",
-                                         "undecided",      "undecided",  "undecided",
-                                         "equivalent",     "faster",     "slower"};
+  constexpr std::string_view kNames[] = {
+      "not comparable", "no verdict", "no verdict", "undecided", "undecided",
+      "undecided",      "equivalent", "faster",     "slower",    "depends on the job"};
   return kNames[size_t(finding)];
 }
 
@@ -225,6 +227,158 @@ std::vector<Standing> standings(const Result& result, int job) {
 
 Headline headline(const Result& result, const Explanation& e) {
   const bool a_slow = e.per_unit.value >= 1;
+namespace {
+
+/// How another engine stands to the first one in a job.
+struct InJob {
+  int job;
+  Standing standing;
+};
+
+/// "1.20 to 2.90", or "1.20" where that is all.
+std::string range_of(const std::vector<double>& ratios) {
+  const auto [least, most] = std::ranges::minmax(ratios);
+  const std::string low = digits(least), high = digits(most);
+  return low == high ? low : low + " to " + high;
+}
+
+/// Three of the jobs by name, of the rest how many.
+std::string names_of(const Result& result, const std::vector<int>& jobs) {
+  constexpr size_t kNamed = 3;
+  std::string text;
+  for (size_t i = 0; i < std::min(jobs.size(), kNamed); ++i)
+    text += concat(i ? "; " : "", "job ", jobs[i] + 1, ", ",
+                   shortened(name_of_job(result.jobs[size_t(jobs[i])], false), 44));
+  return jobs.size() > kNamed ? concat(text, "; and ", jobs.size() - kNamed, " more") : text;
+}
+
+Headline over_jobs_of(const Result& result, const std::string& a, const std::string& b,
+                      const std::vector<InJob>& all) {
+  struct Group {
+    std::vector<int> jobs;
+    std::vector<double> ratios;
+  } a_ahead, b_ahead, equal, open;
+  std::string why;  // no verdict in the first of the open ones
+  double logs = 0;  // of B's time over A's
+  for (const auto& [job, s] : all) {
+    logs += std::log(s.ratio.value);
+    Group& group = s.finding == Finding::slower       ? a_ahead
+                   : s.finding == Finding::faster     ? b_ahead
+                   : s.finding == Finding::equivalent ? equal
+                                                      : open;
+    if (&group == &open && open.jobs.empty()) why = s.why;
+    group.jobs.push_back(job);
+    group.ratios.push_back(&group == &b_ahead ? 1 / s.ratio.value : s.ratio.value);
+  }
+  const bool a_wins = a_ahead.jobs.size() != b_ahead.jobs.size()
+                          ? a_ahead.jobs.size() > b_ahead.jobs.size()
+                          : logs >= 0;
+  const Group &won = a_wins ? a_ahead : b_ahead, &lost = a_wins ? b_ahead : a_ahead;
+  const std::string winner = name_of(a_wins ? a : b), loser = name_of(a_wins ? b : a);
+  const size_t n = all.size();
+  Headline h;
+  const auto add = [&](const std::string& words, const std::vector<int>& jobs) {
+    if (!jobs.empty())
+      h.cause += concat(h.cause.empty() ? "" : " ", words, ": ", names_of(result, jobs), ".");
+  };
+  if (won.jobs.empty()) {
+    h.finding = equal.jobs.size() == n ? Finding::equivalent : Finding::undecided;
+    if (open.jobs.size() == n && std::ranges::all_of(all, [&](const InJob& one) {
+          return to_string(one.standing.finding) == to_string(all[0].standing.finding);
+        }))
+      h.finding = all[0].standing.finding;
+    std::vector<double> ratios = equal.ratios;
+    ratios.insert(ratios.end(), open.ratios.begin(), open.ratios.end());
+    if (h.finding == Finding::equivalent) {
+      h.who = name_of(a) + " and " + name_of(b);
+      h.how_much = fmt::format("are equally fast within {:.0f} % in all {} jobs: the ratios are {}",
+                               100 * kMargin, n, range_of(ratios));
+      h.cause = "There is nothing to explain: all intervals lie within the margin.";
+      return h;
+    }
+    h.who = name_of(b);
+    h.how_much =
+        fmt::format("took {} times the time of {} in {} jobs", range_of(ratios), name_of(a), n);
+    h.why_none = open.jobs.size() == 1
+                     ? why
+                     : concat(why, " (the first of ", open.jobs.size(), " jobs without a verdict)");
+    h.of_one = h.why_none.starts_with(name_of(a)) || h.why_none.starts_with(name_of(b));
+    add("Equivalent in", equal.jobs);
+    const int job = open.jobs.front();
+    h.advice = headline(result, explain(result, a, b, job)).advice;
+    return h;
+  }
+  h.finding = won.jobs.size() == n ? Finding::faster : Finding::mixed;
+  h.who = fmt::format("{} is faster than {}", winner, loser);
+  h.how_much =
+      fmt::format("in {} jobs, {} times as fast",
+                  won.jobs.size() == n ? concat("all ", n) : concat(won.jobs.size(), " of ", n),
+                  range_of(won.ratios));
+  if (!lost.jobs.empty())
+    h.how_much += fmt::format("; {} is faster in {}, {} times", loser, lost.jobs.size(),
+                              range_of(lost.ratios));
+  if (won.jobs.size() == n) {
+    const auto at = [&](auto it) { return won.jobs[size_t(it - won.ratios.begin())]; };
+    add("Most in", {at(std::ranges::max_element(won.ratios))});
+    add("Least in", {at(std::ranges::min_element(won.ratios))});
+  }
+  add(loser + " is ahead in", lost.jobs);
+  add("Equivalent in", equal.jobs);
+  add("No verdict in", open.jobs);
+  return h;
+}
+
+}  // namespace
+
+std::string name_of_job(const Job& job, bool with_model) {
+  if (job.kind == JobKind::command) return job.op.empty() ? "commands" : one_line(job.op);
+  if (job.kind == JobKind::op) {
+    std::string shape;
+    for (const int size : job.shape) shape += concat(shape.empty() ? "" : "x", size);
+    return one_line(concat(job.op, " ", shape, " ", job.dtype));
+  }
+  std::string name(to_string(job.kind));
+  if (with_model) name += " " + std::filesystem::path(job.model).filename().string();
+  if (job.kind != JobKind::prefill) name += concat(", ", job.new_tokens, " new tokens");
+  name += concat(", a prompt of ", job.prompt_tokens);
+  return one_line(job.batch > 1 ? concat(name, ", ", job.batch, " rows") : name);
+}
+
+std::vector<Headline> over_jobs(const Result& result) {
+  std::map<size_t, std::map<size_t, std::vector<InJob>>> pairs;  // by the first one, and the other
+  std::map<size_t, size_t> jobs;                                 // of each first one
+  for (int job = 0; job < int(result.jobs.size()); ++job) {
+    const auto all = standings(result, job);
+    const auto first = std::ranges::find(all, true, &Standing::first);
+    if (all.size() < 2 || first == all.end()) continue;
+    ++jobs[first->engine];
+    for (const Standing& s : all)
+      if (!s.first) pairs[first->engine][s.engine].push_back({job, s});
+  }
+  std::vector<Headline> found;
+  const auto most = std::ranges::max_element(jobs, {}, [](const auto& one) { return one.second; });
+  if (most == jobs.end() || most->second < 2) return found;
+  struct Other {
+    size_t engine;
+    const std::vector<InJob>* jobs;
+    double log;  // of its time over the first one's
+  };
+  std::vector<Other> others;
+  for (const auto& [engine, of] : pairs[most->first]) {
+    if (of.size() < 2) continue;
+    double sum = 0;
+    for (const InJob& one : of) sum += std::log(one.standing.ratio.value);
+    others.push_back({engine, &of, sum / double(of.size())});
+  }
+  std::ranges::stable_sort(others, [](const Other& x, const Other& y) {
+    return x.jobs->size() != y.jobs->size() ? x.jobs->size() > y.jobs->size() : x.log < y.log;
+  });
+  for (const Other& other : others)
+    found.push_back(over_jobs_of(result, result.engines[most->first].label,
+                                 result.engines[other.engine].label, *other.jobs));
+  return found;
+}
+
   const Side &s = a_slow ? e.a : e.b, &f = a_slow ? e.b : e.a;
   const std::string slow = name_of(s.label), fast = name_of(f.label);
   const TimeRatio ratio = a_slow ? ratio_of(e) : inverse(ratio_of(e));

@@ -23,8 +23,10 @@ enum class Finding : uint8_t {
   equivalent,
   faster,
   slower,
+  mixed,  // of several jobs: not the same in all of them
 };
-/// "not comparable", "no verdict", "undecided", "equivalent", "faster", "slower".
+/// "not comparable", "no verdict", "undecided", "equivalent", "faster", "slower", "depends on the
+/// job".
 std::string_view to_string(Finding finding);
 /// A verdict at all: equivalent, faster or slower.
 constexpr bool decided(Finding finding) { return finding >= Finding::equivalent; }
@@ -67,6 +69,13 @@ struct Headline {
   std::string reason() const;
 };
 Headline headline(const Result& result, const Explanation& explanation);
+
+/// What the first engine and each other come to over all jobs that both have times of, two at
+/// least; the one that is fastest beside it first. Of one job alone there is none.
+std::vector<Headline> over_jobs(const Result& result);
+
+/// "generate tiny-phi, 200 new tokens, a prompt of 4"; the model may be left out.
+std::string name_of_job(const Job& job, bool with_model = true);
 
 /// Why the slower one takes longer, in a clause; "" if nothing that is known makes it up, or an
 /// intervention has refuted it.

@@ -93,6 +93,8 @@ std::map<std::string, Result> pages() {
   all["undecided, an outlier"] = r;
   r = testing::commands({{"a", 1}, {"b", 1.0001}});
   all["equivalent"] = r;
+  for (const char* kind : {"win", "lose", "mixed", "equal", "open"})
+    all[std::string("jobs, ") + kind] = testing::several_jobs(kind);
   r = gpu_result({});
   r.engines[0].label =
       "torch@/a/very/long/path/to/some/engine/of/torch.py:cuda:" + std::string(200, 'x');
@@ -106,8 +108,9 @@ TEST_P(Layout, TheFirstScreenHasWhoHowMuchTheVerdictAndWhy) {
   HEARTH_PYTHON_OR_SKIP();
   testing::TempFolder folder;
   const auto all = pages();
-  std::vector<std::string> words = {"python3", testing::source_path("tools/lab_layout.py")};
-  if (GetParam()) words.push_back("--dark");
+  std::vector<std::string> words(1, "python3");
+  words.push_back(testing::source_path("tools/lab_layout.py"));
+  if (GetParam()) words.emplace_back("--dark");
   std::vector<const Result*> shown;
   for (const auto& [name, result] : all) {
     words.push_back(folder.write(name + ".html", report_html(result)));
@@ -123,6 +126,14 @@ TEST_P(Layout, TheFirstScreenHasWhoHowMuchTheVerdictAndWhy) {
     const Result& result = *shown[i / 2];
     const std::string of = one["page"].get<std::string>() + " at " + one["width"].dump();
     EXPECT_EQ(one["problems"], nlohmann::json::array()) << of << ": " << one["problems"].dump(1);
+    if (const auto overall = over_jobs(result); !overall.empty()) {
+      EXPECT_EQ(one["how-much"], overall.front().how_much) << of;
+      EXPECT_EQ(decided(overall.front().finding),
+                one["verdict"] == to_string(overall.front().finding))
+          << of;
+      EXPECT_FALSE(one["reason"].get<std::string>().empty()) << of;
+      continue;
+    }
     // The words are those that the terminal has: the ratio, its interval, the verdict.
     const auto standing = standings(result, 0);
     if (standing.size() < 2) continue;

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -12,6 +14,7 @@
 #include "hearth/lab/show/advice.h"
 #include "hearth/lab/show/charts_machine.h"
 #include "hearth/lab/show/explain_text.h"
+#include "hearth/lab/show/standing.h"
 #include "hearth/lab/show/verdicts.h"
 #include "tests/lab/results.h"
 
@@ -227,6 +230,55 @@ TEST(Report, BeginsWithASentence) {
       report_html(r),
       HasSubstr(
           ">Not comparable</span> <span id=\"reason\" class=\"reason\">Dtype: f32 against f16."));
+}
+
+// Of several jobs the page begins with who wins over all of them, and where they differ.
+TEST(Report, OfSeveralJobsItBeginsWithAllOfThem) {
+  const auto head = [](const char* kind) {
+    const auto all = over_jobs(testing::several_jobs(kind));
+    EXPECT_EQ(all.size(), 1u);
+    return all.at(0);
+  };
+  EXPECT_EQ(head("lose").sentence(),
+            "hearth:cuda is faster than torch:cuda in all 6 jobs, 1.50 to 2.00 times as fast.");
+  EXPECT_EQ(head("lose").finding, Finding::faster);
+  EXPECT_EQ(
+      head("lose").cause,
+      "Most in: job 6, generate, 50 new tokens, a prompt of 256. Least in: job 1, generate, 50 "
+      "new tokens, a prompt of 8.");
+  EXPECT_EQ(head("win").sentence(),
+            "torch:cuda is faster than hearth:cuda in all 6 jobs, 1.50 to 2.00 times as fast.");
+  EXPECT_EQ(head("mixed").sentence(),
+            "hearth:cuda is faster than torch:cuda in 3 of 6 jobs, 1.60 to 2.00 times as fast; "
+            "torch:cuda is faster in 1, 2.00 times.");
+  EXPECT_EQ(head("mixed").verdict(), "Depends on the job");
+  EXPECT_EQ(
+      head("mixed").cause,
+      "torch:cuda is ahead in: job 5, generate, 50 new tokens, a prompt of 128. Equivalent in: "
+      "job 4, generate, 50 new tokens, a prompt of 64. No verdict in: job 6, generate, 50 new "
+      "tokens, a prompt of 256.");
+  EXPECT_THAT(head("equal").sentence(),
+              HasSubstr("are equally fast within 2 % in all 6 jobs: the ratios are 1.00."));
+  EXPECT_EQ(head("open").verdict(), "Undecided");
+  EXPECT_THAT(head("open").sentence(), HasSubstr("in 6 jobs."));
+  EXPECT_THAT(head("open").reason(), HasSubstr("The interval holds 1 (the first of 6 jobs"));
+  const Result mixed = testing::several_jobs("mixed");
+  const std::string page = report_html(mixed);
+  EXPECT_EQ(malformed(page), "");
+  EXPECT_THAT(page, HasSubstr("<span id=\"verdict\" class=\"verdict\">depends on the job</span>"));
+  for (const char* id : {"id=\"who\"", "id=\"how-much\"", "id=\"verdict\"", "id=\"reason\""})
+    EXPECT_EQ(page.find(id), page.rfind(id)) << id;
+  // The first chart has a row for each job.
+  const std::string first = page.substr(0, page.find("<h2"));
+  for (int job = 0; job < 6; ++job)
+    EXPECT_THAT(first, HasSubstr(fmt::format(">{}: generate, 50 new tokens, a prompt of {}<",
+                                             job + 1, 8 << job)));
+  EXPECT_THAT(page, HasSubstr("<h2>Job 6: generate phi-2, 50 new tokens, a prompt of 256</h2>"));
+  EXPECT_TRUE(over_jobs(gpu_result({})).empty());
+  Result other = testing::several_jobs("lose");  // no two of its jobs have both
+  std::erase_if(other.engines[1].repetitions, [](const Repetition& x) { return x.job != 3; });
+  EXPECT_TRUE(over_jobs(other).empty());
+  EXPECT_EQ(malformed(report_html(other)), "");
 }
 
 // What does not compare comes with the command that would.
