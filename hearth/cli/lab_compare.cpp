@@ -152,6 +152,17 @@ std::string power_of(const lab::PairedRatio& time) {
                      least < 0.1 ? "" : ". Run more starts, or quiet the machine");
 }
 
+/// What to run for a verdict, where they took no turns.
+std::string advice(const lab::Result& result, const std::string& a, const std::string& b, int job,
+                   int columns) {
+  lab::Explanation of;
+  of.a.label = a, of.b.label = b, of.job = job;
+  const lab::Advice advice = lab::advice_of(result, of, lab::Finding::no_turns);
+  return lab::folded("  " + advice.words + "\n", size_t(columns)) +
+         (advice.command.empty() ? ""
+                                 : lab::folded_command(advice.command, size_t(columns)) + "\n");
+}
+
 }  // namespace
 
 std::string summary(const lab::Result& given) {
@@ -175,7 +186,15 @@ std::string summary(const lab::Result& given) {
     if (!lines.empty() && result.jobs.size() > 1)
       verdicts += "\n" + lab::folded(of, size_t(columns));
     verdicts += lines;
+    const auto all = lab::standings(result, int(j));
+    const auto none = std::ranges::find(all, lab::Finding::no_turns, &lab::Standing::finding);
+    const auto first = std::ranges::find(all, true, &lab::Standing::first);
+    if (none != all.end() && first != all.end())
+      verdicts += advice(result, result.engines[first->engine].label,
+                         result.engines[none->engine].label, int(j), columns);
   }
+  if (const auto overall = lab::over_jobs(result); !overall.empty())
+    verdicts += "\n" + lab::folded(overall.front().sentence(), size_t(columns)) + "\n";
   for (const auto& note : result.notes) text += "  note: " + note + "\n";
   for (const auto& e : result.engines)
     for (const auto& fault : e.faults) text += fmt::format("  {}: {}\n", e.label, fault);
@@ -192,8 +211,6 @@ struct CompareOptions {
 };
 
 nlohmann::json json_of(const lab::Comparison& c) {
-  if (const auto overall = lab::over_jobs(result); !overall.empty())
-    verdicts += "\n" + lab::folded(overall.front().sentence(), size_t(columns)) + "\n";
   nlohmann::json out = {{"a", c.a},
                         {"b", c.b},
                         {"job", c.job + 1},
@@ -252,7 +269,11 @@ void compare(const CompareOptions& o) {
         text += lab::environment_line(c.gate);
         for (const auto& note : c.gate.notes) text += "  note: " + note + "\n";
         if (!c.gate.drift_controlled) text += "  " + drift + "\n";
-        print_out(lab::printable(text));
+        if (!c.gate.drift_controlled && c.gate.one_process)
+          text += "  all runs of one are of one process: how processes differ is not seen\n";
+        show_text(text);
+        if (c.time && c.gate.comparable() && !c.gate.drift_controlled)
+          print_out(advice(result, first, second, int(j), width(STDOUT_FILENO)));
       }
       if (fail == 0 || !slower.empty()) continue;
       if (!c.time || c.time->time.starts < lab::kFewestStarts)

@@ -149,6 +149,11 @@ Comparability comparability(const Result& result, const EngineResult& a, const E
   const Job& what = result.jobs.at(size_t(job));
   Comparability gate;
   gate.drift_controlled = result.plan.order.starts_with("ABBA");
+  for (const EngineResult* e : {&a, &b}) {
+    std::set<int> starts;
+    for (const Repetition* r : e->totals(job)) starts.insert(r->start);
+    gate.one_process |= starts.size() == 1 && e->totals(job).size() > 1;
+  }
   gate.environment = missing_facts(result, a, b, what.kind);
   const auto differ = [&](auto&&... parts) { gate.differences.push_back(concat(parts...)); };
   const auto unknown = [&](auto&&... parts) { gate.unknown.push_back(concat(parts...)); };

@@ -18,6 +18,7 @@ struct Comparability {
   std::vector<std::string> environment;  // what not in the result of it: "governor: ..."
   std::vector<std::string> notes;        // differ, but not in the work: ids after rounding
   bool drift_controlled = true;          // they took turns: else what changed meanwhile is in it
+  bool one_process = false;  // all runs of one of them are: how processes differ is not in it
   bool comparable() const { return differences.empty(); }
 };
 /// The names of the environment's unknown facts, in a line; empty where all are known.

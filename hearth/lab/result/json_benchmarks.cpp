@@ -47,14 +47,15 @@ Job job_of(const std::string& group = "") {
   return job;
 }
 
-/// A new engine of that name: a name that stands twice is a second one.
-EngineResult& add_engine(Import& import, const std::string& name, const char* device = "cpu") {
+/// A new engine of that name: a name that stands twice is a second one. A benchmark within a
+/// program is nothing that a shell could run.
+EngineResult& add_engine(Import& import, const std::string& name, const char* what = "benchmark") {
   EngineResult e;
   e.label = name;
   for (int n = 2; import.result.engine(e.label); ++n) e.label = concat(name, "#", n);
-  e.name = "command";
-  e.program = name;
-  e.device = device;
+  e.name = what;
+  if (e.name == "command") e.program = name;
+  e.device = "cpu";
   return import.engine(std::move(e));
 }
 
@@ -78,7 +79,7 @@ Result hyperfine(const JsonObject& file, std::string_view name) {
   const int job = import.job(job_of());
   double clock = 0;
   for (const JsonObject& entry : objects(file, "results")) {
-    EngineResult& e = add_engine(import, entry.text("command"));
+    EngineResult& e = add_engine(import, entry.text("command"), "command");
     const JsonObject parameters = entry.object("parameters");
     for (const std::string& key : parameters.keys())
       e.options["{" + key + "}"] = text_of(parameters.raw()[key]);
@@ -90,6 +91,8 @@ Result hyperfine(const JsonObject& file, std::string_view name) {
       ensure(times[i].has_value(), entry.where(), ": times: wanted a number, got null");
       Repetition r;
       r.job = job;
+      r.start = int(i);  // every run is a process
+      e.starts.emplace_back();
       if (i < codes.size() && codes[i]) r.own["exit_code"] = *codes[i];
       if (i < memory.size() && memory[i]) r.own["peak_memory_bytes"] = *memory[i];
       for (const char* part : {"user", "system"})  // it has their means alone

@@ -72,6 +72,7 @@ std::string run_command(const Result& result, int job, const std::string& a, con
   if (!x || !y) return "";
   const Job& what = result.jobs[size_t(job)];
   if (what.kind == JobKind::command) {
+    if (x->name == "benchmark" || y->name == "benchmark") return "";
     const auto words = [](const EngineResult& e) {
       return shell_word(e.program.empty() ? e.label : e.program);
     };
@@ -101,7 +102,9 @@ Advice advice_of(const Result& result, const Explanation& e, Finding finding) {
     default: words = "Measure more pairs, on a quiet machine"; break;
   }
   std::string command = run_command(result, e.job, e.a.label, e.b.label);
-  if (command.empty())
+  if (command.empty() && result.jobs[size_t(e.job)].kind == JobKind::command)
+    words += ", each as a program of its own: `hearth lab run --command 'A' --command 'B'`";
+  else if (command.empty())
     words += ": `hearth lab run` with one model, one dtype and as many tokens for both";
   else
     words += ":";

@@ -60,7 +60,9 @@ std::string why_none(const Explanation& e, Finding finding, const Result& result
     case Finding::no_pairs:
       return published(e.a) || published(e.b) ? "only means are known, no single runs"
                                               : "no round has times of both";
-    case Finding::no_turns: return "they took no turns, so drift is in it";
+    case Finding::no_turns:
+      return concat("they took no turns, so drift is in it",
+                    e.gate.one_process ? "; and all runs of one are of one process" : "");
     case Finding::busy: return "the machine was busy: " + e.pairs->busy;
     case Finding::few_starts:
       return fmt::format("{} start{} of each; at least {} are needed", e.pairs->time.starts,
@@ -225,8 +227,6 @@ std::vector<Standing> standings(const Result& result, int job) {
   return all;
 }
 
-Headline headline(const Result& result, const Explanation& e) {
-  const bool a_slow = e.per_unit.value >= 1;
 namespace {
 
 /// How another engine stands to the first one in a job.
@@ -379,6 +379,8 @@ std::vector<Headline> over_jobs(const Result& result) {
   return found;
 }
 
+Headline headline(const Result& result, const Explanation& e) {
+  const bool a_slow = e.per_unit.value >= 1;
   const Side &s = a_slow ? e.a : e.b, &f = a_slow ? e.b : e.a;
   const std::string slow = name_of(s.label), fast = name_of(f.label);
   const TimeRatio ratio = a_slow ? ratio_of(e) : inverse(ratio_of(e));

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <span>
 
 #include "hearth/io/npy.h"
 #include "hearth/lab/judge/pairs.h"
@@ -84,6 +85,31 @@ TEST(RealNoise, IsRarelyCalledADifference) {
       EXPECT_LE(verdicts, most_by_chance(runs, 0.05, 0.01)) << "of " << runs;
     }
   }
+}
+
+// Why imports have no verdict: ten runs of an engine after ten of its own are called different far
+// more often than the 5 % of the intervals, and in turns they are not.
+TEST(RealNoise, BlocksOneAfterTheOtherAreCalledDifferent) {
+  constexpr size_t kRuns = 10;
+  const Noise noise = recorded("builds");
+  int blocks = 0, called_in_blocks = 0, turns = 0, called_in_turns = 0;
+  const auto different = [](std::span<const double> x, std::span<const double> y) {
+    std::vector<double> logs;
+    for (size_t i = 0; i < kRuns; ++i) logs.push_back(std::log(y[i] / x[i]));
+    const Verdict verdict = paired_ratio(logs, 0).verdict;
+    return verdict == Verdict::faster || verdict == Verdict::slower;
+  };
+  for (const auto* one : {&noise.a, &noise.b})
+    for (size_t at = 0; at + 2 * kRuns < one->size(); at += kRuns, ++blocks)
+      called_in_blocks +=
+          different(std::span(*one).subspan(at), std::span(*one).subspan(at + kRuns));
+  for (size_t at = 0; at + kRuns <= noise.a.size(); at += kRuns, ++turns)
+    called_in_turns += different(std::span(noise.a).subspan(at), std::span(noise.b).subspan(at));
+  EXPECT_EQ(blocks, 86);
+  EXPECT_EQ(called_in_blocks, 21);
+  EXPECT_GT(called_in_blocks, most_by_chance(blocks, 0.05, 0.01));
+  EXPECT_EQ(turns, 44);
+  EXPECT_EQ(called_in_turns, 1);
 }
 
 // All pairs as one: neither engine is preferred, nor the one that goes first.

@@ -10,6 +10,7 @@
 #include "hearth/lab/result/imports.h"
 #include "hearth/lab/result/result_json.h"
 #include "hearth/lab/show/report.h"
+#include "hearth/lab/show/standing.h"
 #include "hearth/lab/show/tables.h"
 #include "tests/lab/schema.h"
 
@@ -46,6 +47,34 @@ TEST(JsonBenchmarks, HyperfineKeepsEveryRun) {
     EXPECT_EQ(e.repetitions[0].own.at("user_s"), one["user"]);
   }
   EXPECT_EQ(r.plan.order, "sequential");
+}
+
+// A run of hyperfine is a process; what is repeated within one has no verdict for a further reason,
+// and is nothing that a shell could run. Neither took turns.
+TEST(JsonBenchmarks, WhatHasNoVerdictSaysWhyAndWhatToDo) {
+  const Result runs = import_result(data("hyperfine.json"), "h.json");
+  for (const EngineResult& e : runs.engines) {
+    EXPECT_EQ(e.starts.size(), e.repetitions.size());
+    for (size_t i = 0; i < e.repetitions.size(); ++i) EXPECT_EQ(e.repetitions[i].start, int(i));
+  }
+  const auto of = [](const Result& r) {
+    return explain(r, r.engines[0].label, r.engines[1].label, 0);
+  };
+  const Headline head = headline(runs, of(runs));
+  EXPECT_EQ(of(runs).pairs->time.starts, 5);
+  EXPECT_EQ(head.reason(), "They took no turns, so drift is in it.");
+  EXPECT_EQ(head.advice.words, "Measure both in turns:");
+  EXPECT_EQ(head.advice.command, "hearth lab run --command 'sleep 0.01' --command 'sleep 0.02'");
+  for (const char* file : {"google_benchmark.json", "pytest_benchmark.json"}) {
+    const Result r = import_result(data(file), file);
+    const Headline none = headline(r, of(r));
+    EXPECT_EQ(none.finding, Finding::no_turns) << file;
+    EXPECT_EQ(none.reason(),
+              "They took no turns, so drift is in it; and all runs of one are of one process.");
+    EXPECT_EQ(none.advice.command, "") << file;
+    EXPECT_THAT(none.advice.words, HasSubstr("each as a program of its own: `hearth lab run "
+                                             "--command 'A' --command 'B'`"));
+  }
 }
 
 TEST(JsonBenchmarks, GoogleKeepsEveryRepetitionOrTheMean) {
