@@ -23,13 +23,12 @@ class InstructionSet : public testing::TestWithParam<Isa> {
 };
 
 TEST(InstructionSets, EachHasKernelsOfItsOwn) {
-  std::set<std::tuple<const void*, const void*, size_t>> kernels;
+  std::set<std::tuple<const void*, const void*, const void*>> kernels;
   for (Isa level : isa_levels()) {
     set_isa(level);
     EXPECT_EQ(isa(), level);
-    kernels.emplace(&map_loops(),
-                    reinterpret_cast<const void*>(kernels::blocked_kernels(float32).tile),
-                    kernels::blocked_kernels(bfloat16).packed);
+    kernels.emplace(&map_loops(), &kernels::blocked_kernels(float32),
+                    &kernels::blocked_kernels(bfloat16));
   }
   set_isa(isa_levels().back());
   EXPECT_EQ(kernels.size(), isa_levels().size());

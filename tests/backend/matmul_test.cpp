@@ -471,8 +471,8 @@ INSTANTIATE_TEST_SUITE_P(Isa, MatmulTest,
 TEST(Isa, LevelsRiseFromPortableToTheBest) {
   ASSERT_FALSE(isa_levels().empty());
   EXPECT_EQ(isa_levels().front(), Isa::portable);
-  EXPECT_THROW(isa_levels().back() < Isa::avx512_bf16 ? set_isa(Isa::avx512_bf16)
-                                                      : throw std::invalid_argument("has all"),
+  EXPECT_THROW(isa_levels().back() < Isa::amx_bf16 ? set_isa(Isa::amx_bf16)
+                                                   : throw std::invalid_argument("has all"),
                std::invalid_argument);
 }
 

@@ -3,6 +3,10 @@
 #include <hwy/targets.h>
 #if HWY_ARCH_X86
 #include <cpuid.h>
+#if defined(__linux__) && HWY_ARCH_X86_64
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 #include <algorithm>
@@ -16,11 +20,29 @@ namespace {
 
 // Those with kernels of their own in this build: see HWY_DISABLED_TARGETS in isa.h.
 #ifdef HEARTH_FEW_ISAS
-constexpr Isa kLevels[] = {Isa::portable, Isa::avx2, Isa::avx512_bf16};
+constexpr Isa kLevels[] = {Isa::portable, Isa::avx2, Isa::avx512_bf16, Isa::amx_bf16};
 #else
-constexpr Isa kLevels[] = {Isa::portable, Isa::sse4, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
+constexpr Isa kLevels[] = {Isa::portable, Isa::sse4,        Isa::avx2,
+                           Isa::avx512,   Isa::avx512_bf16, Isa::amx_bf16};
 #endif
-constexpr std::string_view kNames[] = {"portable", "sse4", "avx2", "avx512", "avx512_bf16"};
+constexpr std::string_view kNames[] = {"portable", "sse4",        "avx2",
+                                       "avx512",   "avx512_bf16", "amx_bf16"};
+
+#if HWY_ARCH_X86
+/// Tiles have 8 KB of registers a thread, which Linux gives only to a process that asks for them.
+bool may_use_tiles() {
+#if defined(__linux__) && HWY_ARCH_X86_64
+  unsigned a, b, c, d;
+  constexpr unsigned kTile = 1u << 24, kBf16 = 1u << 22;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kTile) == 0 || (d & kBf16) == 0)
+    return false;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // asm/prctl.h; XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+#endif
 
 Isa best() {
 #if HWY_ARCH_X86
@@ -28,7 +50,9 @@ Isa best() {
   if (!(targets & HWY_SSE4)) return Isa::portable;
   if (!(targets & HWY_AVX2)) return Isa::sse4;
   if (!(targets & HWY_AVX3)) return Isa::avx2;
-  return __builtin_cpu_supports("avx512bf16") ? Isa::avx512_bf16 : Isa::avx512;
+  if (!__builtin_cpu_supports("avx512bf16")) return Isa::avx512;
+  static const bool tiles = may_use_tiles();
+  return tiles ? Isa::amx_bf16 : Isa::avx512_bf16;
 #else
   return Isa::portable;
 #endif
@@ -96,7 +120,7 @@ Isa isa() {
   const State& s = state();
   if (s.unknown) [[unlikely]]
     check(false, "HEARTH_ISA: '", std::string_view(s.unknown),
-          "' is not one of portable, sse4, avx2, avx512, avx512_bf16");
+          "' is not one of portable, sse4, avx2, avx512, avx512_bf16, amx_bf16");
   return s.level.load(std::memory_order_relaxed);
 }
 

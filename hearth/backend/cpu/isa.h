@@ -17,11 +17,11 @@
 
 namespace hearth::cpu {
 
-/// What kernels may use, each level containing those before it. avx512_bf16 is not Highway's
-/// (1.0.3): kernels of that level are intrinsics in files of their own.
-enum class Isa : uint8_t { portable, sse4, avx2, avx512, avx512_bf16 };
+/// What kernels may use, each level containing those before it. avx512_bf16 and amx_bf16 are not
+/// Highway's (1.0.3): kernels of these levels are intrinsics in files of their own.
+enum class Isa : uint8_t { portable, sse4, avx2, avx512, avx512_bf16, amx_bf16 };
 
-/// "portable", "sse4", "avx2", "avx512" or "avx512_bf16".
+/// "portable", "sse4", "avx2", "avx512", "avx512_bf16" or "amx_bf16".
 std::string_view to_string(Isa level);
 
 /// The levels that this machine can run and this build has kernels for, lowest first.

@@ -160,13 +160,41 @@ ReadBuffer::ReadBuffer([[maybe_unused]] Pages pages, size_t bytes,
 
 ReadBuffer::~ReadBuffer() { munmap(data_, size_); }
 
-Reading<Samples> measure_fma_f32(int threads, double seconds) {
-  return measure_arithmetic(threads, seconds, fma_f32, "no vector instruction set is in use");
+namespace {
+
+struct UnitRow {
+  std::string_view name, label;
+  int64_t (*loop)(int64_t);
+  const char* missing;
+};
+constexpr UnitRow kUnitRows[] = {
+    {"f32", "f32 multiply-add peak, GFLOP/s", fma_f32, "no vector instruction set is in use"},
+    {"bf16", "bf16 dot product peak, GFLOP/s", dot_bf16,
+     "no bfloat16 dot product (AVX512-BF16) is in use"},
+    {"bf16_tile", "bf16 tile product peak, GFLOP/s", tile_bf16,
+     "no tile product (AMX-BF16) is in use"},
+    {"int8", "int8 dot product peak, GOP/s", dot_int8,
+     "no int8 dot product (AVX512-VNNI) is in use"},
+    {"int8_tile", "int8 tile product peak, GOP/s", tile_int8,
+     "no tile product (AMX-INT8) is in use"},
+};
+static_assert(std::size(kUnitRows) == std::size(kUnits));
+
+}  // namespace
+
+std::string_view to_string(Unit unit) { return kUnitRows[size_t(unit)].name; }
+std::string_view label(Unit unit) { return kUnitRows[size_t(unit)].label; }
+
+Reading<Samples> measure_peak(Unit unit, int threads, double seconds) {
+  const UnitRow& row = kUnitRows[size_t(unit)];
+  return measure_arithmetic(threads, seconds, row.loop, row.missing);
 }
 
-Reading<Samples> measure_dot_bf16(int threads, double seconds) {
-  return measure_arithmetic(threads, seconds, dot_bf16,
-                            "no bfloat16 dot product (AVX512-BF16) is in use");
+Reading<Samples> measure_peak_bf16(int threads) {
+  Reading<Samples> dot = measure_peak(Unit::bf16, threads);
+  Reading<Samples> tile = measure_peak(Unit::bf16_tile, threads);
+  if (!tile.value || !dot.value) return tile.value ? tile : dot;
+  return tile.value->median > dot.value->median ? tile : dot;
 }
 
 Reading<Samples> steady_clock_of(std::vector<double> samples) {

@@ -69,11 +69,18 @@ class ReadBuffer {
   size_t size_;
 };
 
-/// GFLOP/s (1e9 operations) of f32 multiply-adds that never leave the registers.
-Reading<Samples> measure_fma_f32(int threads, double seconds = 0.1);
+/// What multiplies in a processor.
+enum class Unit : uint8_t { f32, bf16, bf16_tile, int8, int8_tile };
+inline constexpr Unit kUnits[] = {Unit::f32, Unit::bf16, Unit::bf16_tile, Unit::int8,
+                                  Unit::int8_tile};
+std::string_view to_string(Unit unit);  // the enumerator
+std::string_view label(Unit unit);      // "f32 multiply-add peak, GFLOP/s"
 
-/// The same for bfloat16 dot products, where the instruction set in use has them.
-Reading<Samples> measure_dot_bf16(int threads, double seconds = 0.1);
+/// 1e9 operations a second (a multiply-add is two) of a unit whose operands never leave the
+/// registers; missing where the instruction set in use has none.
+Reading<Samples> measure_peak(Unit unit, int threads, double seconds = 0.1);
+/// The best of the units that multiply bfloat16.
+Reading<Samples> measure_peak_bf16(int threads);
 
 /// MHz of a device's clock, now: of the core that this thread runs on by a chain of additions, each
 /// of which takes a cycle; of others by the backend's program, on the device. The first half of

@@ -140,15 +140,82 @@ __attribute__((target("avx512f,avx512bf16"))) int64_t dot_bf16_avx512(int64_t ro
   return rounds * kSums * 64;  // 16 lanes, two products each
 }
 
+__attribute__((target("avx512f,avx512vnni"))) int64_t dot_int8_avx512(int64_t rounds) {
+  const __m512i ones = _mm512_set1_epi8(1);
+  constexpr int kSums = 16;
+  __m512i sums[kSums];
+  volatile int start = 0;
+  for (auto& sum : sums) sum = _mm512_set1_epi32(start);
+  for (int64_t i = 0; i < rounds; i++)
+    for (auto& sum : sums) sum = _mm512_dpbusd_epi32(sum, ones, ones);
+  for (int i = 1; i < kSums; i++) sums[0] = _mm512_add_epi32(sums[0], sums[i]);
+  volatile int sink = _mm_cvtsi128_si32(_mm512_castsi512_si128(sums[0]));
+  (void)sink;
+  return rounds * kSums * 128;  // 16 lanes, four products each
+}
+
+/// What LDTILECFG reads: eight whole tiles, which it fills with zeros.
+struct alignas(64) WholeTiles {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// The intrinsics take their tiles as constants, so each unit has its own text.
+__attribute__((target("amx-tile,amx-bf16"))) int64_t tile_bf16_amx(int64_t rounds) {
+  const WholeTiles config;
+  asm volatile("" ::: "memory");
+  _tile_loadconfig(&config);
+  for (int64_t i = 0; i < rounds; i++) {
+    _tile_dpbf16ps(0, 6, 7);
+    _tile_dpbf16ps(1, 6, 7);
+    _tile_dpbf16ps(2, 6, 7);
+    _tile_dpbf16ps(3, 6, 7);
+  }
+  _tile_release();
+  return rounds * 4 * 16 * 16 * 64;
+}
+
+__attribute__((target("amx-tile,amx-int8"))) int64_t tile_int8_amx(int64_t rounds) {
+  const WholeTiles config;
+  asm volatile("" ::: "memory");
+  _tile_loadconfig(&config);
+  for (int64_t i = 0; i < rounds; i++) {
+    _tile_dpbssd(0, 6, 7);
+    _tile_dpbssd(1, 6, 7);
+    _tile_dpbssd(2, 6, 7);
+    _tile_dpbssd(3, 6, 7);
+  }
+  _tile_release();
+  return rounds * 4 * 16 * 16 * 128;
+}
+
 }  // namespace
 
 int64_t dot_bf16(int64_t rounds) {
-  return cpu::isa() == cpu::Isa::avx512_bf16 ? dot_bf16_avx512(rounds) : 0;
+  return cpu::isa() >= cpu::Isa::avx512_bf16 ? dot_bf16_avx512(rounds) : 0;
+}
+
+int64_t dot_int8(int64_t rounds) {
+  static const bool has = __builtin_cpu_supports("avx512vnni");
+  return has && cpu::isa() >= cpu::Isa::avx512 ? dot_int8_avx512(rounds) : 0;
+}
+
+// All processors with one kind of tiles have the other.
+int64_t tile_bf16(int64_t rounds) {
+  return cpu::isa() >= cpu::Isa::amx_bf16 ? tile_bf16_amx(rounds) : 0;
+}
+
+int64_t tile_int8(int64_t rounds) {
+  return cpu::isa() >= cpu::Isa::amx_bf16 ? tile_int8_amx(rounds) : 0;
 }
 
 uint64_t ticks() { return __builtin_ia32_rdtsc(); }
 #else
 int64_t dot_bf16(int64_t) { return 0; }
+int64_t dot_int8(int64_t) { return 0; }
+int64_t tile_bf16(int64_t) { return 0; }
+int64_t tile_int8(int64_t) { return 0; }
 
 #if HWY_ARCH_ARM_A64
 uint64_t ticks() {

@@ -62,9 +62,8 @@ std::vector<std::string> contradictions(const Machine& machine) {
   };
   look("read", "GB/s", machine.read_bandwidth.one_thread.gb_s,
        machine.read_bandwidth.all_threads.gb_s);
-  for (const auto* loop : {&machine.fma_f32, &machine.dot_bf16})
-    if (loop->one_thread.value && loop->all_threads.value)
-      look("compute", "GFLOP/s", *loop->one_thread.value, *loop->all_threads.value);
+  for (const auto& [one, together] : machine.peaks)
+    if (one.value && together.value) look("compute", "GFLOP/s", *one.value, *together.value);
   return all;
 }
 
@@ -77,10 +76,11 @@ Machine probe_machine(std::span<const Device> devices) {
       .counter_mhz = measure_counter_mhz(),
       .read_bandwidth = measure_pages(Pages::plain, threads, Walk::forward, Share::own),
       .read_bandwidth_best = measure_pages(Pages::huge, threads, std::nullopt, Share::blocks),
-      .fma_f32 = {measure_fma_f32(1), measure_fma_f32(threads)},
-      .dot_bf16 = {measure_dot_bf16(1), measure_dot_bf16(threads)},
+      .peaks = {},
       .matmul = measure_matmul(),
       .devices = {}};
+  for (const Unit unit : kUnits)
+    machine.peaks[size_t(unit)] = {measure_peak(unit, 1), measure_peak(unit, threads)};
   for (const Device device : devices)
     machine.devices.push_back(
         {device, device == Device::cpu ? machine.clock_mhz : measure_clock_mhz(device),

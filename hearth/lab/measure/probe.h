@@ -30,9 +30,8 @@ struct Machine {
   Scaling<Bandwidth> read_bandwidth;
   // The fastest walk, over huge pages if there are any.
   Scaling<Bandwidth> read_bandwidth_best;
-  Scaling<Reading<Samples>> fma_f32;   // GFLOP/s in registers: the limit of f32 and f16 products
-  Scaling<Reading<Samples>> dot_bf16;  // the same for bf16 products
-  MatmulRates matmul;                  // hearth's own, all threads
+  Scaling<Reading<Samples>> peaks[std::size(kUnits)];  // f32's limits f16 products too
+  MatmulRates matmul;                                  // hearth's own, all threads
   struct OfDevice {
     Device device;
     Reading<Samples> clock_mhz;

@@ -135,8 +135,8 @@ std::vector<Ceiling> processor_limits(std::string_view moment,
   const int threads = cpu::threads();
   limit("read_bandwidth", "GB/s",
         [&] { return Reading<double>(read_bandwidth(threads, look).median); });
-  limit("flops_f32", "GFLOP/s", [&] { return median_of(measure_fma_f32(threads)); });
-  limit("flops_bf16", "GFLOP/s", [&] { return median_of(measure_dot_bf16(threads)); });
+  limit("flops_f32", "GFLOP/s", [&] { return median_of(measure_peak(Unit::f32, threads)); });
+  limit("flops_bf16", "GFLOP/s", [&] { return median_of(measure_peak_bf16(threads)); });
   limit("clock", "MHz", [&] { return median_of(measure_clock_mhz()); });
   limit("launch", "us", [&] { return median_of(measure_launch(Device::cpu).evaluated_us); });
   limit("launch_replayed", "us",

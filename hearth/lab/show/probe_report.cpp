@@ -71,10 +71,11 @@ json to_json(const Machine& machine) {
   w.put("read_bandwidth_gb_s.all_threads", machine.read_bandwidth.all_threads.gb_s);
   w.put("read_bandwidth_best_gb_s.one_thread", machine.read_bandwidth_best.one_thread.gb_s);
   w.put("read_bandwidth_best_gb_s.all_threads", machine.read_bandwidth_best.all_threads.gb_s);
-  w.put("fma_peak_gflop_s.f32.one_thread", machine.fma_f32.one_thread);
-  w.put("fma_peak_gflop_s.f32.all_threads", machine.fma_f32.all_threads);
-  w.put("fma_peak_gflop_s.bf16.one_thread", machine.dot_bf16.one_thread);
-  w.put("fma_peak_gflop_s.bf16.all_threads", machine.dot_bf16.all_threads);
+  for (const Unit unit : kUnits) {
+    const std::string key = fmt::format("fma_peak_gflop_s.{}", to_string(unit));
+    w.put(key + ".one_thread", machine.peaks[size_t(unit)].one_thread);
+    w.put(key + ".all_threads", machine.peaks[size_t(unit)].all_threads);
+  }
   w.put("matmul_gflop_s.f32", machine.matmul.f32);
   w.put("matmul_gflop_s.f16", machine.matmul.f16);
   w.put("matmul_gflop_s.bf16", machine.matmul.bf16);
@@ -134,7 +135,7 @@ std::string median(const Reading<Samples>& samples) {
   return samples.value ? fmt::format("{:.1f}", samples.value->median) : "-";
 }
 
-std::string row(const char* what, const Reading<Samples>& one, const Reading<Samples>& all) {
+std::string row(std::string_view what, const Reading<Samples>& one, const Reading<Samples>& all) {
   return fmt::format(
       "{:<32}{:>12}{:>12}{:>20}\n", what, median(one), median(all),
       all.value ? fmt::format("{:.1f} to {:.1f}", all.value->min, all.value->max) : "");
@@ -184,14 +185,11 @@ std::string to_text(const Machine& machine) {
   p.lines += row("memory read, GB/s", read.one_thread.gb_s, read.all_threads.gb_s);
   const auto& best = machine.read_bandwidth_best;
   p.lines += row("fastest read found, GB/s", best.one_thread.gb_s, best.all_threads.gb_s);
-  p.lines += row("f32 multiply-add peak, GFLOP/s", machine.fma_f32.one_thread,
-                 machine.fma_f32.all_threads);
-  p.lines += row("bf16 dot product peak, GFLOP/s", machine.dot_bf16.one_thread,
-                 machine.dot_bf16.all_threads);
-  if (!machine.fma_f32.all_threads.value)
-    p.missing += fmt::format("  f32 peak: {}\n", machine.fma_f32.all_threads.reason);
-  if (!machine.dot_bf16.all_threads.value)
-    p.missing += fmt::format("  bf16 dot product: {}\n", machine.dot_bf16.all_threads.reason);
+  for (const Unit unit : kUnits) {
+    const auto& [one, all] = machine.peaks[size_t(unit)];
+    p.lines += row(label(unit), one, all);
+    if (!all.value) p.missing += fmt::format("  {}: {}\n", label(unit), all.reason);
+  }
   const auto none = Reading<Samples>::missing("");
   p.lines += row("matmul f32, GFLOP/s", none, machine.matmul.f32);
   p.lines += row("matmul f16, GFLOP/s", none, machine.matmul.f16);
@@ -199,11 +197,11 @@ std::string to_text(const Machine& machine) {
   for (const auto& [device, clock_mhz, launch] : machine.devices) {
     const std::string name = to_string(device);
     if (device != Device::cpu) {
-      p.lines += row(("clock of " + name + ", MHz").c_str(), none, clock_mhz);
+      p.lines += row("clock of " + name + ", MHz", none, clock_mhz);
       if (!clock_mhz.value) p.missing += fmt::format("  clock of {}: {}\n", name, clock_mhz.reason);
     }
-    p.lines += row(("launch on " + name + ", us").c_str(), none, launch.evaluated_us);
-    p.lines += row(("launch replayed on " + name + ", us").c_str(), none, launch.replayed_us);
+    p.lines += row("launch on " + name + ", us", none, launch.evaluated_us);
+    p.lines += row("launch replayed on " + name + ", us", none, launch.replayed_us);
     for (const auto& reading : {launch.evaluated_us, launch.replayed_us})
       if (!reading.value) p.missing += fmt::format("  launch on {}: {}\n", name, reading.reason);
   }

@@ -110,15 +110,19 @@ TEST(limits, arithmetic_is_plausible_for_the_clock) {
   EXPECT_LT(clock.value->max, 10'000);
   for (cpu::Isa level : cpu::isa_levels()) {
     cpu::set_isa(level);
-    Reading<Samples> f32 = measure_fma_f32(1, 0.02), bf16 = measure_dot_bf16(1, 0.02);
-    EXPECT_TRUE(f32.value || level == cpu::Isa::portable);
-    EXPECT_EQ(bf16.value.has_value(), level == cpu::Isa::avx512_bf16);
-    for (auto& rate : {f32, bf16})
-      if (rate.value) {
-        double per_cycle = rate.value->max * 1e3 / clock.value->max;
-        EXPECT_GT(per_cycle, 1) << to_string(level);
-        EXPECT_LT(per_cycle, 512) << to_string(level);
-      }
+    EXPECT_TRUE(measure_peak(Unit::f32, 1, 0.02).value || level == cpu::Isa::portable);
+    for (const Unit unit : kUnits) {
+      const Reading<Samples> rate = measure_peak(unit, 1, 0.02);
+      const bool tile = unit == Unit::bf16_tile || unit == Unit::int8_tile;
+      const bool here = unit == Unit::bf16 ? level >= cpu::Isa::avx512_bf16
+                        : tile             ? level >= cpu::Isa::amx_bf16
+                                           : rate.value.has_value();
+      EXPECT_EQ(rate.value.has_value(), here) << to_string(level) << ' ' << to_string(unit);
+      if (!rate.value) continue;
+      double per_cycle = rate.value->max * 1e3 / clock.value->max;
+      EXPECT_GT(per_cycle, 1) << to_string(level) << ' ' << to_string(unit);
+      EXPECT_LT(per_cycle, tile ? 4096 : 512) << to_string(level) << ' ' << to_string(unit);
+    }
   }
 }
 
@@ -166,18 +170,20 @@ TEST(limits, threads_that_contradict_one_another_say_that_others_ran) {
   };
   m.read_bandwidth.one_thread.gb_s = samples(10);
   m.read_bandwidth.all_threads.gb_s = samples(18);
-  m.fma_f32 = {samples(92), samples(180)};
-  m.dot_bf16 = {Reading<Samples>::missing("none"), Reading<Samples>::missing("none")};
+  for (auto& peak : m.peaks)
+    peak = {Reading<Samples>::missing("none"), Reading<Samples>::missing("none")};
+  auto& f32 = m.peaks[size_t(Unit::f32)];
+  f32 = {samples(92), samples(180)};
   EXPECT_TRUE(contradictions(m).empty());
-  m.fma_f32.all_threads = samples(12);
+  f32.all_threads = samples(12);
   EXPECT_THAT(contradictions(m),
               ::testing::ElementsAre("2 threads compute 12 GFLOP/s, one alone 92"));
   EXPECT_THAT(to_text(m), ::testing::HasSubstr("The machine was not idle: 2 threads compute 12"));
   EXPECT_EQ(to_json(m)["not_idle"].size(), 1u);
-  m.fma_f32.all_threads = summarize({20, 180, 181});
+  f32.all_threads = summarize({20, 180, 181});
   EXPECT_THAT(contradictions(m),
               ::testing::ElementsAre("2 threads compute 180 GFLOP/s, at times only 20"));
-  m.fma_f32.all_threads = samples(180);
+  f32.all_threads = samples(180);
   EXPECT_EQ(to_json(m)["not_idle"], nlohmann::json::array());  // idle: no null without a reason
 }
 

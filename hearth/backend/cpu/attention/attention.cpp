@@ -227,20 +227,20 @@ class BlockedAttention {
                             wide_v + i * Dv);
       }
       for (int64_t i = 0; i < n; i += mr)
-        parts_.pack(bytes(wide_k + i * D), D * 4, 4, std::min(mr, n - i), D, mr,
-                    bytes(packed_k + i * D));
+        parts_.pack_a(bytes(wide_k + i * D), D * 4, 4, std::min(mr, n - i), D, mr,
+                      bytes(packed_k + i * D));
       for (int64_t i = 0; i < Dv; i += mr)
-        parts_.pack(bytes(wide_v + i), 4, Dv * 4, std::min(mr, Dv - i), n, mr,
-                    bytes(packed_v + i * n));
+        parts_.pack_a(bytes(wide_v + i), 4, Dv * 4, std::min(mr, Dv - i), n, mr,
+                      bytes(packed_v + i * n));
       for (const Panel& p : all) {
         if (first >= p.keys || first + n <= p.first) continue;
         for (int64_t i = 0; i < n; i += mr)
-          parts_.tile(std::min(mr, n - i), D, bytes(packed_k + i * D), bytes(p.q), scores + i * nr,
-                      nr, false);
+          parts_.tiles({std::min(mr, n - i), D, 1, bytes(packed_k + i * D), bytes(p.q),
+                        scores + i * nr, nr, false});
         mask(p, b, h, l0, span, first, n, scores);
         for (int64_t i = 0; i < Dv; i += mr)
-          parts_.tile(std::min(mr, Dv - i), n, bytes(packed_v + i * n), bytes(scores),
-                      p.out + i * nr, nr, true);
+          parts_.tiles({std::min(mr, Dv - i), n, 1, bytes(packed_v + i * n), bytes(scores),
+                        p.out + i * nr, nr, true});
       }
     }
     for (const Panel& p : all)
@@ -270,7 +270,7 @@ class BlockedAttention {
       load_queries(job_, Along::positions, b, h * group_ + r / span, l0 + r % span, run,
                    row_buffer + (r - begin) * D, D);
     }
-    parts_.pack(bytes(row_buffer), D * 4, 4, end - begin, D, nr, bytes(p.q));
+    parts_.pack_b(bytes(row_buffer), D * 4, 4, end - begin, D, nr, bytes(p.q));
     for (int64_t c = 0; c < nr; ++c) {
       const bool sink = job_.sinks && begin + c < end;
       p.max[c] = sink ? job_.sinks[h * group_ + (begin + c) / span]

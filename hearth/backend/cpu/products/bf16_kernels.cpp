@@ -109,7 +109,7 @@ HEARTH_BF16 void pack(const std::byte* src, int64_t row_stride, int64_t k_stride
                       int64_t k, int64_t width, std::byte* panel) {
   int64_t p = 0;
   if (k_stride == 2) {  // pairs as stored: 32-bit elements
-    blocked_kernels(float32).pack(src, row_stride, 4, rows, k / 2, width, panel);
+    blocked_kernels(float32).pack_b(src, row_stride, 4, rows, k / 2, width, panel);
     p = k / 2 * 2;
   }
   for (; p < k; p += 2) {
@@ -161,13 +161,14 @@ HEARTH_BF16 void tile_of(int64_t pairs, const std::byte* a, const std::byte* b, 
 
 using TileOf = void (*)(int64_t, const std::byte*, const std::byte*, float*, int64_t, bool);
 
-void tile(int64_t rows, int64_t k, const std::byte* a, const std::byte* b, void* c,
-          int64_t c_stride, bool add) {
-  static constexpr auto tiles = []<int... R>(std::integer_sequence<int, R...>) {
+void tiles(const Tiles& job) {
+  static constexpr auto of_rows = []<int... R>(std::integer_sequence<int, R...>) {
     return std::array<TileOf, sizeof...(R)>{tile_of<R + 1>...};
   }
   (std::make_integer_sequence<int, kRows>());
-  tiles[size_t(rows - 1)](k, a, b, static_cast<float*>(c), c_stride, add);
+  for (int64_t j = 0; j < job.panels; ++j)
+    of_rows[size_t(job.rows - 1)](job.k, job.a, job.b + j * kColumns * job.k * 4,
+                                  static_cast<float*>(job.c) + j * kColumns, job.c_stride, job.add);
 }
 
 }  // namespace
@@ -184,7 +185,7 @@ void dot_rows_bf16(const DotRows& job) {
 }
 
 const BlockedKernels& blocked_kernels_bf16() {
-  static const BlockedKernels the{kRows, kColumns, 2, 2, pack, tile};
+  static const BlockedKernels the{kRows, kColumns, 2, 2, pack, pack, tiles};
   return the;
 }
 

@@ -147,20 +147,28 @@ void tile_of(int64_t k, const std::byte* a_panel, const std::byte* b_panel, void
 using TileOf = void (*)(int64_t, const std::byte*, const std::byte*, void*, int64_t, bool);
 
 template <class W>
-void tile(int64_t rows, int64_t k, const std::byte* a, const std::byte* b, void* c,
-          int64_t c_stride, bool add) {
-  static constexpr auto tiles = []<int... R>(std::integer_sequence<int, R...>) {
+void tiles(const kernels::Tiles& job) {
+  static constexpr auto of_rows = []<int... R>(std::integer_sequence<int, R...>) {
     return std::array<TileOf, sizeof...(R)>{tile_of<W, R + 1>...};
   }
   (std::make_integer_sequence<int, kRows>());
-  tiles[size_t(rows - 1)](k, a, b, c, c_stride, add);
+  const int64_t columns = kVectors * int64_t(hn::Lanes(hn::ScalableTag<W>()));
+  const int64_t panel = columns * job.k * int64_t(sizeof(W));
+  for (int64_t j = 0; j < job.panels; ++j)
+    of_rows[size_t(job.rows - 1)](job.k, job.a, job.b + j * panel,
+                                  static_cast<W*>(job.c) + j * columns, job.c_stride, job.add);
 }
 
 const kernels::BlockedKernels* blocked_kernels(Dtype dtype) {
   const kernels::BlockedKernels* parts = nullptr;
   visit(Floats{}, dtype, "matmul", [&]<class T>() {
-    static const kernels::BlockedKernels the{
-        kRows, kVectors * int(hn::Lanes(WideTag<T>())), 1, sizeof(Wide<T>), pack<T>, tile<Wide<T>>};
+    static const kernels::BlockedKernels the{kRows,
+                                             kVectors * int(hn::Lanes(WideTag<T>())),
+                                             1,
+                                             sizeof(Wide<T>),
+                                             pack<T>,
+                                             pack<T>,
+                                             tiles<Wide<T>>};
     parts = &the;
   });
   return parts;
@@ -177,6 +185,7 @@ HWY_EXPORT(blocked_kernels);
 
 const BlockedKernels& blocked_kernels(Dtype dtype) {
 #if HWY_ARCH_X86
+  if (dtype == bfloat16 && isa() == Isa::amx_bf16) return blocked_kernels_amx();
   if (dtype == bfloat16 && isa() == Isa::avx512_bf16) return blocked_kernels_bf16();
 #endif
   return *HWY_DYNAMIC_DISPATCH(blocked_kernels)(dtype);

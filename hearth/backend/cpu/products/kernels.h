@@ -100,23 +100,36 @@ struct FinishRow {
 };
 void finish_row(Dtype dtype, const FinishRow& job);
 
+/// c (rows x panels * nr, c_stride elements apart) = or += one panel of a x panels of b, which lie
+/// one after the other, over k steps of k_step elements.
+struct Tiles {
+  int64_t rows, k, panels;
+  const std::byte *a, *b;
+  void* c;  // of the sums' dtype
+  int64_t c_stride;
+  bool add;
+};
+
+/// Packs rows x k elements, element (i, p) at src + i * row_stride + p * k_stride, to a panel of
+/// `width` rows.
+using Pack = void (*)(const std::byte* src, int64_t row_stride, int64_t k_stride, int64_t rows,
+                      int64_t k, int64_t width, std::byte* panel);
+
 /// The parts of the blocked product. A panel is `width` rows (mr of a, or nr columns of b) packed
-/// side by side for each step of k, zeros where rows are missing.
+/// together for each step of k, zeros where rows or the last step's elements are missing.
 struct BlockedKernels {
   int mr, nr;
   int k_step;     // packed k is a multiple of this
   size_t packed;  // bytes of a packed element
-  /// Packs rows x k elements, element (i, p) at src + i * row_stride + p * k_stride, to a panel.
-  void (*pack)(const std::byte* src, int64_t row_stride, int64_t k_stride, int64_t rows, int64_t k,
-               int64_t width, std::byte* panel);
-  /// c (rows x nr, c_stride elements apart) = or += a panel x b panel over k packed steps.
-  void (*tile)(int64_t rows, int64_t k, const std::byte* a, const std::byte* b, void* c,
-               int64_t c_stride, bool add);
+  Pack pack_a, pack_b;
+  void (*tiles)(const Tiles& job);
 };
 const BlockedKernels& blocked_kernels(Dtype dtype);
 
-// Level avx512_bf16: the same for bf16 by vdpbf16ps; only to be called at that level.
+// Level avx512_bf16: the same for bf16 by vdpbf16ps; only to be called from that level on.
 void dot_rows_bf16(const DotRows& job);
 const BlockedKernels& blocked_kernels_bf16();
+/// Level amx_bf16: blocked products by tiles of 16 x 16 sums.
+const BlockedKernels& blocked_kernels_amx();
 
 }  // namespace hearth::cpu::kernels

@@ -221,8 +221,8 @@ struct BlockedProduct {
   void pack_a(std::byte* to) const {
     parallel_for(k_blocks * panels, [&](int64_t task) {
       const int64_t kb = task / panels, i = task % panels;
-      parts.pack(a.data + (m0 + i * mr) * a.row + kb * kc * a.col, a.row, a.col,
-                 std::min(mr, m - i * mr), k_of(kb), mr, to + a_at(kb, i));
+      parts.pack_a(a.data + (m0 + i * mr) * a.row + kb * kc * a.col, a.row, a.col,
+                   std::min(mr, m - i * mr), k_of(kb), mr, to + a_at(kb, i));
     });
   }
 
@@ -259,13 +259,11 @@ struct BlockedProduct {
     const int64_t k = packed_k(kb), b_panels = ceil_div(n, nr), padded_n = b_panels * nr;
     const int64_t sum_size = int64_t(kernels::sum_size(dtype));
     for (int64_t j = 0; j < b_panels; ++j)
-      parts.pack(b + (j0 + j * nr) * p.b_n + kb * kc * p.b_k, p.b_n, p.b_k,
-                 std::min(nr, n - j * nr), k_of(kb), nr, packed_b + j * nr * k * packed);
+      parts.pack_b(b + (j0 + j * nr) * p.b_n + kb * kc * p.b_k, p.b_n, p.b_k,
+                   std::min(nr, n - j * nr), k_of(kb), nr, packed_b + j * nr * k * packed);
     for (int64_t i = first; i < last; ++i)
-      for (int64_t j = 0; j < b_panels; ++j)
-        parts.tile(std::min(mr, m - i * mr), k / parts.k_step, packed_a + a_at(kb, i),
-                   packed_b + j * nr * k * packed,
-                   sums + ((i - first) * mr * padded_n + j * nr) * sum_size, padded_n, kb > 0);
+      parts.tiles({std::min(mr, m - i * mr), k / parts.k_step, b_panels, packed_a + a_at(kb, i),
+                   packed_b, sums + (i - first) * mr * padded_n * sum_size, padded_n, kb > 0});
   }
 };
 

@@ -244,7 +244,7 @@ HWY_EXPORT(finish_row);
 
 bool widens(Dtype dtype) {
 #if HWY_ARCH_X86
-  if (dtype == bfloat16 && isa() == Isa::avx512_bf16) return false;
+  if (dtype == bfloat16 && isa() >= Isa::avx512_bf16) return false;
 #endif
   return size_of(dtype) == 2;
 }
@@ -255,7 +255,7 @@ void widen(Dtype dtype, const std::byte* from, int64_t n, std::byte* to) {
 
 void dot_rows(Dtype dtype, const DotRows& job) {
 #if HWY_ARCH_X86
-  if (dtype == bfloat16 && isa() == Isa::avx512_bf16) return dot_rows_bf16(job);
+  if (dtype == bfloat16 && isa() >= Isa::avx512_bf16) return dot_rows_bf16(job);
 #endif
   HWY_DYNAMIC_DISPATCH(dot_rows)(dtype, job);
 }
