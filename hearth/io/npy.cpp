@@ -82,6 +82,10 @@ array load(const std::string& file, StreamOrDevice s) {
 
 void save(std::string file, const array& a) {
   if (!file.ends_with(".npy")) file += ".npy";
+  write_npy(file, a);
+}
+
+void write_npy(const std::filesystem::path& file, const array& a) {
   const std::string header = make_npy_header(a.dtype(), a.shape());
   const array values = row_major(a);
   OutputFile out(file);

@@ -1,5 +1,6 @@
 // Arrays in NumPy's files: .npy holds one, .npz several by name.
 #pragma once
+#include <filesystem>
 #include <string>
 
 #include "hearth/core/tensors.h"
@@ -12,6 +13,8 @@ array load(const std::string& file, StreamOrDevice s = {});
 /// Evaluates and writes it row-major, with ".npy" added to a name that lacks it; the file appears
 /// whole or not at all. NumPy has no bfloat16: throws std::invalid_argument.
 void save(std::string file, const array& a);
+/// The same, to a file of exactly this name.
+void write_npy(const std::filesystem::path& file, const array& a);
 
 /// The arrays of a .npz file by name, stored or deflated, read into memory.
 Tensors load_npz(const std::string& file, StreamOrDevice s = {});

@@ -22,10 +22,13 @@ OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)) {
   std::error_code none;
   const auto there = std::filesystem::status(path_, none);
   ensure(!is_directory(there), path_.string(), ": is a folder, wanted a file name");
-  ensure(!exists(there) || is_regular_file(there), path_.string(),
-         ": is no regular file: it would be replaced, not written to");
-  if (std::filesystem::is_symlink(path_, none) && exists(there))
-    path_ = std::filesystem::canonical(path_);  // the file changes, not what points to it
+  ensure(!is_block_file(there), path_.string(), ": is a disk, wanted a file name");
+  if (exists(there) && !is_regular_file(there)) return;
+  if (std::filesystem::is_symlink(path_, none) && exists(there)) {
+    const auto file = std::filesystem::canonical(path_, none);
+    if (none) return;  // /dev/stdout, a file that has lost its name
+    path_ = file;      // the file changes, not what points to it
+  }
   temporary_ = path_;
   temporary_ += concat(".", ::getpid(), ".", count++, ".partial");
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -35,10 +38,14 @@ OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)) {
 OutputFile::~OutputFile() {
   if (fd_ < 0) return;
   ::close(fd_);
-  ::unlink(temporary_.c_str());
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
 void OutputFile::write(std::span<const std::byte> bytes) {
+  if (fd_ < 0 && temporary_.empty()) {
+    fd_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+    ensure(fd_ >= 0, path_.string(), ": cannot be written: ", reason(errno));
+  }
   while (!bytes.empty()) {
     const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
@@ -48,6 +55,7 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 }
 
 void OutputFile::commit() {
+  if (temporary_.empty()) return;
   // On the disk before it takes the old one's place: a crash leaves one of them whole.
   bool good = ::fsync(fd_) == 0;
   int error = errno;

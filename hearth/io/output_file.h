@@ -9,6 +9,8 @@ namespace hearth {
 
 /// Writes beside the path under a temporary name; commit() puts it in place, replacing what was
 /// there in one step. Without commit nothing changes. Arrays mapped from the old file stay valid.
+/// A pipe or a device (/dev/stdout) is not replaced: it gets the bytes as they come, from the first
+/// write on.
 class OutputFile {
  public:
   /// Throws std::runtime_error with the path and the reason.
@@ -22,7 +24,7 @@ class OutputFile {
   void commit();
 
  private:
-  std::filesystem::path path_, temporary_;
+  std::filesystem::path path_, temporary_;  // temporary_: empty where bytes go straight to path_
   int fd_ = -1;
 };
 

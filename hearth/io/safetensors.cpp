@@ -11,8 +11,13 @@ namespace hearth {
 
 SafetensorsLoad load_safetensors(const std::string& file, StreamOrDevice s) {
   StreamScope scope(s);
+  return read_safetensors(file, "fetch it again");
+}
+
+SafetensorsLoad read_safetensors(const std::filesystem::path& path, std::string_view cut) {
+  const std::string file = path.string();
   const auto mapped = MappedFile::open(file);
-  SafetensorsHeader header = parse_safetensors_header(mapped->bytes(), file);
+  SafetensorsHeader header = parse_safetensors_header(mapped->bytes(), file, cut);
   Tensors tensors;
   tensors.reserve(header.tensors.size());
   for (const TensorInfo& tensor : header.tensors)

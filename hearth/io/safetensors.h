@@ -2,6 +2,7 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -15,6 +16,8 @@ using SafetensorsLoad = std::pair<Tensors, std::unordered_map<std::string, std::
 /// the file is mapped, at whatever alignment it gives them, and keep it mapped; the stream is for
 /// MLX's signature. Throws std::runtime_error naming the file and the tensor.
 SafetensorsLoad load_safetensors(const std::string& file, StreamOrDevice s = {});
+/// The same, where the file was not fetched: the error for one that is `cut` short says what to do.
+SafetensorsLoad read_safetensors(const std::filesystem::path& file, std::string_view cut);
 
 /// Evaluates the arrays and writes them row-major, with ".safetensors" added to a name that lacks
 /// it. The file appears whole or not at all; arrays mapped from the one it replaces stay valid.

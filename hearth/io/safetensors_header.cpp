@@ -79,7 +79,7 @@ const json& list_in(const json& entry, const char* key, const Refuse& refuse) {
 }
 
 TensorInfo parse_tensor(const std::string& key, const json& entry, size_t data, size_t end,
-                        std::string_view name) {
+                        std::string_view name, std::string_view cut) {
   const Refuse refuse{name, key};
   if (!entry.is_object()) refuse("wanted an object with dtype, shape and data_offsets");
   TensorInfo tensor{key, dtype_in(entry, refuse), {}, 0, 0};
@@ -104,7 +104,7 @@ TensorInfo parse_tensor(const std::string& key, const json& entry, size_t data, 
   if (from > to) refuse("data_offsets [", from, ", ", to, "] end before they begin");
   if (to > end - data)
     refuse("data_offsets [", from, ", ", to, "] reach beyond the file, whose data is ", end - data,
-           " bytes; it may be cut short: fetch it again");
+           " bytes; it may be cut short: ", cut);
   if (to - from != bytes)
     refuse("data_offsets span ", to - from, " bytes, but shape ", shape.dump(), " of ",
            name_of(tensor.dtype), " needs ", bytes);
@@ -132,8 +132,10 @@ void check_places(const std::vector<TensorInfo>& tensors, size_t data, size_t en
 
 }  // namespace
 
-SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, std::string_view name) {
-  ensure(file.size() >= 8, name, ": ", file.size(), " bytes are too few for a safetensors file");
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, std::string_view name,
+                                           std::string_view cut) {
+  ensure(file.size() >= 8, name, ": ", file.size(),
+         " bytes are too few for a safetensors file; it may be cut short: ", cut);
   uint64_t length;
   std::memcpy(&length, file.data(), 8);
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + 8,
@@ -144,7 +146,7 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, std:
   ensure(length <= kMaxHeader, name, ": not a safetensors file: its header would have ", length,
          " bytes, at most ", kMaxHeader, " are allowed");
   ensure(length <= file.size() - 8, name, ": the header has ", length, " bytes, but only ",
-         file.size() - 8, " follow; it may be cut short: fetch it again");
+         file.size() - 8, " follow; it may be cut short: ", cut);
   ensure(begins, name, ": not a safetensors file: no { begins its header");
   const json root = parse_json(text, name);
   ensure(root.is_object(), name, ": not a safetensors file: its header is not an object");
@@ -153,7 +155,7 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, std:
   const size_t data = 8 + size_t(length);
   for (const auto& [key, entry] : root.items()) {
     if (key != kMetadata) {
-      header.tensors.push_back(parse_tensor(key, entry, data, file.size(), name));
+      header.tensors.push_back(parse_tensor(key, entry, data, file.size(), name, cut));
       continue;
     }
     if (entry.is_null()) continue;  // no metadata, as for the reference

@@ -27,8 +27,10 @@ struct SafetensorsHeader {
 
 /// Reads and checks the header of a whole file. Every tensor lies within the file, they follow each
 /// other without overlap or gap and fill it to the end. Throws std::runtime_error with `name` (the
-/// file) and the tensor otherwise. Allocates no more than a few times the header's length.
-SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, std::string_view name);
+/// file) and the tensor otherwise, and with what to do about a file that is `cut` short. Allocates
+/// no more than a few times the header's length.
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, std::string_view name,
+                                           std::string_view cut = "fetch it again");
 
 /// The bytes that stand before the data: length, header, and spaces so that the data begins at a
 /// multiple of 8. Gives each tensor its place: `tensors` come back sorted as they must be written,

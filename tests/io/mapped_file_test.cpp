@@ -1,5 +1,6 @@
 #include "hearth/io/mapped_file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -71,8 +72,27 @@ TEST(OutputFile, SaysWhyItCannotWrite) {
   EXPECT_THAT(error_of([&] { OutputFile file(folder.path()); }), HasSubstr("is a folder"));
   EXPECT_THAT(error_of([&] { OutputFile file(folder / "no/such/folder/a"); }),
               HasSubstr("cannot be written: No such file"));
-  ::mkfifo((folder / "pipe").c_str(), 0600);
-  EXPECT_THAT(error_of([&] { OutputFile file(folder / "pipe"); }), HasSubstr("no regular file"));
+}
+
+// Replaced, a pipe would reach no one and /dev/null would be gone.
+TEST(OutputFile, WritesIntoWhatIsNoFile) {
+  testing::TempFolder folder;
+  const auto pipe = folder / "pipe";
+  ::mkfifo(pipe.c_str(), 0600);
+  { const OutputFile tried(pipe); }  // waits for no reader
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  OutputFile file(pipe);
+  file.write("some ");
+  file.write("bytes");
+  file.commit();
+  char got[20];
+  EXPECT_EQ(std::string(got, size_t(::read(reader, got, sizeof got))), "some bytes");
+  ::close(reader);
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  OutputFile null("/dev/null");
+  null.write("lost");
+  null.commit();
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
 }
 
 TEST(OutputFile, WritesWhatALinkPointsTo) {
