@@ -22,35 +22,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kAhead = 256;  // tokens of an answer that memory must be there for at its start
 
-/// For each row its token, and the `wanted[row]` most likely ones: of the model's own logits (rows,
-/// vocab), before any step of sampling.
-std::vector<std::vector<Likely>> likely_of(const array& logits, const array& ids,
-                                           std::span<const int> wanted) {
-  std::vector<std::vector<Likely>> all(wanted.size());
-  std::vector<int> rows;
-  int most = 0;
-  for (size_t row = 0; row < wanted.size(); ++row)
-    if (wanted[row] > 0) rows.push_back(int(row)), most = std::max(most, wanted[row]);
-  if (rows.empty()) return all;
-  const int vocab = logits.shape(1), count = int(rows.size());
-  most = std::min(most, vocab);
-  const array which(rows.begin(), Shape{count}, int32);
-  const array x = astype(take(logits, which, 0), float32);
-  const array logprobs = subtract(x, logsumexp(x, 1, true));
-  const array order = slice(argsort(negative(logprobs), 1), {0, 0}, {count, most});
-  const array chosen = maximum(expand_dims(take(ids, which, 0), 1), array(0));
-  const array named = concatenate({chosen, view(order, int32)}, 1);
-  const auto id = named.to_vector<int>();
-  const auto logprob = take_along_axis(logprobs, named, 1).to_vector<float>();
-  for (size_t i = 0; i < rows.size(); ++i) {
-    auto& likely = all[size_t(rows[i])];
-    const int n = std::min(most, wanted[size_t(rows[i])]);
-    for (size_t k = 0, at = i * size_t(most + 1); k <= size_t(n); ++k)
-      likely.push_back({id[at + k], logprob[at + k]});
-  }
-  return all;
-}
-
 std::optional<size_t> free_bytes() {
   const Device device = default_device();
   return backend(device.type)->memory(device.index).room();
@@ -67,6 +38,8 @@ struct Batcher::Row {
   int started = 0, given = 0;
   int read = 0;  // tokens that were read as a prompt, before or in this batcher
   bool over = false;
+  // There was no room for it among the others: it waits with what it holds.
+  bool aside = false;
   // Until its text is read:
   std::optional<KvCache> cache = {};
   std::optional<RowSamplers> samplers = {};
@@ -164,7 +137,7 @@ bool Batcher::cancel(Id id) {
   for (const auto& group : groups_)
     for (const auto& row : group->rows)
       if (row->id == id && !row->over) {
-        row->over = true;
+        row->over = true, crowded_ = false;
         if (!stepping_) drop_ended();
         return true;
       }
@@ -216,7 +189,7 @@ std::vector<int> Batcher::lengths_ahead() const {
 
 void Batcher::check_memory(const Row& row) const {
   const int length = row.length_ahead();
-  const size_t needed = model_.state_bytes({&length, 1});
+  const size_t needed = model_.state_bytes({&length, 1}, options_.prefill_chunk);
   auto free = free_bytes();
   if (!free) return;
   for (const auto& group : groups_) *free += group->cache.nbytes();
@@ -234,7 +207,7 @@ bool Batcher::has_room(const Row& row) const {
   if (lengths.size() >= size_t(options_.most_rows)) return false;
   const auto free = free_bytes();
   const int length = row.length_ahead();
-  size_t needed = model_.state_bytes({&length, 1});
+  size_t needed = model_.state_bytes({&length, 1}, options_.prefill_chunk);
   if (!lengths.empty()) {
     lengths.push_back(length);
     needed += model_.state_bytes(lengths) * 5 / 2;
@@ -259,8 +232,7 @@ bool Batcher::admit(Row& row, Events& events) {
     return !waiting_.empty() && admit(*waiting_.front(), events);
   }
   auto& begun = row.request.begun;
-  row.cache.emplace(begun && row.given == 0 ? model_.make_cache(std::span(&*begun, 1))
-                                            : model_.make_cache());
+  row.cache.emplace(begun ? model_.make_cache(std::span(&*begun, 1)) : model_.make_cache());
   begun.reset();
   row.cache->expect(0, int(row.text.size()));
   return true;
@@ -283,7 +255,7 @@ void Batcher::read_prompts(Events& events) {
         if (row.request.keep_state) row.cache->mark(0);
         continue;
       }
-      row.read = total;
+      if (!std::exchange(row.aside, false)) row.read = total;
       auto whole = std::move(waiting_.front());
       waiting_.pop_front();
       begin(std::move(whole), reshape(logits, {1, logits.shape(2)}), events);
@@ -323,7 +295,7 @@ void Batcher::begin(std::unique_ptr<Row> row, const array& logits, Events& event
 bool Batcher::stays(const Group& group, size_t i) const {
   const Row& row = *group.rows[i];
   const int first = model_.facts.first_context;
-  return !row.over && row.started < row.most &&
+  return !row.over && !row.aside && row.started < row.most &&
          !(first > 0 && group.cache.length(int(i)) == first);  // else it is read again
 }
 
@@ -336,7 +308,7 @@ void Batcher::regroup(Events& events) {
     size_t rows = 0;
     for (size_t i = 0; i < group->rows.size(); ++i) rows += stays(*group, i);
     const auto fits = std::ranges::find_if(bins, [&](const Bin& bin) {
-      return rows > 0 && bin.rows > 0 && bin.rows + rows <= size_t{kTogether};
+      return !crowded_ && rows > 0 && bin.rows > 0 && bin.rows + rows <= size_t{kTogether};
     });
     Bin& bin = fits == bins.end() ? bins.emplace_back() : *fits;
     bin.groups.push_back(group.get());
@@ -346,69 +318,106 @@ void Batcher::regroup(Events& events) {
     if (bin.groups.size() == 1 && bin.rows == bin.groups[0]->rows.size()) continue;
     const bool read =
         std::ranges::all_of(bin.groups, [](const Group* group) { return group->ahead.empty(); });
-    if (read) {
-      rebuild(bin, events);
-    } else {
+    if (!read) {
       for (Group* group : bin.groups) group->closed = true;
+    } else if (!rebuild(bin.groups, events)) {
+      crowded_ = true;  // each by itself, those that change
+      for (Group* const group : bin.groups)
+        for (size_t i = 0; i < group->rows.size(); ++i)
+          if (!stays(*group, i)) {
+            rebuild({&group, 1}, events);
+            break;
+          }
     }
   }
 }
 
-void Batcher::rebuild(const Bin& bin, Events& events) {
-  std::vector<std::unique_ptr<Row>> rows;
-  const auto forget = [&] {
-    std::erase_if(groups_, [&](const auto& group) {
-      return std::ranges::find(bin.groups, group.get()) != bin.groups.end();
-    });
-  };
+struct Batcher::Going {
+  Group* group;
+  size_t at;
+};
+
+// The groups' rows that go on become one group. Where memory has no room for a copy of all of them,
+// groups stay apart (false: nothing has changed), and each row of a single one waits with what it
+// holds: the group's memory is free then, and the oldest go on first.
+bool Batcher::rebuild(std::span<Group* const> groups, Events& events) {
+  std::vector<Going> going;
+  for (Group* group : groups)
+    for (size_t i = 0; i < group->rows.size(); ++i)
+      if (stays(*group, i)) going.push_back({group, i});
+  std::unique_ptr<Group> made;
   try {
-    std::vector<RowSamplers::Row> picked;
-    std::vector<RowState> states;
-    Arrays ids;
-    for (Group* group : bin.groups)
-      for (size_t i = 0; i < group->rows.size(); ++i) {
-        const RowSamplers::Row sampler{&group->samplers, int(i)};
-        if (stays(*group, i)) {
-          picked.push_back(sampler);
-          states.push_back(group->cache.take(int(i)));
-          ids.push_back(slice(group->ids, {int(i)}, {int(i) + 1}));
-          rows.push_back(std::move(group->rows[i]));
-        } else if (!group->rows[i]->over) {
-          // It outgrew its first context: its text is read again, with other frequencies.
-          group->rows[i]->samplers.emplace(std::span(&sampler, 1));
-          const bool half = !waiting_.empty() && waiting_.front()->cache;
-          waiting_.insert(waiting_.begin() + half, std::move(group->rows[i]));
-        }
-      }
-    std::optional<RowSamplers> samplers;
-    if (!rows.empty()) {
-      samplers.emplace(picked);
-      const array latest = copy(concatenate(ids, 0));
-      eval(latest);
-      ids = {latest};
-    }
-    forget();  // before the memory is needed again
-    if (rows.empty()) return;
-    groups_.push_back(std::make_unique<Group>(
-        Group{model_.make_cache(states), {}, std::move(*samplers), ids[0]}));
-    groups_.back()->rows = std::move(rows);
+    if (!going.empty()) made = joined(going);
   } catch (...) {
-    for (const auto& group : groups_)
-      if (std::ranges::find(bin.groups, group.get()) != bin.groups.end())
-        for (auto& row : group->rows)
-          if (row) rows.push_back(std::move(row));
-    for (const auto& row : rows) fail(*row, std::current_exception(), events);
-    forget();
+    if (groups.size() > 1) return false;
+    for (const Going& one : going) one.group->rows[one.at]->aside = true;
+    going.clear();
   }
+  for (const Going& one : going) made->rows.push_back(std::move(one.group->rows[one.at]));
+  for (Group* group : groups)
+    for (size_t i = 0; i < group->rows.size(); ++i)
+      if (group->rows[i] && !group->rows[i]->over) put_back(*group, i, events);
+  std::erase_if(groups_, [&](const auto& group) {
+    return std::ranges::find(groups, group.get()) != groups.end();
+  });
+  if (made) groups_.push_back(std::move(made));
+  return true;
+}
+
+// What they hold is read where it lies.
+std::unique_ptr<Batcher::Group> Batcher::joined(std::span<const Going> going) const {
+  std::vector<RowSamplers::Row> picked;
+  std::vector<RowState> states;
+  Arrays ids;
+  for (const auto& [group, at] : going) {
+    picked.push_back({&group->samplers, int(at)});
+    states.push_back(group->cache.view(int(at)));
+    ids.push_back(slice(group->ids, {int(at)}, {int(at) + 1}));
+  }
+  RowSamplers samplers(picked);
+  const array latest = copy(concatenate(ids, 0));
+  eval(latest);
+  return std::make_unique<Group>(Group{model_.make_cache(states), {}, std::move(samplers), latest});
+}
+
+// A row that its group cannot go on with: it outgrew its first context, and its text is read again,
+// with other frequencies; or there is no room for it, and it waits with what it holds, so that its
+// bits stay.
+void Batcher::put_back(Group& group, size_t i, Events& events) {
+  auto& row = group.rows[i];
+  try {
+    const RowSamplers::Row sampler{&group.samplers, int(i)};
+    row->samplers.emplace(std::span(&sampler, 1));
+    if (row->aside) row->request.begun = group.cache.take(int(i));
+  } catch (...) {
+    return fail(*row, std::current_exception(), events);
+  }
+  const bool half = !waiting_.empty() && waiting_.front()->cache;
+  const auto place = std::find_if(waiting_.begin() + half, waiting_.end(),
+                                  [&](const auto& waits) { return waits->id > row->id; });
+  waiting_.insert(place, std::move(row));
+}
+
+// For an allocation that failed just now: the row waits until another ends, or ends with that error
+// if it is alone.
+void Batcher::leave_memory(Row& row, Events& events) {
+  if (rows_running() > 1)
+    row.aside = true;
+  else
+    fail(row, std::current_exception(), events);
 }
 
 void Batcher::start(Group& group, Events& events) {
   try {
     group.cache.reserve(1);
-  } catch (...) {  // the youngest leaves its memory to the others
-    const auto youngest = std::ranges::max_element(
-        group.rows, [](const auto& a, const auto& b) { return a->id < b->id; });
-    return fail(**youngest, std::current_exception(), events);
+  } catch (...) {  // the youngest of all leaves its memory to the others
+    Row* youngest = nullptr;
+    for (const auto& one : groups_)
+      for (const auto& row : one->rows)
+        if (!row->over && !row->aside && (!youngest || row->id > youngest->id))
+          youngest = row.get();
+    group.closed = true;  // until then
+    return leave_memory(*youngest, events);
   }
   if (speculate(group)) return;
   const auto begin = Clock::now();
@@ -475,12 +484,14 @@ void Batcher::deliver(Row& row, NewToken token, KvCache& cache, int at, Events& 
     event.error = std::current_exception();
   }
   row.over = event.end != End::none;
+  if (row.over) crowded_ = false;
   if (row.speculator) event.drafts = row.speculator->counts();
   events.push_back(std::move(event));
 }
 
 void Batcher::fail(Row& row, std::exception_ptr error, Events& events) {
   if (std::exchange(row.over, true)) return;
+  crowded_ = false;
   events.push_back({row.id, {-1}, End::error, std::move(error)});
 }
 

@@ -7,17 +7,12 @@
 #include <optional>
 #include <vector>
 
+#include "hearth/llm/likely.h"
 #include "hearth/llm/prefill.h"
 #include "hearth/llm/sampling_options.h"
 #include "hearth/llm/speculate.h"
 
 namespace hearth::llm {
-
-/// A token and the logarithm of its probability.
-struct Likely {
-  int id;
-  float logprob;
-};
 
 /// A row's next token.
 struct NewToken {
@@ -114,6 +109,7 @@ class Batcher {
   void check_prompt(const Request& request) const;
   void check_memory(const Row& row) const;
   bool has_room(const Row& row) const;
+  int rows_running() const { return int(lengths_ahead().size()); }
   std::vector<int> lengths_ahead() const;
 
   void read_prompts(Events& events);
@@ -122,7 +118,11 @@ class Batcher {
 
   bool stays(const Group& group, size_t i) const;
   void regroup(Events& events);
-  void rebuild(const Bin& bin, Events& events);
+  bool rebuild(std::span<Group* const> groups, Events& events);
+  struct Going;
+  std::unique_ptr<Group> joined(std::span<const Going> going) const;
+  void put_back(Group& group, size_t i, Events& events);
+  void leave_memory(Row& row, Events& events);
   void start(Group& group, Events& events);
   bool speculate(Group& group);
   void read(Group& group, Events& events);
@@ -135,6 +135,7 @@ class Batcher {
   std::deque<std::unique_ptr<Row>> waiting_;  // in order of arrival; the first may be half read
   std::vector<std::unique_ptr<Group>> groups_;
   Row* beginning_ = nullptr;  // whose first token is being delivered
+  bool crowded_ = false;      // groups had no room to be joined, and no row has ended since
   Id next_id_ = 1;
   bool stepping_ = false;
 };

@@ -84,11 +84,17 @@ std::vector<int> ModelDrafter::operator()(std::span<const int> text, int most) {
   const auto rest = text.subspan(fed_.size());
   if (std::ranges::any_of(rest, [&](int id) { return id >= facts.vocab_size; })) return {};
   cache_.keep_back(most);
-  // A window keeps what is needed when all that is drafted now is taken back.
-  cache_.reserve(std::min(kMostDrafted, facts.context_length - cache_.length(0)));
-  std::vector<int> ids{feed(rest)};
-  while (int(ids.size()) < most) ids.push_back(feed({&ids.back(), 1}));
-  return ids;
+  try {
+    // A window keeps what is needed when all that is drafted now is taken back.
+    cache_.reserve(std::min(kMostDrafted, facts.context_length - cache_.length(0)));
+    std::vector<int> ids{feed(rest)};
+    while (int(ids.size()) < most) ids.push_back(feed({&ids.back(), 1}));
+    return ids;
+  } catch (...) {  // of what was fed then nothing is known
+    cache_ = model_.make_cache();
+    fed_.clear(), same_ = 0;
+    throw;
+  }
 }
 
 }  // namespace hearth::llm

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "hearth/core/allocate.h"
@@ -25,6 +26,17 @@ Shape with_batch(int batch, const Shape& shape) {
 }
 Shape positions_of(int batch, const Shape& part, int capacity) {
   return {batch, part[0], capacity, part[1]};
+}
+
+int rounded(int positions, int context_length) {
+  return int(std::min<int64_t>((int64_t(positions) + kStep - 1) / kStep * kStep, context_length));
+}
+
+// Devices keep every position: no kernel of theirs reads a ring.
+int capacity_of(const StateShape& layer, int capacity, int step) {
+  if (layer.window == 0 || ambient_stream().device != Device(Device::cpu)) return capacity;
+  const int64_t needed = int64_t(layer.window) + step;
+  return int(std::min<int64_t>((needed + kRing - 1) / kRing * kRing, capacity));
 }
 
 /// x[row], where it lies.
@@ -115,11 +127,16 @@ void KvCache::reserve(int more) {
       }
 }
 
-// Devices keep every position: no kernel of theirs reads a ring.
-int KvCache::capacity_of(const StateShape& layer, int capacity, int step) const {
-  if (layer.window == 0 || ambient_stream().device != Device(Device::cpu)) return capacity;
-  const int64_t needed = int64_t(layer.window) + step;
-  return int(std::min<int64_t>((needed + kRing - 1) / kRing * kRing, capacity));
+size_t KvCache::nbytes_of(const CacheShape& shape, int rows, int length, int step) {
+  const int capacity = rounded(length, shape.context_length);
+  size_t bytes = 0;
+  for (const StateShape& layer : shape.layers)
+    for (const Shape& part : layer.parts)
+      bytes += size_of(shape.dtype_of(layer)) *
+               element_count(layer.kind == StateShape::positions
+                                 ? positions_of(rows, part, capacity_of(layer, capacity, step))
+                                 : with_batch(rows, part));
+  return bytes;
 }
 
 void KvCache::make_room(int positions, int step) {
@@ -128,7 +145,7 @@ void KvCache::make_room(int positions, int step) {
   int capacity = capacity_;
   if (positions > capacity) {
     const int wanted = std::max(positions, capacity + capacity / 2);
-    capacity = std::min((wanted + kStep - 1) / kStep * kStep, shape_.context_length);
+    capacity = rounded(wanted, shape_.context_length);
   }
   size_t more = 0;  // bytes; what there was goes when it was copied
   for (size_t i = 0; i < states_.size(); ++i) {
@@ -146,10 +163,21 @@ void KvCache::make_room(int positions, int step) {
            fmt::format("context: room for {} tokens in each of {} rows needs {:.2f} GB, {:.2f} GB "
                        "are free; a shorter context needs less",
                        capacity, batch(), double(more) / 1e9, double(*room) / 1e9));
+  const auto before = std::tuple(step_, capacity_, states_);
   step_ = step, capacity_ = capacity;
   const int longest = *std::max_element(lengths_.begin(), lengths_.end());
-  for (size_t i = 0; i < states_.size(); ++i)
-    if (shape_.layers[i].kind == StateShape::positions) grow(states_[i], shape_.layers[i], longest);
+  try {
+    Arrays grown;
+    for (size_t i = 0; i < states_.size(); ++i)
+      if (shape_.layers[i].kind == StateShape::positions) {
+        grow(states_[i], shape_.layers[i], longest);
+        grown.insert(grown.end(), states_[i].parts.begin(), states_[i].parts.end());
+      }
+    if (longest > 0) eval(grown);  // now, where it can be taken back
+  } catch (...) {
+    std::tie(step_, capacity_, states_) = before;
+    throw;
+  }
 }
 
 void KvCache::grow(LayerState& state, const StateShape& shape, int longest) {
@@ -227,33 +255,40 @@ void KvCache::check_row(const char* what, int row) const {
 }
 
 RowState KvCache::take(int row) const {
+  RowState all = view(row);
+  Arrays made;
+  for (Arrays& parts : all.layers)
+    for (array& part : parts) made.push_back(part = copy(part));
+  eval(made);
+  return all;
+}
+
+RowState KvCache::view(int row) const {
   check_row("take", row);
   const int length = lengths_[size_t(row)];
   RowState all{.length = length,
                .read_as = read_as_[size_t(row)],
                .mark = mark_[size_t(row)],
                .marked = marked_[size_t(row)]};
-  Arrays made;
   for (size_t i = 0; i < states_.size(); ++i) {
     const StateShape& layer = shape_.layers[i];
     Arrays& parts = all.layers.emplace_back();
     for (const array& x : states_[i].parts) {
       if (layer.kind == StateShape::fixed) {
-        parts.push_back(copy(row_of(x, row)));
+        parts.push_back(row_of(x, row));
       } else {
         int from = first_[i][size_t(row)];
         if (layer.window > 0)
           from = int(std::max<int64_t>(from, int64_t(length) - layer.window - kMore));
-        Arrays stretches{zeros({x.shape(1), 0, x.shape(3)}, x.dtype())};
+        Arrays stretches;
         each_stretch(from, length, x.shape(2), [&](int, int place, int count) {
           stretches.push_back(stretch(row_of(x, row), place, count));
         });
-        parts.push_back(copy(concatenate(stretches, 1)));
+        if (stretches.empty()) stretches.push_back(stretch(row_of(x, row), 0, 0));
+        parts.push_back(stretches.size() == 1 ? stretches[0] : concatenate(stretches, 1));
       }
-      made.push_back(parts.back());
     }
   }
-  eval(made);
   return all;
 }
 

@@ -61,6 +61,10 @@ class KvCache {
 
   /// A copy of the row, computed.
   RowState take(int row) const;
+  /// The same where it lies, as far as it can: good until the row is written to.
+  RowState view(int row) const;
+  /// What a cache of so many rows takes when the longest has `length` tokens and steps have `step`.
+  static size_t nbytes_of(const CacheShape& shape, int rows, int length, int step);
   /// The row becomes that one, whatever it was; room grows as needed. Throws, and changes nothing,
   /// for a state of other layers, sizes or dtypes, or longer than the context.
   void put(int row, const RowState& state);
@@ -87,7 +91,6 @@ class KvCache {
   void make_room(int positions, int step);
   void grow(LayerState& state, const StateShape& shape, int longest);
   void check_row(const char* what, int row) const;
-  int capacity_of(const StateShape& layer, int capacity, int step) const;
   void write(int row, const RowState& state, Arrays& written);
   void set_fixed(int row, const std::vector<Arrays>& layers);
   /// The fixed states of all layers and rows after a position; a row's length is -1 where it has

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -106,9 +107,16 @@ size_t LanguageModel::state_bytes(int length, Dtype dtype) const {
   return bytes;
 }
 
-size_t LanguageModel::state_bytes(std::span<const int> lengths) const {
+size_t LanguageModel::state_bytes(std::span<const int> lengths, int step) const {
   if (lengths.empty()) return 0;
-  return lengths.size() * state_bytes(*std::ranges::max_element(lengths), facts.dtype);
+  return KvCache::nbytes_of(cache_shape(), int(lengths.size()), *std::ranges::max_element(lengths),
+                            step);
+}
+
+// A table of which a token takes a row.
+static bool looked_up(const std::string& name, const nn::Parameters& all) {
+  return name.ends_with("embed_positions.weight") || name.ends_with("per_layer.embedding.weight") ||
+         (name.ends_with("embed_tokens.weight") && all.contains("lm_head.weight"));
 }
 
 LanguageModel::Costs LanguageModel::costs(Dtype dtype) {
@@ -116,14 +124,21 @@ LanguageModel::Costs LanguageModel::costs(Dtype dtype) {
   const nn::Parameters all = parameters();
   for (const auto& [name, p] : all) {
     const double active = read_share(name) * double(p->size());
-    const bool looked_up =
-        name.ends_with("embed_positions.weight") || name.ends_with("per_layer.embedding.weight") ||
-        (name.ends_with("embed_tokens.weight") && all.contains("lm_head.weight"));
     costs.parameters += p->size();
     costs.active += size_t(active);
-    if (!looked_up) costs.bytes_per_token += size_t(active * double(size_of(dtype)));
+    if (!looked_up(name, all)) costs.bytes_per_token += size_t(active * double(size_of(dtype)));
   }
   return costs;
+}
+
+double LanguageModel::bytes_per_step(int rows) {
+  double bytes = 0;
+  const nn::Parameters all = parameters();
+  for (const auto& [name, p] : all)
+    if (!looked_up(name, all))
+      bytes += (1 - std::pow(1 - read_share(name), rows)) * double(p->size()) *
+               double(size_of(facts.dtype));
+  return bytes;
 }
 
 Dtype config_dtype(const JsonObject& config) {

@@ -44,14 +44,18 @@ class LanguageModel {
   array features(const array& tokens);
   /// What a row of so many tokens is kept in, in a cache of that dtype.
   size_t state_bytes(int length, Dtype dtype) const;
-  /// What a cache of rows of these lengths takes: each has the room of the longest.
-  size_t state_bytes(std::span<const int> lengths) const;
+  /// What a cache of rows of these lengths takes, as it is allocated: each has the room of the
+  /// longest, and a window that of steps of `step` tokens.
+  size_t state_bytes(std::span<const int> lengths, int step = 1) const;
   /// What it has, what of it a token passes through, and what every decoded token reads with
   /// parameters of that dtype: all but tables of which it takes a row, and other experts.
   struct Costs {
     size_t parameters = 0, active = 0, bytes_per_token = 0;
   };
   Costs costs(Dtype dtype);
+  /// What a step of so many rows is expected to read: weights once, and of experts those that rows
+  /// choose which choose at random, each once.
+  double bytes_per_step(int rows);
   /// A head that is the embedding: the names of both, and the switch that makes it so. Nothing for
   /// a head with weights of its own.
   struct Tied {

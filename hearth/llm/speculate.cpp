@@ -29,13 +29,17 @@ void DraftPace::took(int drafted, int accepted, double seconds) {
   std::ranges::nth_element(times, times.begin() + long(times.size() / 2));
   const double ordinary = times[times.size() / 2];
   if (window_.verified > 0 && window_.seconds > kNoise * ordinary * window_.tokens) {
-    ordinary_left_ = pause_;
-    pause_ = std::min(2 * pause_, kLongestPause);
-    ordinary_s_.clear();
+    rest();
   } else if (window_.verified > 0) {
     pause_ = kPause;
   }
   window_ = {};
+}
+
+void DraftPace::rest() {
+  ordinary_left_ = pause_;
+  pause_ = std::min(2 * pause_, kLongestPause);
+  ordinary_s_.clear();
 }
 
 Speculator::Speculator(LanguageModel& model, const DraftOptions& options)
@@ -66,7 +70,13 @@ std::vector<Speculator::Drawn> Speculator::step(KvCache& cache, std::span<const 
   int room = std::min({pace_.next(), most - 1, cache.context_length() - length - 1});
   if (first > length) room = std::min(room, first - length - 1);  // there the text is read again
   std::vector<int> ids;
-  if (room > 0) ids = draft(text, room);
+  try {
+    if (room > 0) ids = draft(text, room);
+    if (!ids.empty()) cache.reserve(int(ids.size()) + 1);
+  } catch (const std::exception&) {  // no memory for it: an ordinary step needs less
+    ids.clear();
+    pace_.rest();
+  }
   if (ids.empty()) {
     cache.keep_back(0);
     return {};

@@ -26,6 +26,8 @@ class DraftPace {
   int next() const { return ordinary_left_ > 0 ? 0 : size_; }
   /// A step took so long; drafted 0: an ordinary one.
   void took(int drafted, int accepted, double seconds);
+  /// Nothing is drafted for a while.
+  void rest();
 
  private:
   static constexpr int kPause = 32, kLongestPause = 512;  // ordinary steps

@@ -44,12 +44,18 @@ TEST(Describe, CountsWhatATokenPassesThroughInEveryFamily) {
     const auto model = load_model(checkpoint.path());
     EXPECT_EQ(d.costs.bytes_per_token, model->facts.bytes_per_token) << name;
     EXPECT_LE(d.costs.bytes_per_token, model->facts.weights_bytes) << name;
+    // Rows of a step share the weights; of experts, the more rows the more are read.
+    const double one = model->bytes_per_step(1), four = model->bytes_per_step(4);
+    EXPECT_NEAR(one, double(d.costs.bytes_per_token), 100 + one / 1000) << name;
+    EXPECT_EQ(four > 1.01 * one, experts) << name;
+    EXPECT_LE(model->bytes_per_step(1000), double(model->facts.weights_bytes) * 1.0001) << name;
     // State: what a cache takes for so many tokens, which comes in blocks of 64.
     auto cache = model->make_cache();
     const int tokens = std::min(64, model->facts.context_length);
     cache.reserve(tokens);
     EXPECT_LE(model->state_bytes(tokens, model->facts.dtype), cache.nbytes()) << name;
     EXPECT_LE(model->state_bytes(1, model->facts.dtype), model->state_bytes(2, model->facts.dtype));
+    EXPECT_EQ(model->state_bytes({&tokens, 1}, tokens), cache.nbytes()) << name;
   }
   EXPECT_GE(seen, 20);
   EXPECT_GE(mixtures, 2);

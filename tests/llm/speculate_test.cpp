@@ -270,6 +270,34 @@ TEST(Speculation, OfARowGoesOnWhenOthersCameAndWent) {
   }
 }
 
+// What drafted tokens would need is not there: the row goes on with one token a step.
+TEST(Speculation, GoesOnWithoutWhereMemoryIsShort) {
+  if (default_device() != Device(Device::cpu)) GTEST_SKIP() << "limits the memory of the host";
+  for (const bool by_model : {false, true}) {
+    LanguageModel& model = tiny_phi();
+    const auto drafter = load(kTinyPhi);
+    const Ids prompt = refrain(190);
+    GenerateOptions options;
+    options.max_tokens = 60;  // up to 250 of the 256 that there is room for
+    const Ids wanted = told(model, prompt, options).ids;
+    options.draft = by_model ? DraftOptions{.model = drafter.get(), .most = 12}
+                             : DraftOptions{.ngram = 3, .most = 12};
+    Ids got;
+    size_t before = 0;
+    const auto out = generate(model, prompt, options, [&](int id, std::string_view) {
+      got.push_back(id);
+      if (got.size() == 20) {
+        clear_cache();
+        before = set_memory_limit(get_active_memory() + (size_t(4) << 20));
+      }
+      return true;
+    });
+    set_memory_limit(before);
+    EXPECT_EQ(got, wanted) << by_model;
+    EXPECT_GT(out.drafts.drafted, 0);
+  }
+}
+
 TEST(Speculation, FailsAsWithoutWhereLogitsAreNotFinite) {
   const auto model = load(kTinyPhi);
   for (const auto& [name, p] : model->parameters())

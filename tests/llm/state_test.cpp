@@ -444,6 +444,21 @@ TEST(Chat, ReadsOnlyWhatIsNewInEachTurn) {
   }
 }
 
+// A window's memory is a ring with room for a whole step, more than the window itself.
+TEST(KvCache, TakesTheMemoryThatItIsSaidToTake) {
+  const CacheShape shape{{{.kind = StateShape::positions, .parts = {{2, 8}, {2, 4}}, .window = 500},
+                          {.kind = StateShape::positions, .parts = {{2, 8}}},
+                          {.kind = StateShape::fixed, .parts = {{3, 5}}, .dtype = float32},
+                          {.kind = StateShape::alias, .source = 0}},
+                         4096,
+                         float16};
+  for (const int step : {1, 300, 600, 3000, 4096}) {
+    KvCache cache(shape, 3);
+    cache.reserve(step);
+    EXPECT_EQ(KvCache::nbytes_of(shape, 3, step, step), cache.nbytes()) << step;
+  }
+}
+
 TEST(KvCache, ThatMemoryHasNoRoomForIsRefusedBeforeItIsAllocated) {
   const StateShape layer{.kind = StateShape::positions, .parts = {{4096, 4096}, {4096, 4096}}};
   KvCache cache({{layer, layer}, 1 << 20, float32});
