@@ -1,5 +1,6 @@
-// Tokens of one prompt as text, with stop rules.
+// Tokens of a prompt, or of several, as text, with stop rules.
 #pragma once
+#include <exception>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -32,6 +33,7 @@ struct Generated {
   std::optional<RowState> state = {};  // as Batcher::Event has it
   int read_tokens = 0;                 // the same
   DraftCounts drafts = {};
+  std::exception_ptr error = {};  // of one of several prompts: why there is no more of it
 
   double prefill_tokens_per_s() const;
   /// (N - 1) tokens over the time between the first and the last; 0 for fewer than two.
@@ -45,5 +47,16 @@ using Sink = std::function<bool(int id, std::string_view text)>;
 /// Batcher::add does, and std::runtime_error for logits that are not finite.
 Generated generate(LanguageModel& model, std::span<const int> prompt, GenerateOptions options,
                    const Sink& sink = {}, const Tokenizer* tokenizer = nullptr);
+
+/// Called with the number of a prompt and what there is of its answer, after each token and at its
+/// end (stopped_by, or error, is set then); false ends all of them.
+using Watch = std::function<bool(size_t prompt, const Generated& answer)>;
+
+/// Continues several prompts, as rows of one batch: each has the answer that it has alone. What
+/// fails of one is its own `error`.
+std::vector<Generated> generate_each(LanguageModel& model,
+                                     std::span<const std::vector<int>> prompts,
+                                     const GenerateOptions& options, const Watch& watch = {},
+                                     const Tokenizer* tokenizer = nullptr);
 
 }  // namespace hearth::llm

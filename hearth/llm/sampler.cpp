@@ -103,6 +103,8 @@ Sampler::Sampler(const SamplingOptions& options, int vocab,
   if (window_ == 0 && counted && !order_.counts_prompt) drawn_ = zeros({batch_, vocab}, int32);
   if (history > 0) history_ = rows_of(prompts, std::max(history, 2));
   if (o.mirostat_tau > 0) surprise_ = full({batch_, 1}, 2 * o.mirostat_tau);
+  for (const SequenceBreaker& one : o.dry_breakers)
+    breaker_masks_.push_back(mask_of(one.heads, vocab));
   for (SamplingStep step : order_.steps) add(step);
   Arrays all = state();
   all.push_back(keys_);
@@ -175,7 +177,10 @@ void Sampler::add(SamplingStep step) {
         const int allowed = options_.dry_allowed_length;
         const int window =
             options_.dry_window > 0 ? std::min(options_.dry_window, kFarthest) : kFarthest;
-        const array n = repeats(allowed + kLongest, window);
+        array n = repeats(allowed + kLongest, window, true);
+        // What ends a sequence by itself continues none.
+        for (size_t i = 0; i < breaker_masks_.size(); ++i)
+          if (options_.dry_breakers[i].tail.empty()) n = where(breaker_masks_[i], array(0), n);
         const array size =
             multiply(array(options_.dry_multiplier),
                      power(array(options_.dry_base), astype(subtract(n, array(allowed)), float32)));
@@ -222,9 +227,27 @@ array Sampler::counts(bool with_prompt) const {
   return with_prompt ? *seen_ : *drawn_;
 }
 
+// Where a sequence breaker ends in history (batch, n): bool.
+array Sampler::breaks(const array& history) const {
+  const int n = history.shape(1);
+  const array known = greater_equal(history, array(0)), ids = maximum(history, array(0));
+  array all = zeros({batch_, n}, bool_);
+  for (size_t i = 0; i < breaker_masks_.size(); ++i) {
+    array here = logical_and(take(breaker_masks_[i], ids, 0), known);
+    for (const int id : options_.dry_breakers[i].tail) {
+      const array before =
+          concatenate({zeros({batch_, 1}, bool_), slice(here, {0, 0}, {batch_, n - 1})}, 1);
+      here = logical_and(before, equal(history, array(id)));
+    }
+    all = logical_or(all, here);
+  }
+  return all;
+}
+
 // For each token: how long a sequence, at most `longest`, that ends now came before within the
-// window and was followed by the token. (batch, vocab) int32.
-array Sampler::repeats(int longest, int window) const {
+// window and was followed by the token; `broken`: of what follows the last breaker only. (batch,
+// vocab) int32.
+array Sampler::repeats(int longest, int window, bool broken) const {
   const int all = history_->shape(1), n = std::min(all, window);
   const array history = slice(*history_, {0, all - n}, {batch_, all});
   const int length = std::min(longest, n - 1);
@@ -237,6 +260,10 @@ array Sampler::repeats(int longest, int window) const {
   const array last = take(history, arange(n - 1, n - 1 - length, -1), 1);  // (batch, length)
   array same = logical_and(equal(ids, expand_dims(last, 2)), greater_equal(is, ks));
   same = logical_and(same, expand_dims(greater_equal(last, array(0)), 2));
+  if (broken && !breaker_masks_.empty()) {
+    const array end = take(breaks(history), arange(n - 1, n - 1 - length, -1), 1);
+    same = logical_and(same, logical_not(expand_dims(end, 2)));
+  }
   run = sum(cumprod(astype(same, int32), 1), 1);  // (batch, n - 1)
   return largest_by_id(slice(history, {0, 1}, {batch_, n}), run, vocab_);
 }

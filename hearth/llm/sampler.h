@@ -40,7 +40,8 @@ class Sampler {
   using Step = std::function<array(const array& logits)>;  // (batch, vocab) float32 -> the same
   void add(SamplingStep step);
   array counts(bool with_prompt) const;
-  array repeats(int longest, int window) const;
+  array repeats(int longest, int window, bool broken = false) const;
+  array breaks(const array& history) const;
   array noise(int n, int stream) const;
   array surprising(const array& logits) const;
   void correct(const array& logits, const array& ids);
@@ -51,8 +52,9 @@ class Sampler {
   const int batch_, vocab_, window_;  // window_: of the penalties; 0: all
   const std::vector<int> end_ids_;
   std::vector<Step> chain_;
-  array keys_;      // uint32 (batch, 2)
-  array end_mask_;  // bool (vocab)
+  array keys_;            // uint32 (batch, 2)
+  array end_mask_;        // bool (vocab)
+  Arrays breaker_masks_;  // of each of dry_breakers: bool (vocab), its heads
   // The state; what no step needs is empty.
   std::optional<array> position_;  // int32 (batch): tokens drawn
   std::optional<array> seen_;      // int32 (batch, vocab): how often, with the prompt

@@ -118,6 +118,9 @@ void check_options(const SamplingOptions& o) {
   between("dry-base", o.dry_base, 1, kMost);
   check(o.dry_allowed_length >= 1 && o.dry_allowed_length <= 1024,
         "dry-allowed-length: ", o.dry_allowed_length, ", wanted 1 to 1024");
+  for (const std::string& text : o.dry_sequence_breakers)
+    check(!text.empty() && text.size() <= 40, "dry-sequence-breaker: a text of ", text.size(),
+          " bytes, wanted 1 to 40");
   check(o.dry_window >= 0, "dry-window: ", o.dry_window, ", wanted 0 (all) or more");
   check(o.no_repeat_ngram >= 0 && o.no_repeat_ngram <= 1024, "no-repeat-ngram: ", o.no_repeat_ngram,
         ", wanted 0 (off) to 1024");

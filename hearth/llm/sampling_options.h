@@ -9,23 +9,33 @@
 
 namespace hearth::llm {
 
+/// One of `heads`, followed by `tail`, as ids.
+struct SequenceBreaker {
+  std::vector<int> heads, tail;
+  bool operator==(const SequenceBreaker&) const = default;
+};
+
 struct SamplingOptions {
-  float temperature = 0;                 // 0: the most likely token
-  int top_k = 0;                         // only the k most likely; 0: all
-  float top_p = 1;                       // only the most likely with this probability together
-  float min_p = 0;                       // only those with this share of the best one's
-  float typical_p = 1;                   // only the most typical with this probability together
-  float top_n_sigma = 0;                 // only those within so many deviations of the best; 0: all
-  float xtc_probability = 0;             // how often the best choices are left out
-  float xtc_threshold = 0.1f;            // which: all but the last of those with this probability
-  float repetition_penalty = 1;          // above 1: tokens seen before are made less likely
-  float frequency_penalty = 0;           // taken off for each time that a token was seen
-  float presence_penalty = 0;            // taken off once for a token that was seen
-  int penalty_window = -1;               // tokens looked back; 0: all, -1: as the order has it
-  float dry_multiplier = 0;              // DRY: what continues a repeated sequence is less likely
-  float dry_base = 1.75f;                // by multiplier * base^(length - allowed)
-  int dry_allowed_length = 2;            //
-  int dry_window = 0;                    // tokens that DRY looks back; 0: all, at most 4096
+  float temperature = 0;         // 0: the most likely token
+  int top_k = 0;                 // only the k most likely; 0: all
+  float top_p = 1;               // only the most likely with this probability together
+  float min_p = 0;               // only those with this share of the best one's
+  float typical_p = 1;           // only the most typical with this probability together
+  float top_n_sigma = 0;         // only those within so many deviations of the best; 0: all
+  float xtc_probability = 0;     // how often the best choices are left out
+  float xtc_threshold = 0.1f;    // which: all but the last of those with this probability
+  float repetition_penalty = 1;  // above 1: tokens seen before are made less likely
+  float frequency_penalty = 0;   // taken off for each time that a token was seen
+  float presence_penalty = 0;    // taken off once for a token that was seen
+  int penalty_window = -1;       // tokens looked back; 0: all, -1: as the order has it
+  float dry_multiplier = 0;      // DRY: what continues a repeated sequence is less likely
+  float dry_base = 1.75f;        // by multiplier * base^(length - allowed)
+  int dry_allowed_length = 2;    //
+  int dry_window = 0;            // tokens that DRY looks back; 0: all, at most 4096
+  // Texts that a repeated sequence ends at, so that structure may repeat; and the same as ids,
+  // which generate() finds with its tokenizer (sequence_breakers).
+  std::vector<std::string> dry_sequence_breakers = {"\n", ":", "\"", "*"};
+  std::vector<SequenceBreaker> dry_breakers = {};
   int no_repeat_ngram = 0;               // no sequence of so many tokens twice; 0: they may
   float mirostat_tau = 0;                // mirostat 2: the surprise to keep to; 0: off
   float mirostat_eta = 0.1f;             // and how fast to correct it

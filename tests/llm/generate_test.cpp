@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
 #include "hearth/llm/perplexity.h"
 #include "hearth/llm/sampler.h"
+#include "hearth/llm/sequence_breakers.h"
 #include "hearth/llm/stop_texts.h"
 #include "hearth/ops/ops.h"
 #include "tests/memory_before.h"
@@ -43,6 +45,102 @@ TEST(Generate, StreamsExactlyTheText) {
   EXPECT_EQ(out.ids.size(), 40u);
   EXPECT_GT(out.decode_tokens_per_s(), 0);
   EXPECT_LE(out.prefill_s, out.time_to_first_token_s);
+}
+
+// As rows of one batch: each prompt has the answer that it has alone, in its place.
+TEST(Generate, AnswersSeveralPromptsAsEachAlone) {
+  Story story;
+  GenerateOptions options;
+  options.max_tokens = 24;
+  options.stop_texts = {"and"};
+  options.stop_ids = story.model->facts.eos;
+  options.sampling = {.temperature = 0.9f, .repetition_penalty = 1.1f, .logprobs = 1, .seed = 4};
+  std::vector<std::vector<int>> prompts;
+  for (int i = 0; i < 70; ++i)
+    prompts.push_back(
+        story.tokenizer.encode(std::string(size_t(i % 7), ' ') + "The cat " + std::to_string(i)));
+  prompts[5] = {};                               // an error of its own
+  prompts[6] = std::vector<int>(600, 7);         // longer than the context
+  prompts[40] = story.tokenizer.encode(" Tom");  // two that are alike
+  prompts[41] = prompts[40];
+  std::vector<int> ended(prompts.size(), 0);
+  std::vector<size_t> tokens(prompts.size(), 0);
+  const auto all = generate_each(
+      *story.model, prompts, options,
+      [&](size_t i, const Generated& out) {
+        out.stopped_by.empty() ? void(tokens[i] = out.ids.size()) : void(++ended[i]);
+        return true;
+      },
+      &story.tokenizer);
+  ASSERT_EQ(all.size(), prompts.size());
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    EXPECT_EQ(ended[i], 1) << i;
+    EXPECT_EQ(bool(all[i].error), i == 5 || i == 6) << i;
+    if (all[i].error) {
+      EXPECT_EQ(all[i].stopped_by, "error");
+      continue;
+    }
+    const auto alone = generate(*story.model, prompts[i], options, {}, &story.tokenizer);
+    EXPECT_EQ(all[i].ids, alone.ids) << i;
+    EXPECT_EQ(all[i].text, alone.text) << i;
+    EXPECT_EQ(all[i].stopped_by, alone.stopped_by) << i;
+    EXPECT_EQ(all[i].prompt_tokens, int(prompts[i].size()));
+    EXPECT_EQ(all[i].logprobs.size(), all[i].ids.size());
+    EXPECT_EQ(tokens[i], all[i].ids.size());
+    EXPECT_GT(all[i].time_to_first_token_s, 0);
+  }
+  EXPECT_EQ(all[40].ids, all[41].ids);
+  // One that is told to end ends all, and what was not begun has no answer.
+  int calls = 0;
+  const auto few = generate_each(
+      *story.model, prompts, options, [&](size_t, const Generated&) { return ++calls < 40; },
+      &story.tokenizer);
+  ASSERT_EQ(few.size(), prompts.size());
+  EXPECT_EQ(few.back().stopped_by, "caller");
+  EXPECT_TRUE(few.back().ids.empty());
+  EXPECT_FALSE(few[0].ids.empty());
+  EXPECT_TRUE(generate_each(*story.model, {}, options, {}, &story.tokenizer).empty());
+}
+
+// DRY's breakers are texts: any token that holds one, or begins and goes on with one.
+TEST(Generate, FindsTheTokensOfSequenceBreakers) {
+  const Tokenizer tokenizer = Tokenizer::load(kTinyPhi);
+  const auto found = sequence_breakers(tokenizer, {"\n", " cat."});
+  ASSERT_GE(found.size(), 2u);
+  EXPECT_TRUE(found[0].tail.empty());
+  size_t holding = 0;
+  for (int id = 0; id < tokenizer.vocab_size(); ++id)
+    holding += tokenizer.decode({&id, 1}).find('\n') != std::string::npos;
+  EXPECT_GT(holding, 0u);
+  EXPECT_EQ(found[0].heads.size(), holding);  // none has all of " cat."
+  // However a text that holds it is cut into tokens, one of them ends in it.
+  for (const char* text : {"the cat. Then", "a cat.", "the\n\ncat", "x\n"}) {
+    const auto ids = tokenizer.encode(text);
+    const auto begins = [&](size_t at) {
+      return std::ranges::any_of(found, [&](const SequenceBreaker& b) {
+        const auto rest = std::span(ids).subspan(at + 1);
+        return std::ranges::find(b.heads, ids[at]) != b.heads.end() &&
+               rest.size() >= b.tail.size() &&
+               std::ranges::equal(rest.first(b.tail.size()), b.tail);
+      });
+    };
+    bool any = false;
+    for (size_t i = 0; i < ids.size(); ++i) any |= begins(i);
+    EXPECT_TRUE(any) << text;
+  }
+  // And they count when text is generated.
+  Story story;
+  GenerateOptions options;
+  options.max_tokens = 60;
+  options.sampling = {.dry_multiplier = 3, .dry_allowed_length = 1};
+  const auto usual = story.tell(options).ids;
+  options.sampling.dry_sequence_breakers = {};
+  const auto none = story.tell(options).ids;
+  options.sampling.dry_sequence_breakers = {" "};  // every word's beginning
+  const auto all = story.tell(options).ids;
+  options.sampling.dry_multiplier = 0;
+  EXPECT_NE(none, all);
+  EXPECT_NE(story.tell(options).ids, usual);
 }
 
 TEST(Generate, StopsBeforeAStopTextThatSpansTokens) {

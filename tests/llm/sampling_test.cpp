@@ -109,6 +109,28 @@ TEST(Sampling, DryHoldsBackWhatContinuesASequence) {
   EXPECT_EQ(greedy({.dry_multiplier = 0.8f}, {0, 1, 2, 3, 4, 0, 1, 2}, {0, 0, 0, 2, 1}), 4);
 }
 
+// Which repeats count: llama.cpp's rules, with breakers of one token and of several.
+TEST(Sampling, DryEndsItsSequencesAtBreakers) {
+  const std::vector<int> again = {1, 2, 3, 4, 1, 2};
+  const Floats logits = {0, 0, 0, 2, 1.5f};
+  const auto with = [&](std::vector<SequenceBreaker> breakers, std::vector<int> seen) {
+    return greedy({.dry_multiplier = 0.8f, .dry_breakers = std::move(breakers)}, seen, logits);
+  };
+  EXPECT_EQ(with({}, again), 4);
+  EXPECT_EQ(with({{{0}, {}}}, again), 4);      // stands nowhere
+  EXPECT_EQ(with({{{4}, {}}}, again), 4);      // before the sequence of 2
+  EXPECT_EQ(with({{{1}, {}}}, again), 3);      // 2 alone is left of it
+  EXPECT_EQ(with({{{0, 2}, {}}}, again), 3);   // the text ends with one
+  EXPECT_EQ(with({{{3}, {}}}, again), 3);      // what continues it is a breaker itself
+  EXPECT_EQ(with({{{4}, {1}}}, again), 3);     // of two tokens: ends with the 1
+  EXPECT_EQ(with({{{4}, {1, 2}}}, again), 3);  // of three: ends with the 2
+  EXPECT_EQ(with({{{4}, {2}}}, again), 4);     // 4 is not followed by 2
+  EXPECT_EQ(with({{{3, 0}, {4}}}, again), 4);
+  EXPECT_EQ(with({{{0}, {3}}, {{1}, {}}}, again), 3);  // any of several
+  // A sequence that is as long after the breaker counts as long.
+  EXPECT_EQ(with({{{0}, {}}}, {0, 1, 2, 3, 4, 0, 1, 2}), 4);
+}
+
 TEST(Sampling, NoSequenceComesTwice) {
   const Floats logits = {0, 0, 0, 2, 1};
   EXPECT_EQ(greedy({.no_repeat_ngram = 3}, {1, 2, 3, 4, 1, 2}, logits), 4);
