@@ -16,23 +16,42 @@ std::string to_json(const std::vector<ChatMessage>& messages) {
   for (const ChatMessage& m : messages) {
     ordered_json one = {{"role", m.role}, {"content", m.content}};
     if (!m.reasoning.empty()) one["reasoning_content"] = m.reasoning;
+    if (!m.others.empty()) one.update(ordered_json::parse(m.others));
     all.push_back(std::move(one));
   }
   return all.dump(2, ' ', false, ordered_json::error_handler_t::replace);
 }
 
+// The texts among the parts of a content, one after the other.
+static std::string text_of_parts(const nlohmann::json& parts) {
+  std::string text;
+  for (const auto& part : parts)
+    if (part.is_object() && part.contains("text") && part["text"].is_string())
+      text += part["text"].get<std::string>();
+  return text;
+}
+
 std::vector<ChatMessage> messages_from_json(std::string_view text, std::string_view name) {
-  const nlohmann::json all = parse_json(text, name);
+  nlohmann::json all = parse_json(text, name);
   ensure(all.is_array(), name, ": wanted a list of messages");
   std::vector<ChatMessage> messages;
   for (size_t i = 0; i < all.size(); ++i) {
-    const auto text_at = [&](const char* key, bool must) -> std::string {
-      const bool there = all[i].is_object() && all[i].contains(key) && all[i][key].is_string();
+    nlohmann::json& one = all[i];
+    const auto take = [&](const char* key, bool must) -> std::string {
+      const bool there = one.is_object() && one.contains(key) && one[key].is_string();
       ensure(there || !must, name, ": message ", i, ": wanted a text under \"", key, "\"");
-      return there ? all[i][key].get<std::string>() : "";
+      if (!there) return "";
+      const std::string value = one[key];
+      one.erase(key);
+      return value;
     };
-    messages.push_back(
-        {text_at("role", true), text_at("content", true), text_at("reasoning_content", false)});
+    ChatMessage& message = messages.emplace_back(ChatMessage{take("role", true), ""});
+    const bool parts = one.contains("content") && one["content"].is_array();
+    const bool calls =
+        one.contains("tool_calls") && (!one.contains("content") || one["content"].is_null());
+    message.content = parts ? text_of_parts(one["content"]) : take("content", !calls);
+    message.reasoning = take("reasoning_content", false);
+    if (!one.empty()) message.others = one.dump();
   }
   return messages;
 }
@@ -44,7 +63,7 @@ void Chat::set_system(const std::string& text) {
   if (messages.empty() || messages[0].role != "system")
     messages.insert(messages.begin(), {"system", text});
   else
-    messages[0].content = text;
+    messages[0] = {"system", text};
 }
 
 std::vector<int> Chat::stop_ids() const {

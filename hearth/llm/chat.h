@@ -14,12 +14,15 @@ namespace hearth::llm {
 struct ChatMessage {
   std::string role, content;
   std::string reasoning = {};  // of an assistant's
+  /// Of a message from a file: its other fields (tool_calls, name, ...), and a content that is no
+  /// text, as a JSON object; or empty. They go to the template, and back into a file.
+  std::string others = {};
 };
 
 /// A list of messages, as `hearth render` reads it.
 std::string to_json(const std::vector<ChatMessage>& messages);
 /// Throws std::runtime_error, which begins with `name`, for what is no list of messages with a role
-/// and a text.
+/// and a content: a text, a list of parts, or none beside tool_calls.
 std::vector<ChatMessage> messages_from_json(std::string_view text, std::string_view name);
 
 class Chat {

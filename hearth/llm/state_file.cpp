@@ -100,7 +100,7 @@ void save_state(const std::filesystem::path& file, LanguageModel& model, const B
 Beginning load_state(const std::filesystem::path& file, LanguageModel& model) {
   const std::string name = file.string();
   const auto& facts = model.facts;
-  auto [tensors, metadata] = load_safetensors(name);
+  auto [tensors, metadata] = read_safetensors(file, "make it again with --save-state");
   ensure(metadata.contains(kState), name,
          ": these are tensors, but no state; wanted a file that --save-state wrote");
   const auto said = [&, &metadata = metadata](const char* key) -> const std::string& {

@@ -195,6 +195,17 @@ TEST_F(StateFiles, ThatAreHostileAreRefused) {
               HasSubstr("layer 1 has the shape"));
 }
 
+TEST_F(StateFiles, ThatAreCutShortAreToBeMadeAgain) {
+  const std::string whole = content_of(file_);
+  std::vector<size_t> sizes = {1, 7, 8, 9, 100, whole.size() / 2, whole.size() - 1};
+  for (const size_t size : sizes) {
+    const auto cut = folder_.write("cut", whole.substr(0, size));
+    const std::string said = error_of([&] { load_state(cut, *model_); });
+    EXPECT_THAT(said, HasSubstr("make it again with --save-state")) << size;
+    EXPECT_THAT(said, ::testing::Not(HasSubstr("etch"))) << size;
+  }
+}
+
 TEST_F(StateFiles, ThatCannotBeWrittenLeaveTheOldOne) {
   const std::string before = content_of(file_);
   EXPECT_THAT(error_of([&] { save_state(folder_ / "no" / "s", *model_, state_); }),
