@@ -120,10 +120,12 @@ struct Measured {
   }
 };
 
-// A step reads the weights once for each group of rows; of experts, those of one row are counted.
-double gb_per_s(const BenchTest& test, double rate, const llm::LanguageModel::Facts& facts) {
-  const int groups = (test.parallel + llm::Batcher::kTogether - 1) / llm::Batcher::kTogether;
-  return rate / test.parallel * groups * double(facts.bytes_per_token) / 1e9;
+// A step reads the weights once for each group of rows, and of experts those that its rows chose.
+double gb_per_s(const BenchTest& test, double rate, llm::LanguageModel& model) {
+  double bytes = 0;
+  for (int left = test.parallel; left > 0; left -= llm::Batcher::kTogether)
+    bytes += model.bytes_per_step(std::min(left, llm::Batcher::kTogether));
+  return rate / test.parallel * bytes / 1e9;
 }
 
 // Until Ctrl-C: a repetition that it ends does not count.
@@ -143,14 +145,14 @@ Measured measure(const BenchTest& test, int repetitions, llm::LanguageModel& mod
     m.rates.samples.push_back(rate);
     m.limits.push_back(weights_bandwidth(model).median);
     const double before = m.limits[m.limits.size() - 2], after = m.limits.back();
-    m.fractions.push_back(gb_per_s(test, rate, model.facts) / ((before + after) / 2));
+    m.fractions.push_back(gb_per_s(test, rate, model) / ((before + after) / 2));
     m.spreads.push_back(std::abs(before - after) / std::max(before, after));
   }
   return m;
 }
 
-double gb_per_s(const Measured& m, const llm::LanguageModel::Facts& facts) {
-  return gb_per_s(m.test, m.rates.median(), facts);
+double gb_per_s(const Measured& m, llm::LanguageModel& model) {
+  return gb_per_s(m.test, m.rates.median(), model);
 }
 /// "tg128 x 8 @ d512"
 std::string name_of(const BenchTest& test) {
@@ -195,7 +197,7 @@ nlohmann::ordered_json row_of(const Measured& m, const Options& o, llm::Language
       {"avg_ts", rates.mean()},
       {"stddev_ts", rates.stddev()},
       {"median_ts", rates.median()},
-      {"gb_per_s", decodes ? nlohmann::ordered_json(gb_per_s(m, model.facts)) : nullptr},
+      {"gb_per_s", decodes ? nlohmann::ordered_json(gb_per_s(m, model)) : nullptr},
       {"bandwidth_fraction", or_null(m.share())},
       {"peak_memory_bytes", peak_memory_bytes()},
       {"device_peak_memory_bytes", device_peak_bytes()},
@@ -206,7 +208,7 @@ nlohmann::ordered_json row_of(const Measured& m, const Options& o, llm::Language
 }
 
 nlohmann::json report(const std::vector<Measured>& all, const Options& o,
-                      const llm::LanguageModel& model) {
+                      llm::LanguageModel& model) {
   const auto& facts = model.facts;
   nlohmann::json json = {
       {"model", o.folder().string()},
@@ -234,7 +236,7 @@ nlohmann::json report(const std::vector<Measured>& all, const Options& o,
         {"depth", m.test.depth},
         {"parallel", m.test.parallel},
         {"tokens_per_s", m.rates.json()},
-        {"gb_per_s", gb_per_s(m, facts)},
+        {"gb_per_s", gb_per_s(m, model)},
         {"bandwidth_fraction", share ? nlohmann::json(*share) : nlohmann::json()},
         {"limit_disturbed", share ? nlohmann::json(disturbed(*share)) : nlohmann::json()},
         {"bandwidth_fraction_samples", m.fractions},
@@ -245,7 +247,7 @@ nlohmann::json report(const std::vector<Measured>& all, const Options& o,
   return json;
 }
 
-std::string text_of(const Measured& m, const llm::LanguageModel& model) {
+std::string text_of(const Measured& m, llm::LanguageModel& model) {
   const auto& [test, rates] = std::tie(m.test, m.rates);
   std::string depth = test.parallel > 1 ? fmt::format(" x {}", test.parallel) : "";
   if (test.depth) depth += fmt::format(" after {:5}", test.depth);
@@ -253,7 +255,7 @@ std::string text_of(const Measured& m, const llm::LanguageModel& model) {
                                  test.prompt ? "prefill" : "decode ", test.prompt + test.decode,
                                  depth, rates.mean(), rates.stddev(), rates.median());
   if (test.prompt) return text + "\n";
-  text += fmt::format(" = {:.1f} GB/s", gb_per_s(m, model.facts));
+  text += fmt::format(" = {:.1f} GB/s", gb_per_s(m, model));
   const auto share = m.share();
   if (!share)
     return text +
@@ -296,7 +298,7 @@ void run(const Options& o) {
                      {"stddev_ts", "+-"}});
   std::vector<Measured> all;
   for (const BenchTest& test : tests) {
-    if (CatchInterrupt::flag()) break;
+    if (CatchInterrupt::flag() || output_failed()) break;
     Measured m = measure(test, o.repetitions, *model);
     if (m.rates.samples.empty()) break;
     if (!o.format.empty()) print_out(table.add(row_of(m, o, *model)));

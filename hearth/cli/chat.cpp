@@ -43,6 +43,7 @@ void settle_sampling(Options& o, const Command& command) {
   });
   sampling.order = o.given.order;
   sampling.logit_bias = o.given.logit_bias;
+  sampling.dry_sequence_breakers = o.given.dry_sequence_breakers;
 }
 
 std::optional<llm::ChatTemplate> template_of(const Options& o) {
@@ -74,6 +75,7 @@ std::string as_json(const Options& o, const llm::LanguageModel& model, const llm
   json["dropped_messages"] = answer.dropped;
   json["prefill_tokens_per_s"] = g.prefill_tokens_per_s();
   json["decode_tokens_per_s"] = g.decode_tokens_per_s();
+  if (const auto list = logprobs_json(g); !list.is_null()) json["logprobs"] = list;
   json["draft"] = drafts_json(o.draft.given(), g.drafts);
   json["sampling"] = sampling_json(o.generate.sampling);
   json["sampling_from"] = o.recommended ? "generation_config.json" : "hearth";
@@ -89,7 +91,7 @@ void converse(ChatSession& session) {
   for (;;) {
     const auto text = editor.next();
     if (!text) return print_err("\n");
-    if (!session.take(*text)) return;
+    if (!session.take(*text) || CatchInterrupt::is_order_to_end() || output_failed()) return;
   }
 }
 
@@ -120,10 +122,11 @@ void run(Options& o, const Command& command) {
     chat.messages = llm::messages_from_json(read_text(o.conversation), o.conversation);
   if (!o.system.empty()) chat.set_system(o.system);
   ChatSession session(chat, *model, o.generate, is_terminal(STDOUT_FILENO) && !one_answer);
+  session.unread_too = !o.state.to.empty();
   if (o.json) {
     chat.messages.push_back({"user", message});
     const auto answer = session.answer(false);
-    o.state.save(*model, chat.held);  // first: nobody may take the text
+    o.state.save(*model, chat.held);
     print_out(as_json(o, *model, chat, answer));
     return CatchInterrupt::fail_if_interrupted();
   }
@@ -142,7 +145,7 @@ void run(Options& o, const Command& command) {
   else
     converse(session);
   o.state.save(*model, chat.held);
-  if (one_answer) CatchInterrupt::fail_if_interrupted();
+  if (one_answer || CatchInterrupt::is_order_to_end()) CatchInterrupt::fail_if_interrupted();
 }
 
 }  // namespace
@@ -166,7 +169,7 @@ void add_chat(Command& app) {
       *command, "-n,--max-tokens", [o](int n) { o->generate.max_tokens = n; }, {.least = 1},
       "Tokens of an answer at most (default: what the context holds)");
   add_sampling(*command, o->given);
-  o->state.add_to(*command);
+  o->state.add_to(*command, true);
   o->draft.add_to(*command);
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
   command->callback([o, command] { run(*o, *command); });

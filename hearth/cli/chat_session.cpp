@@ -258,7 +258,7 @@ llm::Chat::Answer ChatSession::answer(bool shown) {
       if (!std::exchange(folded, true)) fold_reasoning();
       if (shown) print_out(terminal_ ? harmless(text) : std::string(text));
     }
-    return !CatchInterrupt::flag();
+    return !CatchInterrupt::flag() && (unread_too || !output_failed());
   };
   options_.stop_ids = chat_.stop_ids();
   auto answer = chat_.answer(options_, sink);

@@ -22,6 +22,8 @@ class ChatSession {
   void ask(const std::string& text);
   /// Answers what was said last; writes the answer to stdout while it comes if it is `shown`.
   llm::Chat::Answer answer(bool shown);
+  /// An answer goes on although stdout has failed: its state is wanted.
+  bool unread_too = false;
 
  private:
   struct Command;

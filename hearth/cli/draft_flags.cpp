@@ -16,6 +16,7 @@ void DraftFlags::add_to(Command& command) {
       ->type_name("MODEL");
   add_number(command, "--draft-max", options_.most, {1, llm::kMostDrafted - 1},
              "Tokens to draft for a step at most");
+  needs_one_of(command, "--draft-max", {"--draft-ngram", "--draft-model"});
 }
 
 llm::DraftOptions DraftFlags::load(const ModelOptions& options, const llm::LanguageModel& model,

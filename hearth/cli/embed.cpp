@@ -9,6 +9,7 @@
 #include "hearth/core/device.h"
 #include "hearth/io/hub.h"
 #include "hearth/io/npy.h"
+#include "hearth/io/output_file.h"
 #include "hearth/llm/embedder.h"
 
 namespace hearth::cli {
@@ -55,6 +56,7 @@ void run(Options& o) {
   } catch (const std::invalid_argument& error) {
     throw UsageError(error.what());
   }
+  if (!o.npy.empty()) const OutputFile tried(o.npy);  // before anything is computed
   if (o.normalize || o.no_normalize) o.embed.normalize = o.normalize;
   const std::vector<std::string> texts = texts_of(o);
   const auto folder = find_model(o.model);
@@ -70,7 +72,7 @@ void run(Options& o) {
   const auto n = size_t(embedder.dimensions());
   const std::vector<float> values = vectors.to_vector<float>();
   const auto vector = [&](size_t i) { return std::span(values).subspan(i * n, n); };
-  if (!o.npy.empty()) save(o.npy, vectors);
+  if (!o.npy.empty()) write_npy(o.npy, vectors);
   if (o.json) {
     nlohmann::json all = nlohmann::json::array(), pooling = nlohmann::json::array();
     for (const llm::Pooling p : embedder.pooling()) pooling.push_back(to_string(p));
@@ -111,11 +113,12 @@ void add_embed(Command& app) {
   auto* yes = command->add_flag("--normalize", o->normalize,
                                 "Make vectors of length 1 (default: as the model says)");
   command->add_flag("--no-normalize", o->no_normalize, "Leave their lengths")->excludes(yes);
-  command->add_option("--prompt", o->embed.prompt, "What stands before each text")
-      ->type_name("TEXT");
+  auto* prompt = command->add_option("--prompt", o->embed.prompt, "What stands before each text")
+                     ->type_name("TEXT");
   command
       ->add_option("--prompt-name", o->embed.prompt_name,
                    "The same, by its name in the model's folder")
+      ->excludes(prompt)
       ->type_name("NAME");
   command->add_option("--dtype", o->dtype, "f16, bf16 or f32 (default: f32 for encoders)")
       ->type_name("D");

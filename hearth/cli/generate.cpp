@@ -1,10 +1,13 @@
-// hearth generate: text in, text out, then one line of figures.
+// hearth generate: text in, text out, then one line of figures; or several texts as one batch.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <exception>
+#include <chrono>
+#include <sstream>
 
 #include "hearth/cli/draft_flags.h"
+#include "hearth/cli/failure.h"
 #include "hearth/cli/interrupt.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
@@ -16,7 +19,8 @@ namespace hearth::cli {
 namespace {
 
 struct Options : ModelOptions {
-  std::string prompt, prompt_file, ids, stdin_mark;
+  std::vector<std::string> texts = {"Once upon a time"}, ids;
+  std::string prompt_file, prompts_file, stdin_mark;
   std::string source = "--prompt";  // which of these it is
   bool ignore_eos = false, stats = false, json = false;
   llm::GenerateOptions generate;
@@ -24,22 +28,69 @@ struct Options : ModelOptions {
   DraftFlags draft;
 };
 
-// The prompt's ids, and the tokenizer if the folder has one or the prompt needs one.
-std::vector<int> prompt_ids(const Options& o, const llm::LanguageModel& model,
-                            std::optional<llm::Tokenizer>& tokenizer) {
-  const bool text_needed = o.source != "--ids";
-  if (text_needed || llm::Tokenizer::file_in(o.folder())) tokenizer = load_tokenizer(o);
-  if (!text_needed) return parse_ids(o.ids, o.source);
-  std::string text = o.prompt;
-  if (o.source == "--prompt-file") text = read_text(o.prompt_file);
-  if (o.source == "stdin") {
-    text = read_standard_input();
-    if (text.ends_with('\n')) text.pop_back();  // what `echo` adds
-    if (text.empty() && o.stdin_mark.empty()) text = o.prompt;
+/// What is to be continued: ids, and the text that they were.
+struct Prompt {
+  std::string text;  // empty for ids
+  std::vector<int> ids;
+};
+
+// Lines of a file: each is a text, or in a .jsonl file a JSON string, {"prompt": ...} or {"ids":
+// ...}. Empty lines are passed over.
+std::vector<Prompt> prompts_of(const std::string& file) {
+  std::vector<Prompt> all;
+  std::istringstream lines(read_text(file));
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (line.ends_with('\r')) line.pop_back();
+    if (line.empty()) continue;
+    if (!file.ends_with(".jsonl")) {
+      all.push_back({line, {}});
+      continue;
+    }
+    const std::string where = fmt::format("{}: line {}", file, number);
+    if (line.starts_with('"')) {
+      all.push_back({parse_json(line, where).get<std::string>(), {}});
+      continue;
+    }
+    const JsonObject object = JsonObject::parse(line, where);
+    if (object.has("ids"))
+      all.push_back({"", object.naturals("ids")});
+    else
+      all.push_back({object.text("prompt"), {}});
   }
-  auto ids = tokenizer->encode(text);
-  if (ids.empty() && !model.facts.bos.empty()) ids.push_back(model.facts.bos[0]);
-  return ids;
+  ensure(!all.empty(), file, ": has no prompt; wanted one in each line");
+  return all;
+}
+
+std::vector<Prompt> given_prompts(const Options& o) {
+  std::vector<Prompt> all;
+  if (o.source == "--prompts") return prompts_of(o.prompts_file);
+  if (o.source == "--prompt-file") return {{read_text(o.prompt_file), {}}};
+  if (o.source == "--ids") {
+    for (const std::string& ids : o.ids) all.push_back({"", parse_ids(ids, o.source)});
+    return all;
+  }
+  if (o.source == "stdin") {
+    std::string text = read_standard_input();
+    if (text.ends_with('\n')) text.pop_back();  // what `echo` adds
+    if (!text.empty() || !o.stdin_mark.empty()) return {{text, {}}};
+  }
+  for (const std::string& text : o.texts) all.push_back({text, {}});
+  return all;
+}
+
+// With the ids of all texts, and the tokenizer if the folder has one or a prompt needs one.
+std::vector<Prompt> read_prompts(const Options& o, const llm::LanguageModel& model,
+                                 std::optional<llm::Tokenizer>& tokenizer) {
+  auto all = given_prompts(o);
+  const bool texts = std::ranges::any_of(all, [](const Prompt& p) { return p.ids.empty(); });
+  if (texts || llm::Tokenizer::file_in(o.folder())) tokenizer = load_tokenizer(o);
+  for (Prompt& prompt : all) {
+    if (prompt.ids.empty()) prompt.ids = tokenizer->encode(prompt.text);
+    if (prompt.ids.empty() && !model.facts.bos.empty()) prompt.ids.push_back(model.facts.bos[0]);
+  }
+  return all;
 }
 
 // null for a time or rate that this run was too short to have.
@@ -64,17 +115,16 @@ double gb_per_s(const llm::LanguageModel& model, const llm::Generated& out) {
   return out.decode_tokens_per_s() * double(model.facts.bytes_per_token) / 1e9;
 }
 
-std::string as_json(const Options& o, llm::LanguageModel& model, const llm::Generated& out) {
-  const size_t peak = peak_memory_bytes();
-  const double read = gb_per_s(model, out);
-  const Limit limit = limit_of(o, model, read);
+nlohmann::json answer_json(const Options& o, llm::LanguageModel& model, const llm::Generated& out,
+                           double read, const Limit& limit, size_t peak) {
   nlohmann::json json = {
       {"model", o.folder().string()},
       {"dtype", short_name(model.facts.dtype)},
       {"device", to_string(default_device())},
       {"ids", out.ids},
       {"text", out.text},
-      {"stopped_by", CatchInterrupt::flag() ? "interrupt" : out.stopped_by},
+      {"stopped_by",
+       out.stopped_by == "caller" && CatchInterrupt::flag() ? "interrupt" : out.stopped_by},
       {"prompt_tokens", out.prompt_tokens},
       {"reused_tokens", out.reused_tokens},
       {"generated_tokens", out.ids.size()},
@@ -96,11 +146,18 @@ std::string as_json(const Options& o, llm::LanguageModel& model, const llm::Gene
       {"weights_bytes", model.facts.weights_bytes},
       {"sampling", sampling_json(o.generate.sampling)},
   };
-  for (const auto& token : out.logprobs) {
-    auto& list = json["logprobs"].emplace_back();
-    for (const auto& [id, logprob] : token) list.push_back({{"id", id}, {"logprob", logprob}});
-  }
-  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  if (auto list = logprobs_json(out); !list.is_null()) json["logprobs"] = std::move(list);
+  return json;
+}
+
+void print_json(const nlohmann::json& json) {
+  print_out(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+void show_json(const Options& o, llm::LanguageModel& model, const llm::Generated& out) {
+  const size_t peak = peak_memory_bytes();
+  const double read = gb_per_s(model, out);
+  print_json(answer_json(o, model, out, read, limit_of(o, model, read), peak));
 }
 
 void show_figures(const Options& o, llm::LanguageModel& model, const llm::Generated& out) {
@@ -131,6 +188,89 @@ void show_figures(const Options& o, llm::LanguageModel& model, const llm::Genera
   print_err(figures + "\n");
 }
 
+void run_one(Options& o, llm::LanguageModel& model, const Prompt& prompt,
+             const llm::Tokenizer* tokenizer) {
+  llm::Beginning held = o.state.load(model);
+  std::optional<CatchInterrupt> ctrl_c;  // from the first token on: before, nothing would be lost
+  const auto sink = [&](int id, std::string_view text) {
+    if (!ctrl_c) ctrl_c.emplace();
+    if (!o.json) print_out(tokenizer ? std::string(text) : fmt::format("{} ", id));
+    const bool wanted = !output_failed() || !o.state.to.empty();
+    return wanted && !CatchInterrupt::flag();
+  };
+  const auto out = o.state.used() ? generate_after(held, o.state.deterministic, model, prompt.ids,
+                                                   o.generate, sink, tokenizer)
+                                  : generate(model, prompt.ids, o.generate, sink, tokenizer);
+  o.json ? show_json(o, model, out) : show_figures(o, model, out);
+  o.state.save(model, held);
+}
+
+std::string what(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+// "==> Once upon a time <==", as head(1) tells files apart.
+std::string heading(const Prompt& prompt) {
+  constexpr size_t kMost = 60;
+  std::string text =
+      prompt.text.empty() ? fmt::format("{}", fmt::join(prompt.ids, ",")) : prompt.text;
+  std::ranges::replace(text, '\n', ' ');
+  if (text.size() > kMost) {
+    size_t end = kMost;
+    while (end > 0 && (text[end] & 0xC0) == 0x80) --end;  // whole characters
+    text = text.substr(0, end) + "...";
+  }
+  return concat("==> ", text, " <==\n");
+}
+
+// As rows of one batch; answers are shown in the order of the prompts, each as soon as it is whole.
+void run_several(Options& o, llm::LanguageModel& model, const std::vector<Prompt>& prompts,
+                 const llm::Tokenizer* tokenizer) {
+  std::vector<std::vector<int>> ids;
+  for (const Prompt& prompt : prompts) ids.push_back(prompt.ids);
+  std::vector<std::string> whole(prompts.size());
+  size_t shown = 0;
+  const auto show = [&](size_t i, const llm::Generated& out) {
+    const std::string text = tokenizer ? out.text : fmt::format("{}", fmt::join(out.ids, " "));
+    whole[i] = concat(i ? "\n" : "", heading(prompts[i]), text, "\n");
+    for (; shown < whole.size() && !whole[shown].empty(); ++shown) print_out(whole[shown]);
+  };
+  const CatchInterrupt ctrl_c;
+  const auto start = std::chrono::steady_clock::now();
+  auto all = generate_each(
+      model, ids, o.generate,
+      [&](size_t i, const llm::Generated& out) {
+        if (!o.json && !out.stopped_by.empty() && out.stopped_by != "caller") show(i, out);
+        return !output_failed() && !CatchInterrupt::flag();
+      },
+      tokenizer);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  size_t tokens = 0, failed = 0;
+  std::string why;
+  const size_t peak = peak_memory_bytes();
+  const Limit limit = limit_of(o, model, 0);
+  auto list = nlohmann::json::array();
+  for (size_t i = 0; i < all.size(); ++i) {
+    tokens += all[i].ids.size();
+    if (all[i].error && failed++ == 0)
+      why = fmt::format("prompt {}: {}", i + 1, what(all[i].error));
+    if (!o.json && all[i].stopped_by == "caller" && !all[i].ids.empty()) show(i, all[i]);
+    if (!o.json) continue;
+    list.push_back(answer_json(o, model, all[i], 0, limit, peak));
+    if (!prompts[i].text.empty()) list.back()["prompt"] = prompts[i].text;
+    if (all[i].error) list.back()["error"] = what(all[i].error);
+  }
+  if (o.json) print_json(list);
+  print_err(fmt::format("{} prompts, {} tokens, {:.1f} tokens/s together\n", all.size(), tokens,
+                        double(tokens) / took.count()));
+  if (failed > 0 && !CatchInterrupt::flag())
+    throw Failure(1, fmt::format("{} of {} prompts failed; {}", failed, all.size(), why));
+}
+
 void run(Options& o) {
   const auto& g = o.generate;
   if (std::count(g.stop_texts.begin(), g.stop_texts.end(), ""))
@@ -139,32 +279,14 @@ void run(Options& o) {
   o.state.check();
   const auto model = o.load();
   std::optional<llm::Tokenizer> tokenizer;
-  const auto prompt = prompt_ids(o, *model, tokenizer);
-  if (!o.ignore_eos) o.generate.stop_ids = model->facts.eos;
-  llm::Beginning held = o.state.load(*model);
-  o.generate.draft = o.draft.load(o, *model, tokenizer ? &*tokenizer : nullptr);
-  std::optional<CatchInterrupt> ctrl_c;  // from the first token on: before, nothing would be lost
-  std::exception_ptr unseen;  // nobody takes the text; what was read is kept all the same
-  const auto sink = [&](int id, std::string_view text) {
-    if (!ctrl_c) ctrl_c.emplace();
-    try {
-      if (!o.json) print_out(tokenizer ? std::string(text) : fmt::format("{} ", id));
-    } catch (...) {
-      unseen = std::current_exception();
-    }
-    return !unseen && !CatchInterrupt::flag();
-  };
+  const auto prompts = read_prompts(o, *model, tokenizer);
   const auto* with = tokenizer ? &*tokenizer : nullptr;
-  const auto out = o.state.used() ? generate_after(held, o.state.deterministic, *model, prompt,
-                                                   o.generate, sink, with)
-                                  : generate(*model, prompt, o.generate, sink, with);
-  try {
-    if (!unseen) o.json ? print_out(as_json(o, *model, out)) : show_figures(o, *model, out);
-  } catch (...) {
-    unseen = std::current_exception();
-  }
-  o.state.save(*model, held);
-  if (unseen) std::rethrow_exception(unseen);
+  if (!o.ignore_eos) o.generate.stop_ids = model->facts.eos;
+  o.generate.draft = o.draft.load(o, *model, with);
+  const bool several = prompts.size() > 1 || o.source == "--prompts";
+  if (several && o.state.used())
+    throw UsageError("--load-state and --save-state are for one prompt");
+  several ? run_several(o, *model, prompts, with) : run_one(o, *model, prompts[0], with);
   CatchInterrupt::fail_if_interrupted();
 }
 
@@ -173,32 +295,34 @@ void run(Options& o) {
 void add_generate(Command& app) {
   auto* command = app.add_subcommand("generate", "Continue a text");
   auto o = std::make_shared<Options>();
-  o->prompt = "Once upon a time";
   o->add_to(*command);
   const std::vector<Option*> prompts = {
-      command
-          ->add_option("-p,--prompt", o->prompt,
-                       "The text to continue; without it, what comes through a pipe")
-          ->capture_default_str()
-          ->type_name("TEXT"),
+      add_texts(*command, "-p,--prompt", o->texts,
+                "The text to continue; without it, what comes through a pipe")
+          ->default_str("Once upon a time"),
       command->add_option("-f,--prompt-file", o->prompt_file, "The same, from a file")
           ->type_name("F"),
-      command->add_option("--ids", o->ids, "The same, as token ids: 1,2,3")->type_name("IDS"),
+      add_texts(*command, "--ids", o->ids, "The same, as token ids: 1,2,3")->type_name("IDS"),
+      command
+          ->add_option("--prompts", o->prompts_file,
+                       "Several: a line each, or a .jsonl file with {\"prompt\": ...}")
+          ->type_name("F"),
       command->add_option("stdin", o->stdin_mark, "-: the text comes from standard input")
           ->type_name("-"),
   };
   auto& g = o->generate;
   add_number(*command, "-n,--max-tokens", g.max_tokens, {.least = 1}, "Tokens to generate at most");
-  command->add_option("--stop", g.stop_texts, "End before this text (may be given several times)")
-      ->type_name("TEXT")
-      ->allow_extra_args(false);
+  add_texts(*command, "--stop", g.stop_texts, "End before this text");
   command->add_flag("--ignore-eos", o->ignore_eos, "Go on after the model's end-of-text token");
   add_sampling(*command, g.sampling);
-  o->state.add_to(*command);
+  needs_one_of(*command, "--penalty-window",
+               {"--repetition-penalty", "--frequency-penalty", "--presence-penalty"});
+  o->state.add_to(*command, false);
   o->draft.add_to(*command);
   command->add_flag("--stats", o->stats,
                     "Also measure the limit: the share of the read bandwidth, peak memory");
-  command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
+  command->add_flag("--json", o->json,
+                    "Print one JSON object; a list for several prompts (docs/cli.md)");
   command->callback([o, prompts] {
     if (!o->stdin_mark.empty() && o->stdin_mark != "-")
       throw UsageError(
@@ -206,7 +330,8 @@ void add_generate(Command& app) {
     int given = 0;
     for (const Option* p : prompts)
       if (p->count() > 0) o->source = p->get_name(), ++given;
-    if (given > 1) throw UsageError("give one prompt: --prompt, --prompt-file, --ids or -");
+    if (given > 1)
+      throw UsageError("give one kind of prompt: --prompt, --prompt-file, --ids, --prompts or -");
     if (given == 0 && input_is_sent()) o->source = "stdin";
     run(*o);
   });

@@ -17,7 +17,6 @@ namespace {
 std::atomic<bool> interrupted{false};
 std::atomic<int> by{0};
 std::atomic<int64_t> first_ms;
-struct sigaction before_int, before_term, before_hup;
 
 int64_t now_ms() {
   timespec now;
@@ -41,22 +40,25 @@ extern "C" void on_interrupt(int number) {
 
 }  // namespace
 
-CatchInterrupt::CatchInterrupt() {
+CatchInterrupt::CatchInterrupt(std::initializer_list<int> signals) {
   interrupted = false;
   struct sigaction action {};
   action.sa_handler = on_interrupt;
-  sigaction(SIGINT, &action, &before_int);
-  sigaction(SIGTERM, &action, &before_term);
-  // A terminal that is closed; under nohup it is ignored, and stays so.
-  sigaction(SIGHUP, &action, &before_hup);
-  if (before_hup.sa_handler == SIG_IGN) sigaction(SIGHUP, &before_hup, nullptr);
+  for (const int number : signals) {
+    struct sigaction before {};
+    sigaction(number, nullptr, &before);
+    // A terminal that is closed; under nohup it is ignored, and stays so.
+    if (number == SIGHUP && before.sa_handler == SIG_IGN) continue;
+    sigaction(number, &action, nullptr);
+    before_.emplace_back(number, before);
+  }
 }
 CatchInterrupt::~CatchInterrupt() {
-  sigaction(SIGINT, &before_int, nullptr);
-  sigaction(SIGTERM, &before_term, nullptr);
-  sigaction(SIGHUP, &before_hup, nullptr);
+  for (const auto& [number, before] : before_) sigaction(number, &before, nullptr);
 }
 const std::atomic<bool>& CatchInterrupt::flag() { return interrupted; }
+
+bool CatchInterrupt::is_order_to_end() { return interrupted && by != SIGINT; }
 
 int CatchInterrupt::exit_code(int otherwise) { return interrupted ? 128 + by : otherwise; }
 

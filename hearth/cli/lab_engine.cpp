@@ -12,7 +12,10 @@ namespace {
 
 void serve() {
   lab::HearthEngine engine(kVersion, kCommit);
-  const auto send = [](std::string_view line) { print_out(line); };
+  const auto send = [](std::string_view line) {
+    print_out(line);
+    ensure(!output_failed(), "the lab is gone");
+  };
   for (std::string line; std::getline(std::cin, line);)
     if (!engine.answer(line, send)) return;
 }

@@ -80,7 +80,7 @@ bool measured(int times) {
   std::optional<ProgressLine> line(std::in_place);
   int verdicts = 0, equivalent = 0, busy = 0;
   double seconds = 0;
-  for (int i = 0; i < times; ++i) {
+  for (int i = 0; i < times && !output_failed(); ++i) {
     const auto begin = lab::Clock::now();
     const lab::Result result =
         lab::run(options, CatchInterrupt::flag(), [&](const lab::Progress& p) {

@@ -1,14 +1,17 @@
 #include "hearth/cli/line_editor.h"
 
 #include <histedit.h>
+#include <poll.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
 #include <cwchar>
 
 #include "hearth/base/error.h"
+#include "hearth/cli/interrupt.h"
 #include "hearth/cli/output.h"
 
 namespace hearth::cli {
@@ -19,6 +22,7 @@ struct LineEditor::Impl {
   std::string first, next;
   bool going_on = false;  // not the first line of a text
   bool cancelled = false;
+  bool ended = false;  // by a signal
 
   static Impl& of(EditLine* edit) {
     void* self = nullptr;
@@ -54,13 +58,44 @@ struct LineEditor::Impl {
     return insert(edit, text.c_str());
   }
 
+  // A character; 0 at the end of input, and when the program is to end. libedit's own reader goes
+  // on after a signal.
+  static int read_character(EditLine* edit, wchar_t* character) {
+    constexpr int kLookMs = 200;  // a signal may come just before the wait
+    std::mbstate_t state{};
+    *character = L'\0';
+    for (;;) {
+      pollfd ready{STDIN_FILENO, POLLIN, 0};
+      const int come = poll(&ready, 1, kLookMs);
+      if (CatchInterrupt::flag()) return of(edit).ended = true, 0;
+      if (come == 0 || (come < 0 && errno == EINTR)) continue;
+      char byte;
+      const ssize_t n = read(STDIN_FILENO, &byte, 1);
+      if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+      if (n <= 0) return int(n);
+      const size_t used = std::mbrtowc(character, &byte, 1, &state);
+      if (used == size_t(-2)) continue;  // more of it comes
+      if (used != size_t(-1)) return 1;
+      state = {};  // no character
+    }
+  }
+
+  /// What is pasted is marked while it lives.
+  struct PasteMarks {
+    PasteMarks() { print_out("\033[?2004h"); }
+    ~PasteMarks() { print_out("\033[?2004l"); }
+  };
+
   /// One line, without its end; nothing at the end of input.
   std::optional<std::string> line() {
-    cancelled = false;
-    print_out("\033[?2004h");  // pasted text is marked
+    cancelled = ended = false;
     int n = 0;
-    const char* text = el_gets(edit, &n);
-    print_out("\033[?2004l");
+    const char* text = [&] {
+      const CatchInterrupt end({SIGTERM, SIGHUP});
+      const PasteMarks marks;
+      return el_gets(edit, &n);
+    }();
+    if (ended) return {};
     if (cancelled) {
       print_out("^C\n");
       return "";
@@ -86,6 +121,7 @@ LineEditor::LineEditor(std::string prompt) : impl_(std::make_unique<Impl>()) {
   EditLine* edit = impl_->edit;
   el_set(edit, EL_CLIENTDATA, impl_.get());
   el_set(edit, EL_PROMPT, &Impl::prompt);
+  el_set(edit, EL_GETCFN, &Impl::read_character);
   el_set(edit, EL_EDITOR, "emacs");
   el_set(edit, EL_HIST, history, impl_->history);
   el_set(edit, EL_ADDFN, "hearth-new-line", "Begin another line", &Impl::new_line);
@@ -116,6 +152,7 @@ std::optional<std::string> LineEditor::next() {
   for (;;) {
     auto line = impl_->line();
     if (impl_->cancelled) return "";
+    if (impl_->ended) return {};
     if (!line) {
       if (text.empty() && !block) return {};
       break;

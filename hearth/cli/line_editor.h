@@ -16,7 +16,9 @@ class LineEditor {
 
   /// The next text: a line, or several. A line goes on in the next where it ends with a backslash,
   /// after Alt-Enter, between lines of """, and where it was pasted. Nothing at the end of input
-  /// (Ctrl-D on an empty line). Ctrl-C throws away what was typed and gives an empty text.
+  /// (Ctrl-D on an empty line), and after SIGTERM or SIGHUP, which CatchInterrupt then tells of.
+  /// Ctrl-C throws away what was typed and gives an empty text. However it ends, the terminal is as
+  /// it was.
   std::optional<std::string> next();
 
  private:

@@ -49,7 +49,6 @@ void add_commands(Command& app, std::string_view asked) {
 }
 
 int run(int argc, char** argv) {
-  open_standard_streams();
   Program app("hearth", "hearth: run, train and measure neural networks on the machine you own",
               fmt::format("hearth {}", kVersion));
   add_commands(app, argc > 1 ? argv[1] : "");
@@ -77,4 +76,7 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace hearth::cli
 
-int main(int argc, char** argv) { return hearth::cli::run(argc, argv); }
+int main(int argc, char** argv) {
+  hearth::cli::prepare_streams();
+  return hearth::cli::settle_output(hearth::cli::run(argc, argv));
+}

@@ -21,4 +21,23 @@ void add_seed(Command& command, uint64_t& seed, const char* of_what) {
   add_number(command, "-s,--seed", seed, {}, of_what);
 }
 
+Option* add_texts(Command& command, const std::string& names, std::vector<std::string>& texts,
+                  const std::string& help) {
+  return command.add_option(names, texts, help + " (may be given several times)")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+}
+
+void needs_one_of(Command& command, const std::string& option,
+                  const std::vector<std::string>& others) {
+  command.get_option(option).check([&command, others](const std::string&) -> std::string {
+    std::string names;
+    for (const std::string& other : others) {
+      if (command.get_option(other).count() > 0) return "";
+      names += concat(names.empty() ? "" : " or ", other);
+    }
+    return concat("means nothing without ", names);
+  });
+}
+
 }  // namespace hearth::cli

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "hearth/base/error.h"
 #include "hearth/cli/commands.h"
@@ -70,5 +71,14 @@ Option* add_number(Command& command, const std::string& names, T& value,
              command, names, [&value](T n) { value = n; }, range, help)
       ->default_str(concat(value));
 }
+
+/// An option that may be given several times: each text as it was typed.
+Option* add_texts(Command& command, const std::string& names, std::vector<std::string>& texts,
+                  const std::string& help);
+
+/// The option alone would mean nothing: given without one of the others, it is an error that says
+/// so. The others may be added later.
+void needs_one_of(Command& command, const std::string& option,
+                  const std::vector<std::string>& others);
 
 }  // namespace hearth::cli

@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -20,6 +20,9 @@
 namespace hearth::cli {
 
 namespace {
+
+std::atomic<int> output_error{0};  // errno of the first write to stdout that failed
+bool pipe_kills = false;           // SIGPIPE was as usual when the program began
 
 // All of it, or false with errno set. A stream that does not block is waited for.
 bool write_all(int stream, std::string_view text) {
@@ -39,30 +42,43 @@ bool write_all(int stream, std::string_view text) {
 
 }  // namespace
 
-void open_standard_streams() {
+void prepare_streams() {
+  // Writing to what was closed stays an error: /dev/null is opened to be read, by the lowest
+  // number.
   for (int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-    if (fcntl(stream, F_GETFD) < 0 && errno == EBADF)
-      (void)open("/dev/null", stream == STDIN_FILENO ? O_RDONLY : O_WRONLY);  // the lowest free one
+    if (fcntl(stream, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", O_RDONLY);
+  // A handler of ours and not SIG_IGN, which the programs that we start would inherit.
+  for (const int number : {SIGPIPE, SIGXFSZ}) {
+    struct sigaction before {};
+    sigaction(number, nullptr, &before);
+    if (before.sa_handler == SIG_IGN) continue;
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    action.sa_flags = SA_RESTART;
+    sigaction(number, &action, nullptr);
+    if (number == SIGPIPE) pipe_kills = true;
+  }
 }
 
 void print_out(std::string_view text) {
-  if (write_all(STDOUT_FILENO, text)) return;
-  throw std::runtime_error(concat("cannot write the output: ", std::strerror(errno)));
+  if (output_error == 0 && !write_all(STDOUT_FILENO, text)) output_error = errno;
 }
 
-void print_err(std::string_view text) noexcept {
-  // SIGPIPE is held back on this thread and taken away again if this write caused it.
-  sigset_t pipe, before, pending;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  sigpending(&pending);
-  pthread_sigmask(SIG_BLOCK, &pipe, &before);
-  if (!write_all(STDERR_FILENO, text) && errno == EPIPE && !sigismember(&pending, SIGPIPE)) {
-    const timespec now{};
-    while (sigtimedwait(&pipe, nullptr, &now) < 0 && errno == EINTR) continue;
+bool output_failed() { return output_error != 0; }
+
+int settle_output(int exit_code) {
+  const int error = output_error;
+  if (error == 0 || exit_code != 0) return exit_code;
+  if (error == EPIPE && pipe_kills) {
+    signal(SIGPIPE, SIG_DFL);
+    raise(SIGPIPE);
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  complain(concat("cannot write the output: ",
+                  error == EBADF ? "standard output is closed" : std::strerror(error)));
+  return 1;
 }
+
+void print_err(std::string_view text) noexcept { (void)write_all(STDERR_FILENO, text); }
 
 void complain(std::string_view what) noexcept {
   const bool colour = is_terminal(STDERR_FILENO) && !setting("NO_COLOR");

@@ -68,12 +68,14 @@ void add_render(Command& app) {
       app.add_subcommand("render", "Messages to the text that the model's chat template makes");
   auto o = std::make_shared<Options>();
   add_model(*command, o->model);
-  command->add_option("--template", o->file, "A Jinja template, in place of the model's")
-      ->type_name("FILE");
+  auto* file =
+      command->add_option("--template", o->file, "A Jinja template, in place of the model's")
+          ->type_name("FILE");
   command
       ->add_option("--name", o->which,
                    "Which of the model's templates, where it has several (default: tool_use "
                    "with --tools, else default)")
+      ->excludes(file)
       ->type_name("NAME");
   command
       ->add_option("--messages", o->messages,
@@ -90,6 +92,7 @@ void add_render(Command& app) {
   command->add_flag("--special-in-messages", o->special_in_messages,
                     "With --ids: text of messages may become special tokens, as transformers has "
                     "it; not for text of strangers");
+  needs_one_of(*command, "--special-in-messages", {"--ids"});
   command->callback([o] { run(*o); });
 }
 

@@ -12,6 +12,21 @@ namespace {
 // A float as the decimal number that was meant: 0.7, not 0.699999988079071.
 double decimal(float value) { return std::stod(concat(value)); }
 
+// "\\n" as typed is a newline, as for llama.cpp; what is no escape stays.
+std::string unescaped(const std::string& text) {
+  constexpr std::string_view kEscapes = "n\nt\tr\r\\\\\"\"''";
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    size_t known = kEscapes.npos;
+    if (text[i] == '\\' && i + 1 < text.size())
+      for (size_t k = 0; k < kEscapes.size(); k += 2)
+        if (kEscapes[k] == text[i + 1]) known = k;
+    out += known == kEscapes.npos ? text[i] : kEscapes[known + 1];
+    i += known != kEscapes.npos;
+  }
+  return out;
+}
+
 // "50256=-5" or "50256=-inf".
 void add_bias(llm::SamplingOptions& options, const std::string& text) {
   const size_t equals = std::min(text.find('='), text.size());
@@ -24,6 +39,19 @@ void add_bias(llm::SamplingOptions& options, const std::string& text) {
         concat("--logit-bias: '", text, "', wanted ID=NUMBER, such as 50256=-5, or ID=-inf"));
   options.logit_bias[*id] = *bias;
 }
+
+// An option, and the one without which it means nothing.
+constexpr struct {
+  const char *option, *needed;
+} kNeeds[] = {
+    {"--xtc-threshold", "--xtc-probability"},
+    {"--dry-base", "--dry-multiplier"},
+    {"--dry-allowed-length", "--dry-multiplier"},
+    {"--dry-window", "--dry-multiplier"},
+    {"--dry-sequence-breaker", "--dry-multiplier"},
+    {"--mirostat-eta", "--mirostat-tau"},
+    {"--logprobs", "--json"},
+};
 
 }  // namespace
 
@@ -45,6 +73,19 @@ void add_sampling(Command& command, llm::SamplingOptions& options) {
           "Add to a token's logit; -inf forbids it (may be given several times)")
       ->type_name("ID=B")
       ->allow_extra_args(false);
+  command
+      .add_options_function(
+          "--dry-sequence-breaker",
+          [&options](const std::vector<std::string>& texts) {
+            options.dry_sequence_breakers.clear();
+            for (const std::string& text : texts)
+              if (text != "none") options.dry_sequence_breakers.push_back(unescaped(text));
+          },
+          "What DRY's sequences end at, \\n a newline (may be given several times); none: nothing "
+          "(default: \\n, :, \", *)")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  for (const auto& [option, needed] : kNeeds) needs_one_of(command, option, {needed});
 }
 
 void check_sampling(const llm::SamplingOptions& options) {
@@ -87,6 +128,7 @@ nlohmann::ordered_json sampling_json(const llm::SamplingOptions& options) {
     else
       json[name] = value;
   });
+  json["dry_sequence_breakers"] = options.dry_sequence_breakers;
   for (const auto& [id, bias] : options.logit_bias)
     if (std::isinf(bias))
       json["logit_bias"][std::to_string(id)] = "-inf";
@@ -95,6 +137,15 @@ nlohmann::ordered_json sampling_json(const llm::SamplingOptions& options) {
   for (const auto step : llm::sampling_order(options.order).steps)
     json["order"].push_back(to_string(step));
   return json;
+}
+
+nlohmann::json logprobs_json(const llm::Generated& generated) {
+  nlohmann::json all;
+  for (const auto& token : generated.logprobs) {
+    auto& list = all.emplace_back();
+    for (const auto& [id, logprob] : token) list.push_back({{"id", id}, {"logprob", logprob}});
+  }
+  return all;
 }
 
 std::string sampling_text(const llm::SamplingOptions& options) {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "hearth/cli/command.h"
-#include "hearth/llm/sampling_options.h"
+#include "hearth/llm/generate.h"
 
 namespace hearth::cli {
 
@@ -21,6 +21,9 @@ bool set_sampling(llm::SamplingOptions& options, std::string name, const std::st
 
 /// All of them by name, and the steps in their order.
 nlohmann::ordered_json sampling_json(const llm::SamplingOptions& options);
+
+/// A list for each token of what was most likely; null where it was not asked for.
+nlohmann::json logprobs_json(const llm::Generated& generated);
 
 /// "temp 0.7, top-p 0.8": the temperature, and what is not as it is without any option.
 std::string sampling_text(const llm::SamplingOptions& options);

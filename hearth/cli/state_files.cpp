@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include "hearth/cli/interrupt.h"
+#include "hearth/cli/options.h"
 #include "hearth/cli/output.h"
 #include "hearth/io/output_file.h"
 
 namespace hearth::cli {
 
-void StateFiles::add_to(Command& command) {
+void StateFiles::add_to(Command& command, bool own_turns) {
   const auto named = [](const std::string& file) {
     return std::string(file.empty() ? "wanted the name of a file" : "");
   };
@@ -24,6 +25,7 @@ void StateFiles::add_to(Command& command) {
       ->check(named);
   command.add_flag("--deterministic", deterministic,
                    "Of a state use only what has the bits of a run without it");
+  if (!own_turns) needs_one_of(command, "--deterministic", {"--load-state"});
 }
 
 void StateFiles::check() const {
@@ -39,8 +41,10 @@ void StateFiles::save(llm::LanguageModel& model, const llm::Beginning& held) con
   if (held.ids.empty()) return print_err(fmt::format("nothing was read: no state in {}\n", to));
   const IgnoreInterrupt whole;  // it takes a moment, and half of it is of no use
   llm::save_state(to, model, held);
-  print_err(fmt::format("{} tokens of state in {} ({:.1f} MB)\n", held.ids.size(), to,
-                        double(std::filesystem::file_size(to)) / 1e6));
+  std::error_code none;  // of what is no file
+  const auto bytes = std::filesystem::file_size(to, none);
+  print_err(fmt::format("{} tokens of state in {}{}\n", held.ids.size(), to,
+                        none ? "" : fmt::format(" ({:.1f} MB)", double(bytes) / 1e6)));
 }
 
 }  // namespace hearth::cli

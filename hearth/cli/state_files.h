@@ -13,8 +13,9 @@ struct StateFiles {
 
   /// Is a file read or written?
   bool used() const { return !from.empty() || !to.empty(); }
-  /// --load-state, --save-state, --deterministic.
-  void add_to(Command& command);
+  /// --load-state, --save-state, --deterministic. With `own_turns` a run has states of its own, and
+  /// the last means something without the first.
+  void add_to(Command& command, bool own_turns);
   /// Throws for a --save-state that cannot be written: before anything is computed.
   void check() const;
   /// What --load-state names; empty without it.

@@ -32,7 +32,7 @@ void check_ids(const llm::Tokenizer& tokenizer, const std::vector<int>& ids,
 // {"text": ...} -> {"ids": [...]}, or the reverse with --decode.
 void run_jsonl(const Options& o, const llm::Tokenizer& tokenizer) {
   std::string text;
-  for (int number = 1; std::getline(std::cin, text); ++number) {
+  for (int number = 1; !output_failed() && std::getline(std::cin, text); ++number) {
     if (text.empty()) continue;
     const JsonObject object = JsonObject::parse(text, fmt::format("line {}", number));
     if (o.decode) {

@@ -146,5 +146,68 @@ TEST(cli_chat, CtrlCStopsTheAnswerAndCtrlDTheProgram) {
   EXPECT_EQ(t.end(), 0);
 }
 
+// However the program ends, the terminal is as it was, and the state is kept.
+TEST(cli_chat, ASignalLeavesTheTerminalAsItWas) {
+  const TempFolder folder;
+  const std::string state = folder / "state";
+  for (const int signal : {SIGTERM, SIGHUP})
+    for (const bool answering : {false, true}) {
+      Terminal t({"chat", "--temp", "0.9", "--logit-bias", "0=-inf", "--save-state", state});
+      ASSERT_TRUE(t.see("you> "));
+      t.type("Once upon a time\r");
+      ASSERT_TRUE(t.see("time"));
+      ASSERT_TRUE(t.see(" "));
+      if (!answering) {
+        t.type("\x03");
+        ASSERT_TRUE(t.see("tokens of context"));
+        ASSERT_TRUE(t.see("you> "));
+        t.type("half a li");
+        ASSERT_TRUE(t.see("half a li"));
+        EXPECT_FALSE(t.usual());
+      }
+      t.send(signal);
+      EXPECT_EQ(t.end(), 128 + signal) << answering;
+      EXPECT_TRUE(t.usual()) << answering;
+      const size_t on = t.screen().rfind("\033[?2004h"), off = t.screen().rfind("\033[?2004l");
+      EXPECT_TRUE(on != std::string::npos && off != std::string::npos && off > on);
+      EXPECT_TRUE(std::filesystem::remove(state)) << answering;
+    }
+}
+
+// Of a file of someone else: what hearth does not know goes to the template and stays in the file.
+TEST(cli_chat, MessagesKeepAllTheirFields) {
+  const TempFolder folder;
+  const auto messages = nlohmann::json::parse(R"([
+    {"role": "system", "content": "Help.", "name": "root"},
+    {"role": "user", "content": [{"type": "text", "text": "What "}, {"type": "text", "text": "now?"}]},
+    {"role": "assistant", "content": null, "reasoning_content": "Hm.", "tool_calls":
+      [{"id": "a1", "type": "function", "function": {"name": "now", "arguments": "{\"zone\": 1}"}}]},
+    {"role": "tool", "content": "12:00", "tool_call_id": "a1", "extra": {"deep": [1, 2.5, null]}}])");
+  const std::string file = folder.write("talk.json", messages.dump()).string();
+  const ModelFolder model(ModelFolder::Files{
+      {"tokenizer_config.json",
+       R"({"chat_template": "{% for m in messages %}{{ m.name }}{{ m.tool_call_id }}{% endfor %}"})"}});
+  const Words base = {"chat", "--model", model.path(), "-n", "2", "-p", "And", "--load", file};
+  const auto json = json_of(base);
+  ASSERT_EQ(json["messages"].size(), 6u);
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(json["messages"][i], messages[i]);
+  EXPECT_EQ(json["prompt_tokens"].get<size_t>(),
+            json_of({"generate", "-p", "roota1", "-n", "1"})["prompt_tokens"].get<size_t>());
+  Terminal t({"chat", "--load", file});
+  ASSERT_TRUE(t.see("you> "));
+  t.type("/save " + file + "2\r");
+  ASSERT_TRUE(t.see("4 messages in"));
+  t.type("/bye\r");
+  EXPECT_EQ(t.end(), 0);
+  EXPECT_EQ(nlohmann::json::parse(content_of(file + "2")), messages);
+}
+
+TEST(cli_chat, ReportsWhatWasLikelyToo) {
+  const auto json = json_of({"chat", "-p", "Once upon", "-n", "3", "--logprobs", "2"});
+  ASSERT_EQ(json["logprobs"].size(), json["ids"].size());
+  EXPECT_EQ(json["logprobs"][1].size(), 3u);
+  EXPECT_EQ(json["logprobs"][1][0]["id"], json["ids"][1]);
+}
+
 }  // namespace
 }  // namespace hearth::testing

@@ -398,12 +398,18 @@ TEST(cli_logits, writes_what_transformers_computes) {
   }
 }
 
+// The file is the one that was named, whatever its name ends with.
 TEST(cli_logits, names_the_file_that_it_wrote) {
   const TempFolder folder;
   const std::string out = (folder / "x").string();
   const Finished f = run_hearth({"logits", "--model", kPhi, "--ids", "1,2", "--out", out});
-  EXPECT_EQ(f.out, out + ".npy: float32 (2, 256)\n") << f.err;
-  EXPECT_EQ(load(out + ".npy").shape(), (Shape{2, 256}));
+  EXPECT_EQ(f.out, out + ": float32 (2, 256)\n") << f.err;
+  EXPECT_EQ(load(out).shape(), (Shape{2, 256}));
+  // Through a pipe the bytes come alone.
+  const Finished piped =
+      run({"bash", "-c",
+           hearth_binary() + " logits --model " + kPhi + " --ids 1,2 --out /dev/stdout | cat"});
+  EXPECT_EQ(piped.out, content_of(out)) << piped.err;
 }
 
 TEST(cli_logits, refuses_what_it_cannot_do) {

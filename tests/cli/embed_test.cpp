@@ -73,6 +73,29 @@ TEST(cli_embed, writes_numpys_file) {
   for (size_t k = 0; k < 320; ++k) EXPECT_EQ(values[320 + k], all[1][k]);
 }
 
+TEST(cli_embed, the_file_is_the_one_that_was_named) {
+  const TempFolder folder;
+  const std::string file = folder / "vectors";
+  const std::string embed = hearth_binary() + " embed -m " + kTiny + " 'The cat' --npy ";
+  const auto bash = [&](const std::string& command) {
+    const Finished f = run({"bash", "-c", command});
+    EXPECT_EQ(f.exit_code, 0) << f.err;
+    return f.out;
+  };
+  bash(embed + file);
+  const std::string bytes = content_of(file);
+  EXPECT_EQ(load(file).shape(), (Shape{1, 320}));
+  EXPECT_EQ(bash(embed + "/dev/stdout | cat"), bytes);
+  EXPECT_EQ(bash(embed + "/dev/stdout"), bytes);  // a file without a name
+  bash(embed + "/dev/stdout >" + file + "2");
+  EXPECT_EQ(content_of(file + "2"), bytes);
+  EXPECT_EQ(bash(embed + ">(cat) | cat"), bytes);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 2);
+  const Finished f = run_hearth({"embed", "-m", kTiny, "x", "--npy", folder / "no" / "v"});
+  EXPECT_EQ(f.exit_code, 1);
+  EXPECT_THAT(f.err, HasSubstr("cannot be written"));
+}
+
 TEST(cli_embed, bad_usage_is_a_sentence) {
   const auto error = [](const Words& more, int code) {
     Words args = {"embed"};
@@ -86,6 +109,8 @@ TEST(cli_embed, bad_usage_is_a_sentence) {
               HasSubstr("not one of cls, max, mean"));
   EXPECT_THAT(error({"-m", kTiny, "--normalize", "--no-normalize", "x"}, 2),
               HasSubstr("--normalize"));
+  EXPECT_THAT(error({"-m", kTiny, "--prompt-name", "query", "--prompt", "q: ", "x"}, 2),
+              HasSubstr("--prompt"));
   EXPECT_THAT(error({"-m", kTiny, "--prompt-name", "query", "x"}, 1),
               HasSubstr("has no prompt \"query\""));
   EXPECT_THAT(error({"-m", kTiny, ""}, 1), HasSubstr("text 1 has no tokens"));

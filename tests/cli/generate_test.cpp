@@ -189,6 +189,98 @@ TEST(cli_generate, takes_its_prompt_from_every_source) {
   EXPECT_EQ(ids({"--prompt", "", "--max-tokens", "6"}), ids({"--ids", "0", "--max-tokens", "6"}));
 }
 
+TEST(cli_generate, takes_several_prompts_as_one_batch) {
+  const TempFolder folder;
+  const Words texts = {"The little cat sat", "Once [upon]", "[a, b]"};
+  const Words options = {"-n", "8", "--dtype", "f32", "--temp", "0.8", "-s", "3"};
+  json wanted = json::array();
+  for (const std::string& text : texts) {
+    Words words = options;
+    words.insert(words.end(), {"-p", text});
+    wanted.push_back(generate(words));
+  }
+  const auto same = [&](Words more) {
+    more.insert(more.begin(), "generate");
+    more.insert(more.end(), options.begin(), options.end());
+    more.push_back("--json");
+    const Finished f = run_hearth(more);
+    EXPECT_EQ(f.exit_code, 0) << f.err;
+    const json list = json::parse(f.out);
+    ASSERT_TRUE(list.is_array());
+    ASSERT_EQ(list.size(), 3u);
+    for (size_t i = 0; i < 3; ++i) {
+      for (const char* key : {"ids", "text", "stopped_by", "prompt_tokens", "sampling"})
+        EXPECT_EQ(list[i][key], wanted[i][key]) << i;
+      for (const auto& [key, value] : wanted[i].items()) EXPECT_TRUE(list[i].contains(key)) << key;
+      EXPECT_TRUE(list[i]["decode"]["gb_per_s"].is_null());
+    }
+  };
+  same({"-p", texts[0], "--prompt", texts[1], "-p", texts[2]});
+  same({"--prompts", folder.write("lines", texts[0] + "\r\n\n" + texts[1] + "\n" + texts[2])});
+  same({"--prompts", folder.write("lines.jsonl", json(texts[0]).dump() + "\n\n" +
+                                                     json{{"prompt", texts[1]}, {"id", 7}}.dump() +
+                                                     "\n" + json{{"prompt", texts[2]}}.dump())});
+  // For people each is shown under its prompt, in order.
+  const Finished f = run_hearth({"generate", "-n", "4", "-p", "The\ncat", "-p", "A dog"});
+  EXPECT_THAT(f.out, MatchesRegex("==> The cat <==\n(.|\n)+\n\n==> A dog <==\n(.|\n)+\n"));
+  EXPECT_THAT(f.err, HasSubstr("2 prompts, 8 tokens, "));
+  // Ids, without a text.
+  const auto list =
+      json::parse(run_hearth({"generate", "--ids", "5,6", "--ids", "7", "-n", "2", "--json"}).out);
+  EXPECT_EQ(list[0]["prompt_tokens"], 2);
+  EXPECT_EQ(list[1]["ids"], ids({"--ids", "7", "-n", "2"}));
+}
+
+TEST(cli_generate, a_prompt_that_fails_leaves_the_others) {
+  const TempFolder folder;
+  std::string lines = "The cat\n";
+  for (int i = 0; i < 600; ++i) lines += "word ";
+  const Words words = {"generate", "-n", "3", "--prompts", folder.write("p", lines + "\nA dog\n")};
+  const Finished text = run_hearth(words);
+  EXPECT_EQ(text.exit_code, 1);
+  EXPECT_THAT(text.err, HasSubstr("1 of 3 prompts failed; prompt 2: generate: the prompt has "));
+  EXPECT_THAT(text.out, HasSubstr("==> A dog <=="));
+  Words as_json = words;
+  as_json.push_back("--json");
+  const json list = json::parse(run_hearth(as_json).out);
+  EXPECT_EQ(list[0]["ids"].size(), 3u);
+  EXPECT_EQ(list[1]["stopped_by"], "error");
+  EXPECT_THAT(list[1]["error"].get<std::string>(), HasSubstr("the model's context is 512"));
+  EXPECT_EQ(list[2]["ids"].size(), 3u);
+  const auto failed = [&](int code, const Words& more) {
+    Words all = {"generate", "-n", "1"};
+    all.insert(all.end(), more.begin(), more.end());
+    const Finished f = run_hearth(all);
+    EXPECT_EQ(f.exit_code, code) << f.err;
+    return f.err;
+  };
+  EXPECT_THAT(failed(1, {"--prompts", folder.write("none", "\n\n")}), HasSubstr("has no prompt"));
+  EXPECT_THAT(failed(1, {"--prompts", folder.write("x.jsonl", "\"a\"\n{\"text\": 1}")}),
+              HasSubstr("x.jsonl: line 2: prompt is missing"));
+  EXPECT_THAT(failed(1, {"--prompts", folder.write("y.jsonl", "\"a")}),
+              HasSubstr("y.jsonl: line 1"));
+  EXPECT_THAT(failed(1, {"--prompts", folder / "nowhere"}), HasSubstr("nowhere"));
+  EXPECT_THAT(failed(2, {"-p", "a", "-p", "b", "--save-state", folder / "s"}),
+              HasSubstr("are for one prompt"));
+  EXPECT_THAT(failed(2, {"-p", "a", "--prompts", "x"}), HasSubstr("give one kind of prompt"));
+}
+
+TEST(cli_generate, dry_has_the_breakers_of_llama_cpp) {
+  const auto breakers = [](const Words& more) {
+    Words words = {"generate", "-n", "1", "--dry-multiplier", "0.8"};
+    words.insert(words.end(), more.begin(), more.end());
+    return json_of(words)["sampling"]["dry_sequence_breakers"];
+  };
+  EXPECT_EQ(breakers({}), (json{"\n", ":", "\"", "*"}));
+  EXPECT_EQ(breakers({"--dry-sequence-breaker", "none"}), json::array());
+  EXPECT_EQ(breakers({"--dry-sequence-breaker", "\\n", "--dry-sequence-breaker", "[x]\\\\"}),
+            (json{"\n", "[x]\\"}));
+  const Finished f = run_hearth({"generate", "-n", "1", "--dry-multiplier", "1",
+                                 "--dry-sequence-breaker", std::string(41, 'x')});
+  EXPECT_EQ(f.exit_code, 2);
+  EXPECT_THAT(f.err, HasSubstr("dry-sequence-breaker: a text of 41 bytes, wanted 1 to 40"));
+}
+
 TEST(cli_generate, says_so_when_it_waits_for_a_silent_pipe) {
   const TempFolder folder;
   const std::string said = folder / "said";
@@ -308,8 +400,9 @@ TEST(cli_generate, bad_usage_is_a_sentence_and_exit_2) {
       {{"--ids", "1,,2"}, "--ids: '' is not a token id"},
       {{"--ids", "1,-2"}, "--ids: '-2' is not a token id"},
       {{"--ids", "99999999999"}, "--ids: '99999999999' is not a token id"},
-      {{"--ids", "1", "--prompt", "a"}, "give one prompt: --prompt, --prompt-file, --ids or -"},
-      {{"--ids", "1", "-"}, "give one prompt"},
+      {{"--ids", "1", "--prompt", "a"},
+       "give one kind of prompt: --prompt, --prompt-file, --ids, --prompts or -"},
+      {{"--ids", "1", "-"}, "give one kind of prompt"},
       {{"--dtype", "f8"}, "dtype 'f8' is not one of f16, bf16, f32"},
       {{"--device", "tpu"}, "there is no 'tpu'; there are: cpu"},
       {{"--device", "metal"}, "there is no 'metal'; there are: cpu"},
@@ -318,7 +411,17 @@ TEST(cli_generate, bad_usage_is_a_sentence_and_exit_2) {
       {{"--threads", "0"}, "--threads"},
       {{"--max-tokns", "3"}, "there is no option '--max-tokns', did you mean '--max-tokens'?"},
       {{"tell"}, "'tell' is one argument too many; a text goes behind --prompt"},
-      {{"--prompt", "a", "--prompt", "b"}, "--prompt: given 2 times, wanted once"},
+      {{"--max-tokens", "1", "-n", "2"}, "--max-tokens: given 2 times, wanted once"},
+      {{"--draft-max", "4"}, "--draft-max: means nothing without --draft-ngram or --draft-model"},
+      {{"--xtc-threshold", "0.2"}, "--xtc-threshold: means nothing without --xtc-probability"},
+      {{"--dry-base", "2"}, "--dry-base: means nothing without --dry-multiplier"},
+      {{"--dry-window", "9"}, "--dry-window: means nothing without --dry-multiplier"},
+      {{"--dry-allowed-length", "3"}, "means nothing without --dry-multiplier"},
+      {{"--mirostat-eta", "0.2"}, "--mirostat-eta: means nothing without --mirostat-tau"},
+      {{"--logprobs", "2"}, "--logprobs: means nothing without --json"},
+      {{"--deterministic"}, "--deterministic: means nothing without --load-state"},
+      {{"--penalty-window", "8"},
+       "means nothing without --repetition-penalty or --frequency-penalty or --presence-penalty"},
       {{"--model", ""}, "--model: '', wanted a folder, or a name as on the Hub"},
       {{"--prompt"}, "--prompt"},
   };

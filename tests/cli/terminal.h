@@ -1,10 +1,12 @@
 // A program on a terminal of its own: what a person would type, and what they would see.
 #pragma once
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -25,6 +27,7 @@ class Terminal {
     argv.push_back(nullptr);
     winsize size{24, 80, 0, 0};
     child_ = forkpty(&master_, nullptr, nullptr, &size);
+    if (child_ > 0) slave_ = open(ptsname(master_), O_RDWR | O_NOCTTY);
     if (child_ == 0) {
       setenv("TERM", "xterm-256color", 1);
       setenv("LC_ALL", "C.UTF-8", 1);
@@ -35,7 +38,7 @@ class Terminal {
   }
   ~Terminal() {
     if (child_ > 0 && !ended_) kill(child_, SIGKILL), waitpid(child_, nullptr, 0);
-    close(master_);
+    close(master_), close(slave_);
   }
   Terminal(const Terminal&) = delete;
 
@@ -71,6 +74,12 @@ class Terminal {
     return -1;
   }
   const std::string& screen() const { return screen_; }
+  void send(int signal) { kill(child_, signal); }
+  /// As a shell leaves it to a program: typed text is echoed, and comes in lines.
+  bool usual() const {
+    termios now{};
+    return tcgetattr(slave_, &now) == 0 && (now.c_lflag & ICANON) && (now.c_lflag & ECHO);
+  }
 
  private:
   // False at the end of all output.
@@ -84,7 +93,7 @@ class Terminal {
   }
 
   pid_t child_ = -1;
-  int master_ = -1;
+  int master_ = -1, slave_ = -1;
   bool ended_ = false;
   std::string screen_;
   size_t seen_ = 0;
