@@ -15,6 +15,7 @@
 #include "hearth/lab/result/journal.h"
 #include "hearth/lab/result/result_json.h"
 #include "hearth/lab/show/report.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::cli {
 
@@ -251,7 +252,7 @@ void run_commands(const Options& o, lab::CommandOptions options) {
     journal->close(result);
     show(result, out, o);
   }
-  ensure(failed.empty(), failed);
+  ensure(failed.empty(), lab::one_line(failed));
   CatchInterrupt::fail_if_interrupted();
 }
 
@@ -326,12 +327,13 @@ void run(const Options& o) {
   // Without a list of engines those are taken that do the job; one that was asked for must.
   if (!o.engines.empty() || !o.resume.empty())
     for (const auto& e : result.engines)
-      ensure(e.status == lab::EngineStatus::ok || e.status == lab::EngineStatus::partial, e.label,
-             ": ", e.faults.empty() ? "it could not be measured" : e.faults.front(),
+      ensure(e.status == lab::EngineStatus::ok || e.status == lab::EngineStatus::partial,
+             lab::one_line(e.label), ": ",
+             e.faults.empty() ? "it could not be measured" : lab::one_line(e.faults.front()),
              "; the others are in ", out);
   for (const auto& e : result.engines)
     for (const std::string& fault : e.faults)
-      ensure(fault.find("E_TOKENS") == fault.npos, e.label, ": ", fault);
+      ensure(fault.find("E_TOKENS") == fault.npos, lab::one_line(e.label + ": " + fault));
 }
 
 }  // namespace

@@ -3,10 +3,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "hearth/cli/commands.h"
+#include "hearth/cli/lab.h"
 #include "hearth/cli/output.h"
 #include "hearth/core/backend.h"
 #include "hearth/lab/show/probe_report.h"
+#include "hearth/lab/show/text.h"
 
 namespace hearth::cli {
 
@@ -20,7 +21,8 @@ void add_probe(Command& app) {
     for (const Backend* backend : backends())
       for (int i = 0; i < backend->device_count(); ++i) devices.emplace_back(backend->type(), i);
     lab::Machine machine = lab::probe_machine(devices);
-    print_out(*as_json ? lab::to_json(machine).dump(2) + "\n" : lab::to_text(machine));
+    if (*as_json) return show_json(lab::to_json(machine));
+    print_out(lab::printable(lab::to_text(machine)));
   });
 }
 

@@ -94,6 +94,15 @@ TEST(LabHostile, NamesForgeNoLineAndAreNotObeyed) {
       expect_harmless(content_of(entry.path()), entry.path());
 }
 
+TEST(LabHostile, AFailureOfARunIsOneLine) {
+  TempFolder folder;
+  const Finished f = run_hearth({"lab", "run", "--runs", "1", "--command",
+                                 "exit 3 # \x1b[2J\nFORGED is faster", "-o", folder / "r.json"});
+  EXPECT_EQ(f.exit_code, 1);
+  EXPECT_THAT(f.err, HasSubstr("exit 3 #  [2J FORGED is faster: ended with exit code 3"));
+  expect_harmless(f.out + f.err, "a run that failed");
+}
+
 TEST(LabHostile, TablesOfMarkdownKeepTheirColumns) {
   TempFolder folder;
   const std::string file = folder / "r.json", db = folder / "h.db", md = folder / "summary.md";
