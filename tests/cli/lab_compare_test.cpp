@@ -81,6 +81,8 @@ TEST(Lab, FailIfSlowerAsksForTheRatioAndForTheInterval) {
   EXPECT_EQ(code(1 / 1.008, "0.5%"), 1);  // the interval ends below 1
   EXPECT_EQ(code(1 / 1.007, "0.5%"), 0);  // it holds 1
   EXPECT_EQ(code(1.05, "3%"), 0);
+  EXPECT_EQ(code(1 / 1.32, "30%"), 1);  // of A's time to B's: 1.32, not 1 less 0.24
+  EXPECT_EQ(code(1 / 1.28, "30%"), 0);
   EXPECT_EQ(Compared(two(1.1, 6), {"--fail-if-slower", "3%"}).exit_code, 0);
   EXPECT_THAT(Compared(two(1.1, 5), {"--fail-if-slower", "3%"}).err,
               HasSubstr("a and b: too few starts"));

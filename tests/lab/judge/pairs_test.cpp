@@ -115,6 +115,23 @@ TEST(Pairs, DisturbedOnesAreLeftOutWhereEnoughAreNot) {
   EXPECT_EQ(e.time.verdict, Verdict::faster);
 }
 
+// What a hypervisor took is as lost as what others ran, alone and beside it.
+TEST(Pairs, WhatIsStolenDisturbsAsOthersDo) {
+  for (const bool both_kinds : {false, true}) {
+    auto [a, b] = disturbed(7, 0.5);
+    for (EngineResult* e : {&a, &b})
+      for (Repetition& r : e->repetitions) {
+        Disturbance& d = *r.disturbance;
+        d.stolen_s = both_kinds ? *d.others_s / 2 : *d.others_s;
+        if (both_kinds)
+          d.others_s = *d.others_s / 2;
+        else
+          d.others_s.reset();
+      }
+    EXPECT_EQ(estimate(a, b, 0)->busy, "others took 50 % of the processors in 7 of 12 pairs");
+  }
+}
+
 TEST(Pairs, AMachineThatIsBusyGivesNoVerdict) {
   const auto [a, b] = disturbed(7, 0.5);
   const Estimate e = estimate(a, b, 0).value();

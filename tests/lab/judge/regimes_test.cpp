@@ -104,6 +104,7 @@ TEST(Regimes, AFloorIsTheSlowestOfReadingComputingAndLaunching) {
   EXPECT_EQ(decode.regime, Regime::kernels);
   EXPECT_THAT(to_text(explain(r, "torch:cuda", "hearth:cuda"), r),
               HasSubstr("at least 5.5 ms of 20"));
+  EXPECT_THAT(to_text(explain(r, "torch:cuda", "hearth:cuda"), r), HasSubstr(" ms = 27 % (launch"));
 
   r.engines[0].launches = 3000;  // 15.5 ms of 20 ms, however busy the GPU says it is
   EXPECT_EQ(phase().regime, Regime::launch);

@@ -176,6 +176,21 @@ TEST_F(Against, SaysWhetherItIsSlowerThanBefore) {
   EXPECT_EQ(to_json(slower)[0]["verdict"], "slower");
 }
 
+// By hand: one more run scatters by the spread of those before, and their mean by a part of it.
+TEST_F(Against, TheIntervalIsThatOfOneMoreRun) {
+  const auto runs = before(10);
+  std::vector<double> logs;
+  for (const HistoryRun& run : runs) {
+    double sum = 0;
+    for (const double s : run.points[0].seconds) sum += std::log(s);
+    logs.push_back(sum / double(run.points[0].seconds.size()));
+  }
+  const auto one = against(now(1.2), runs)[0];
+  const double half = 2.262157 * stddev(logs) * std::sqrt(1.1);  // t of 9 degrees
+  EXPECT_NEAR(std::log(one.high / one.ratio), half, 1e-6);
+  EXPECT_NEAR(std::log(one.ratio / one.low), half, 1e-6);
+}
+
 TEST_F(Against, AResultIsNoEarlierRunOfItself) {
   auto runs = before(5);
   const Result mine = now(1.3);

@@ -20,6 +20,9 @@ TEST(Work, OfPhi2IsWhatItsSizesSay) {
   const Work token = decode_work(*sizes.value, 2, 0, 1);
   EXPECT_NEAR(token.bytes, 5.297e9, 1e6);
   EXPECT_DOUBLE_EQ(decode_work(*sizes.value, 2, 1, 1).bytes - token.bytes, 327680);
+  // Each row reads its own keys and values; the weights are read once for all.
+  EXPECT_DOUBLE_EQ(decode_work(*sizes.value, 2, 10, 3).bytes - token.bytes, 3 * 10 * 327680.0);
+  EXPECT_DOUBLE_EQ(prefill_work(*sizes.value, 2, 10, 3).bytes - token.bytes, 3 * 10 * 327680.0);
   EXPECT_NEAR(token.operations / token.bytes, 1, 1e-3);
   EXPECT_DOUBLE_EQ(decode_work(*sizes.value, 2, 100, 3).operations,
                    3 * decode_work(*sizes.value, 2, 100, 1).operations);

@@ -92,6 +92,20 @@ TEST(limits, reads_several_spans) {
   EXPECT_THROW(measure_read_bandwidth(memory, 0), std::invalid_argument);
 }
 
+// GB are 1e9 bytes: a sample reads 64 MiB, and all samples fit into the time that passed.
+TEST(limits, bandwidth_is_bytes_over_their_time) {
+  std::vector<std::byte> memory(64 << 20, std::byte(1));
+  const Bytes all[] = {memory};
+  const auto begin = std::chrono::steady_clock::now();
+  const Bandwidth result = measure_read_bandwidth(all, 1, 0.3, Walk::forward);
+  const double passed =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  double sum = 0;
+  for (const double gb_s : result.gb_s.all) sum += double(64 << 20) / (gb_s * 1e9);
+  EXPECT_LE(sum, passed);
+  EXPECT_GE(sum, 0.3 * 0.5);
+}
+
 TEST(limits, a_read_buffer_is_written) {
   for (Pages pages : {Pages::plain, Pages::huge}) {
     ReadBuffer buffer(pages, 5 << 20);

@@ -60,6 +60,21 @@ struct OnDisk : ::testing::Test {
 };
 using LabJournal = OnDisk;
 
+// Of every start its first execution is the cold one; the engine's is that of its first start.
+TEST_F(LabJournal, TheColdExecutionIsThatOfItsStart) {
+  EngineResult e;
+  e.starts.resize(2);
+  for (const int start : {0, 0, 1, 1}) {
+    Repetition r;
+    r.start = start;
+    r.total_s = double(e.repetitions.size()) + 1;
+    add(e, r);
+  }
+  EXPECT_EQ(e.first_s.value, 1);
+  EXPECT_EQ(e.starts[0].first_s.value, 1);
+  EXPECT_EQ(e.starts[1].first_s.value, 3);
+}
+
 TEST_F(LabJournal, HoldsAllThatWasAdded) {
   write_all();
   Result wanted = sample();

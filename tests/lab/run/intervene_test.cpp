@@ -169,6 +169,9 @@ TEST(Intervene, WhatCanBeChangedFollowsFromTheEngineAndTheJob) {
   EXPECT_EQ(change("threads"), "4 -> 2");
   EXPECT_EQ(change("dtype"), "f16 -> f32");
   EXPECT_EQ(change("batch"), "1 -> 2");
+  r.jobs[0].batch = 3;
+  EXPECT_EQ(change("batch"), "3 -> 6");
+  r.jobs[0].batch = 1;
   EXPECT_EQ(predict(r, {"pause"}).at(0).to, (std::vector<std::string>{"0.2", "1", "2"}));
   EXPECT_EQ(predict(r, {"pause"}).at(0).from, "0");
   r.engines[0].threads = 2;

@@ -336,6 +336,7 @@ TEST(Charts, TheForestHasEachRatioItsIntervalAndWhetherItDecides) {
 TEST(Charts, NoDeviationCrossesZero) {
   Result r = testing::commands({{"a", 1}, {"b", 1}});
   r.engines[0].repetitions[3].total_s = 40;
+  r.engines[0].repetitions[5].total_s = 20;
   const Total total = *total_of(r.engines[0], 0);
   ASSERT_GT(total.stddev_s, total.mean_s);
   const Chart chart = time_bars(r, 0);
@@ -345,6 +346,8 @@ TEST(Charts, NoDeviationCrossesZero) {
   for (const Shape& one : whiskers) EXPECT_GE(one.number("x1"), 8 + 0.9 * scale);
   EXPECT_NEAR(whiskers[0].number("x1"),
               8 + scale * percentile(times_of(r, r.engines[0], 0).totals, 0.16), 0.1);
+  EXPECT_NEAR(whiskers[0].number("x2"),
+              8 + scale * percentile(times_of(r, r.engines[0], 0).totals, 0.84), 0.1);
   EXPECT_THAT(chart.caption, HasSubstr("from 16 % to 84 %"));
   for (EngineResult& e : r.engines) {  // published: all that is known reaches below 0
     e.repetitions.clear();

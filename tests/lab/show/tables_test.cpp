@@ -131,6 +131,10 @@ TEST(LabTables, SqliteAndSqlHoldTheSame) {
 TEST(LabTables, MarkdownHasALineForEachEngine) {
   EXPECT_THAT(markdown(sample()),
               HasSubstr("| x:cpu |  | - | - | 0.1 | 0 | 2 | 50 | 0.05 | 0 | 20 | 50 | 50 | 50 |"));
+  Result op = sample();  // 100 ms of 4 calls
+  op.jobs[0].kind = JobKind::op;
+  for (Repetition& r : op.engines[0].repetitions) r.calls = 4, r.new_tokens = 0;
+  EXPECT_THAT(markdown(op), HasSubstr("| 0.025 | 0 | 2 | 25 |"));
 }
 
 }  // namespace

@@ -185,6 +185,15 @@ TEST(Hyperfine, MarkdownAndCsv) {
             "|:---|---:|---:|---:|---:|\n"
             "| `a\\|b` | 200.7 \xC2\xB1 0.5 | 200.0 | 201.4 | 1.82 \xC2\xB1 0.01 |\n"
             "| `c` | 110.4 \xC2\xB1 0.3 | 110.0 | 110.8 | 1.00 |\n");
+  // By hand: both deviations are 10 % of their means, 1.82 * sqrt(2) * 0.1.
+  Result wide = commands({{"a", 0.2}, {"b", 0.11}});
+  for (EngineResult& e : wide.engines) {
+    e.repetitions.resize(2);
+    const double mean_s = e.repetitions[0].total_s;
+    e.repetitions[0].total_s = mean_s * (1 - 0.1 / std::sqrt(2));
+    e.repetitions[1].total_s = mean_s * (1 + 0.1 / std::sqrt(2));
+  }
+  EXPECT_THAT(hyperfine_markdown(wide), HasSubstr("| 1.82 \xC2\xB1 0.26 |"));
   const std::string csv = hyperfine_csv(r);
   EXPECT_TRUE(csv.starts_with("command,mean,stddev,median,user,system,min,max,parameter_n\r\n"));
   EXPECT_THAT(csv, HasSubstr(",\"4,5\"\r\n"));
