@@ -101,9 +101,32 @@ TEST(LabCommand, AFailureIsOneUnlessItIsIgnored) {
     EXPECT_EQ(Commands(args).exit_code, 0) << ignore[0];
   }
   EXPECT_EQ(Commands({"--command", "exit 3", "--runs", "2", "--ignore-failure=4"}).exit_code, 1);
+  for (const char* code : {"1", "128", "255"})  // all that there are
+    EXPECT_EQ(Commands({"--command", concat("exit ", code), "--runs", "1",
+                        concat("--ignore-failure=", code)})
+                  .exit_code,
+              0)
+        << code;
+  EXPECT_EQ(Commands({"--command", "exit 1", "--runs", "1", "--ignore-failure=256"}).exit_code, 2);
   const Commands missing({"-N", "--command", "no-such-program-here"});
   EXPECT_EQ(missing.exit_code, 1);
   EXPECT_THAT(missing.err, HasSubstr("cannot start no-such-program-here"));
+}
+
+TEST(LabCommand, EachCommandHasItsOwnHooks) {
+  TempFolder folder;
+  const std::string file = "'" + std::string(folder / "state") + "'";
+  const auto is = [&](const char* what) { return concat("test \"$(cat ", file, ")\" = ", what); };
+  const auto becomes = [&](const char* what) { return concat("echo ", what, " >", file); };
+  const Words both = {"--command", is("one"), "--command", is("two"), "--runs", "2"};
+  const auto with = [&](const Words& more) {
+    Words all = both;
+    all.insert(all.end(), more.begin(), more.end());
+    return Commands(all);
+  };
+  const Commands own = with({"--prepare", becomes("one"), "--prepare", becomes("two")});
+  EXPECT_EQ(own.exit_code, 0) << own.err;
+  EXPECT_EQ(with({"--prepare", becomes("one")}).exit_code, 1);  // one for both
 }
 
 TEST(LabCommand, OutputGoesWhereItIsSent) {

@@ -325,6 +325,22 @@ TEST(Lab, AnExecutionMayTakeNoLongerThanItsTimeout) {
               HasSubstr("gave no answer in time: 0.5 s"));
 }
 
+// Seconds to warm up are not those of samples: without any it is the least that there is.
+TEST(Lab, WarmUpAndSamplesHaveSecondsOfTheirOwn) {
+  HEARTH_PYTHON_OR_SKIP();
+  const auto repetitions = [](const char* warmup, const char* seconds) {
+    const Ran ran({"--engines", fake("sleep=0.02").text, "--pairs", "2", "--starts", "1",
+                   "--warmup", warmup, "--seconds", seconds});
+    EXPECT_EQ(ran.exit_code, 0) << ran.err;
+    const auto& all = ran.result().engines.at(0).repetitions;
+    return std::pair(std::ranges::count(all, true, &lab::Repetition::warmup), std::ssize(all));
+  };
+  const auto [warm, warm_all] = repetitions("2", "0");
+  const auto [cold, cold_all] = repetitions("0", "2");
+  EXPECT_GT(warm, cold);
+  EXPECT_GT(cold_all - cold, warm_all - warm);
+}
+
 TEST(Lab, ExportsAndImports) {
   TempFolder folder;
   const std::string result = folder / "r.json",
