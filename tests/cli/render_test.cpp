@@ -76,6 +76,10 @@ TEST(cli_render, says_what_is_wrong) {
   EXPECT_THAT(error(1, {"--messages", messages}), HasSubstr("has no chat template"));
   EXPECT_THAT(error(1, {"--template", wrong, "--messages", "nowhere.json"}), HasSubstr("w.jinja"));
   EXPECT_THAT(error(2, {"--template", refuses}), HasSubstr("--messages"));
+  EXPECT_THAT(error(2, {"--messages", messages, "--special-in-messages"}),
+              HasSubstr("--special-in-messages: means nothing without --ids"));
+  EXPECT_THAT(error(2, {"--template", wrong, "--name", "default", "--messages", messages}),
+              HasSubstr("--name"));
   EXPECT_THAT(error(2, {"--template", refuses, "--messages", messages, "--set", "x"}),
               HasSubstr("NAME=JSON"));
   EXPECT_THAT(error(1, {"--template", refuses, "--messages", messages, "--set", "x=y"}),
