@@ -325,6 +325,29 @@ TEST_F(Batches, GroupsThatHaveNoRoomToBeJoinedStayApart) {
   EXPECT_EQ(got[second], ids(prompt(90), 25));
 }
 
+// Rows with the same options but other ends: each waits for its own.
+TEST_F(Batches, RowsWithOtherEndsWaitForTheirOwn) {
+  Batcher batcher(model(), {.chunks_per_step = 9});
+  std::map<Batcher::Id, std::vector<int>> got, alone;
+  for (const int n : {40, 61, 75}) {
+    GenerateOptions options;
+    options.max_tokens = 12;
+    options.sampling.min_tokens = 6;
+    options.stop_ids = {ids(prompt(n), 1)[0]};
+    const auto row = batcher.add({.prompt = prompt(n),
+                                  .sampling = options.sampling,
+                                  .stop_ids = options.stop_ids,
+                                  .max_tokens = options.max_tokens});
+    alone[row] = generate(model(), prompt(n), options).ids;
+    EXPECT_GE(alone[row].size(), 6u);
+    EXPECT_NE(alone[row][0], options.stop_ids[0]);
+  }
+  while (!batcher.idle())
+    for (const auto& event : batcher.step())
+      if (event.end != End::stop_id) got[event.row].push_back(event.token.id);
+  EXPECT_EQ(got, alone);
+}
+
 // What was read before is not read again, and what is kept can go on.
 TEST_F(Batches, AStateIsKeptAndGoneOnFrom) {
   for (const int length : {64, 128}) {

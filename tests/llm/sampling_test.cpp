@@ -60,6 +60,10 @@ TEST(Sampling, StepsLeaveWhatTheirDefinitionsSay) {
   const float out = -std::numeric_limits<float>::infinity();
   EXPECT_THAT(kept(sampling::top_n_sigma(row({4, 3, 2, 1, 0, out, out}), 1)), ElementsAre(0, 1));
   EXPECT_THAT(kept(sampling::typical_p(row({0, 0, out}), 0.4f)), ElementsAre(0));
+  // At the edge: exactly a quarter of the best one's probability is enough.
+  EXPECT_THAT(kept(sampling::min_p(row({0, std::log(0.25f), -2}), 0.25f)), ElementsAre(0, 1));
+  // The deviation is that of these logits, 1.247, not that of others like them (of n - 1: 1.395).
+  EXPECT_THAT(kept(sampling::top_n_sigma(row({4, 2.7f, 1.8f, 1, 0.5f}), 1)), ElementsAre(0));
 }
 
 TEST(Sampling, XtcLeavesTheBestChoicesOut) {
@@ -72,6 +76,31 @@ TEST(Sampling, XtcLeavesTheBestChoicesOut) {
                       {std::log(0.4f), std::log(0.3f), std::log(0.2f), std::log(0.1f)}, 100))
     seen.insert(id);
   EXPECT_THAT(seen, ElementsAre(2, 3));
+}
+
+// Whether the best go and what is drawn are two chances: one that served both would draw token 0,
+// which goes where its number is small, more often than its share.
+TEST(Sampling, XtcsChanceIsItsOwn) {
+  std::vector<int> count(3, 0);
+  for (const int id :
+       draws({.temperature = 1, .xtc_probability = 0.5f, .xtc_threshold = 0.3f, .seed = 7},
+             {std::log(0.4f), std::log(0.35f), std::log(0.25f)}, 4000))
+    ++count[size_t(id)];
+  EXPECT_NEAR(count[0] / 4000.0, 0.5 * 0.4, 0.03);
+  EXPECT_NEAR(count[1] / 4000.0, 0.5 * 0.35 + 0.5 * 0.35 / 0.6, 0.04);
+}
+
+TEST(Sampling, MirostatBeginsAtTwiceItsSurprise) {
+  Floats logits = {std::log(0.5f)};  // 1 bit, and eight tokens of 4 bits
+  for (int i = 0; i < 8; ++i) logits.push_back(std::log(1 / 16.0f));
+  const auto others = [&](float tau) {
+    int n = 0;
+    for (uint64_t seed = 0; seed < 100; ++seed)
+      n += draws({.temperature = 1, .mirostat_tau = tau, .seed = seed}, logits, 1)[0] != 0;
+    return n;
+  };
+  EXPECT_EQ(others(1.9f), 0);
+  EXPECT_NEAR(others(2.1f), 50, 20);
 }
 
 TEST(Sampling, PenaltiesCountWithinTheirWindow) {
@@ -104,6 +133,8 @@ TEST(Sampling, DryHoldsBackWhatContinuesASequence) {
   EXPECT_EQ(greedy({.dry_multiplier = 0.8f, .dry_window = 3}, again, logits), 3);
   EXPECT_EQ(greedy({.dry_multiplier = 0.8f}, {1, 3, 4, 5 % 5, 1}, logits),
             3);  // one alone: allowed
+  // Before the window there is nothing: 1 alone came before 3 there.
+  EXPECT_EQ(greedy({.dry_multiplier = 0.8f, .dry_window = 4}, {1, 3, 1, 1}, logits), 3);
   // The longer, the stronger: length 3 costs 0.8 * 1.75.
   EXPECT_EQ(greedy({.dry_multiplier = 0.8f}, again, {0, 0, 0, 2, 1}), 3);
   EXPECT_EQ(greedy({.dry_multiplier = 0.8f}, {0, 1, 2, 3, 4, 0, 1, 2}, {0, 0, 0, 2, 1}), 4);
