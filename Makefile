@@ -3,7 +3,7 @@ BUILD := build/release
 JOBS ?= $(shell nproc)
 # libhearth-cuda is built where an NVIDIA GPU is, or with CUDA=ON.
 CUDA ?= AUTO
-CONFIGURE := cmake --preset release -DHEARTH_CUDA=$(CUDA)
+CONFIGURE = cmake --preset release -DHEARTH_CUDA=$(CUDA)
 
 # Architectures of gpu-bundle's kernels: 90 is an H100. PTX of the last, for those to come.
 GPU_ARCHITECTURES ?= 80-real;86-real;89-real;90-real;100-real;120
