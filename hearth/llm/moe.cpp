@@ -90,7 +90,8 @@ Output Moe::operator()(const Input& in) const {
     return fast::Projection{experts.up_proj.dense, experts.up_proj_bias, a};
   };
   std::vector<fast::Projection> first;
-  if (t.gated) first = {{experts.gate_proj->dense, experts.gate_proj_bias, activation}};
+  const bool one_pass = t.gated && !t.clamped;
+  if (t.gated) first = {{experts.gate_proj->dense, experts.gate_proj_bias, activation, one_pass}};
   first.push_back(up(t.gated ? fast::Activation::none : activation));
   Arrays y = fast::expert_linears(expand_dims(in.x, -2), routed.ids, first);
   if (t.squared) y[0] = square(y[0]);
@@ -102,8 +103,6 @@ Output Moe::operator()(const Input& in) const {
     inner =
         multiply(multiply(add(u, array(1.0f)), g), sigmoid(multiply(g, array(t.clamped->alpha))));
     inner = astype(inner, dtype);
-  } else if (t.gated) {
-    inner = multiply(y[0], y[1]);
   }
   const fast::Projection down[] = {{experts.down_proj.dense, experts.down_proj_bias}};
   const array back = fast::expert_linears(inner, routed.ids, down)[0];  // (B, L, chosen, hidden)

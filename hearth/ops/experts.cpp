@@ -17,8 +17,7 @@ Arrays expert_linears(const array& x, const array& ids, std::span<const Projecti
   std::vector<Linear::Part> parts;
   Arrays in{x, astype(ids, int32)};
   for (const Projection& p : projections) {
-    check(!p.gates, "expert_linears: a gate is not taken together with what it gates");
-    parts.push_back({p.activation, p.bias.has_value(), false});
+    parts.push_back({p.activation, p.bias.has_value(), p.gates});
     in.push_back(p.weight);
     if (p.bias) in.push_back(*p.bias);
   }
@@ -41,7 +40,9 @@ Specs ExpertLinear::infer(std::span<const array> in) const {
   Specs out;
   size_t next = 2;
   const int E = in[next].ndim() == 3 ? in[next].shape(0) : 0;
-  for (const Linear::Part& part : parts) {
+  int gate = -1;  // rows of the gate before
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Linear::Part& part = parts[i];
     const array& weight = in[next++];
     check(weight.ndim() == 3 && weight.shape(0) == E && weight.shape(2) == k, op, ": x is ",
           x.shape(), ", a weight ", weight.shape(), ": wanted (", E > 0 ? concat(E) : "experts",
@@ -54,8 +55,15 @@ Specs ExpertLinear::infer(std::span<const array> in) const {
             ": wanted a bias of shape ", Shape{E, weight.shape(1)}, " and dtype ", x.dtype(),
             ", got ", bias.shape(), " and ", bias.dtype());
     }
+    const int n = weight.shape(1);
+    check(gate < 0 || (gate == n && !part.gates && part.activation == Activation::none), op,
+          ": a gate of ", gate, " rows wants a part after it with as many, and no activation; got ",
+          n);
+    check(!part.gates || i + 1 < parts.size(), op, ": a gate wants a part after it");
+    gate = part.gates ? n : -1;
+    if (part.gates) continue;
     Shape shape = rows;
-    shape.push_back(weight.shape(1));
+    shape.push_back(n);
     out.push_back({shape, x.dtype()});
   }
   return out;
@@ -64,6 +72,11 @@ Specs ExpertLinear::infer(std::span<const array> in) const {
 // Few choices gather their experts' weights; for many, every expert sees all rows, and each choice
 // takes its own: no memory grows with rows times weights.
 std::optional<Arrays> ExpertLinear::decompose(const Arrays& in) const {
+  if (has_gates(parts)) {
+    std::vector<Linear::Part> plain = parts;
+    for (Linear::Part& part : plain) part.gates = false;
+    return gated(parts, apply_all(std::make_shared<ExpertLinear>(std::move(plain)), Arrays(in)));
+  }
   const array &x = in[0], &ids = in[1];
   const bool few = ids.size() <= size_t(in[2].shape(0));
   const array column = expand_dims(widen(x), -1), chosen = expand_dims(ids, -1);

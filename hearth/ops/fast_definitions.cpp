@@ -209,16 +209,19 @@ std::optional<Arrays> CachedAttention::decompose(const Arrays& in) const {
   return out;
 }
 
+Arrays gated(std::span<const Linear::Part> parts, const Arrays& each) {
+  Arrays out;
+  for (size_t i = 0; i < parts.size(); ++i)
+    out.push_back(parts[i].gates ? multiply(each[i], each[i + 1]) : each[i]), i += parts[i].gates;
+  return out;
+}
+
 std::optional<Arrays> Linear::decompose(const Arrays& in) const {
-  if (has_gates()) {
+  if (has_gates(parts)) {
     std::vector<Part> plain = parts;
     for (Part& part : plain) part.gates = false;
-    const Arrays all =
-        apply_all(std::make_shared<Linear>(std::move(plain), false, norm), Arrays(in));
-    Arrays out;
-    for (size_t i = 0; i < parts.size(); ++i)
-      out.push_back(parts[i].gates ? multiply(all[i], all[i + 1]) : all[i]), i += parts[i].gates;
-    return out;
+    return gated(parts,
+                 apply_all(std::make_shared<Linear>(std::move(plain), false, norm), Arrays(in)));
   }
   if (norm) {
     const size_t first = first_part();

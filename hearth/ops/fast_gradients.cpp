@@ -28,7 +28,7 @@ array through(Activation activation, const array& x, const array& d) {
 }  // namespace
 
 std::optional<Cotangents> Linear::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
-  if (norm || has_gates()) return std::nullopt;  // by parts
+  if (norm || has_gates(parts)) return std::nullopt;  // by parts
   const array x = as_rows(in[0]);
   Cotangents out(in.size());
   Arrays slopes, weights;

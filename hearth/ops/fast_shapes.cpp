@@ -158,8 +158,8 @@ Specs CachedAttention::infer(std::span<const array> in) const {
   return out;
 }
 
-bool Linear::has_gates() const {
-  return std::ranges::any_of(parts, [](const Part& p) { return p.gates; });
+bool has_gates(std::span<const Linear::Part> parts) {
+  return std::ranges::any_of(parts, [](const Linear::Part& p) { return p.gates; });
 }
 
 Specs Linear::infer(std::span<const array> in) const {
@@ -172,7 +172,7 @@ Specs Linear::infer(std::span<const array> in) const {
   if (norm && norm->shifted)
     check_vector("linear", "a norm's bias", in[1 + norm->scaled], x.shape(-1));
   size_t next = first_part();
-  check(!residual || !has_gates(), "linear: a gate takes no residual");
+  check(!residual || !has_gates(parts), "linear: a gate takes no residual");
   int gate = -1;  // rows of the gate before
   for (size_t i = 0; i < parts.size(); ++i) {
     const Part& part = parts[i];

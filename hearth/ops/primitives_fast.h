@@ -139,8 +139,10 @@ struct Linear : Op<Linear, primitive_id::Linear> {
                                 const Arrays& d) const override;
   /// The first input after x and the norm's.
   size_t first_part() const { return norm ? size_t(1 + norm->scaled + norm->shifted) : 1; }
-  bool has_gates() const;
 };
+bool has_gates(std::span<const Linear::Part> parts);
+/// What parts give, from what each gives alone: gates multiply what the next part gives.
+Arrays gated(std::span<const Linear::Part> parts, const Arrays& each);
 
 /// x (..., k), weight (n, k) and bias (n) if it has one of each term, then residual (..., n)
 /// -> (..., n)

@@ -4,6 +4,7 @@
 #include "hearth/backend/cpu/isa.h"
 #include "hearth/backend/pool.h"
 #include "hearth/ops/primitives_layers.h"
+#include "tests/on_device.h"
 #include "tests/ops/fused.h"
 #include "tests/temp_folder.h"
 
@@ -39,6 +40,7 @@ TEST(Experts, AreAsDefined) {
 }
 
 TEST(Experts, GiveUpToThirtyTwoRowsTheBitsOfLinear) {
+  HEARTH_CPU_ONLY(testing::kBits);
   for (Dtype dtype : {float32, float16, bfloat16})
     for (int rows : {1, 5, 32}) {
       const array x = numbers({rows, 1, 300}, dtype), w = numbers({3, 70, 300}, dtype, 2),
@@ -69,6 +71,30 @@ TEST(Experts, HaveTheSameBitsOnAnyNumberOfThreads) {
   cpu::set_threads(before);
 }
 
+// A gate multiplies what the projection after it gives; as each alone, but for the rounding.
+TEST(Experts, OpenAGateInOneResult) {
+  for (const Dtype dtype : {float32, float16, bfloat16, float64}) {
+    const float off = dtype == bfloat16 ? 2e-2f : dtype == float16 ? 3e-3f : 2e-6f;
+    for (const Shape& shape :
+         {Shape{1, 1, 64}, Shape{1, 3, 64}, Shape{5, 1, 64}, Shape{40, 3, 64}}) {
+      const array x = numbers(shape, dtype);
+      const array ids = choices({shape[0], 3}, 6);
+      const array gate = numbers({6, 20, 64}, dtype, 2), up = numbers({6, 20, 64}, dtype, 3);
+      const array bias = numbers({6, 20}, dtype, 4);
+      const fast::Projection both[] = {{gate, bias, fast::Activation::silu, true}, {up, bias}};
+      const fast::Projection apart[] = {{gate, bias, fast::Activation::silu}, {up, bias}};
+      const Arrays each = fast::expert_linears(x, ids, apart);
+      const auto wanted = astype(multiply(each[0], each[1]), float32).to_vector<float>();
+      const Arrays all = fast::expert_linears(x, ids, both);
+      ASSERT_EQ(all.size(), 1u);
+      const auto got = astype(all[0], float32).to_vector<float>();
+      ASSERT_EQ(got.size(), wanted.size());
+      for (size_t i = 0; i < got.size(); ++i)
+        ASSERT_NEAR(got[i], wanted[i], off * std::max(1.0f, std::abs(wanted[i]))) << dtype << shape;
+    }
+  }
+}
+
 TEST(Experts, TakeNothing) {
   const fast::Projection all[] = {{numbers({3, 4, 5}, float32), {}}};
   EXPECT_EQ(fast::expert_linears(zeros({0, 1, 5}), zeros({0, 2}, int32), all)[0].shape(),
@@ -95,6 +121,15 @@ TEST(Experts, RefuseWhatDoesNotFit) {
   EXPECT_THROW(run(x, ids, zeros({3, 4, 5}, float16)), std::invalid_argument);
   EXPECT_THROW(run(x, ids, w, zeros({3, 5})), std::invalid_argument);
   EXPECT_THROW(fast::expert_linears(x, ids, {}), std::invalid_argument);
+  const auto refuse = [&](std::vector<fast::Projection> all) {
+    EXPECT_THROW(fast::expert_linears(x, ids, all), std::invalid_argument);
+  };
+  using fast::Activation;
+  refuse({{w, {}, Activation::silu, true}});                             // of nothing
+  refuse({{w, {}, Activation::silu, true}, {zeros({3, 6, 5}), {}}});     // of other rows
+  refuse({{w, {}, Activation::silu, true}, {w, {}, Activation::relu}});  // an activation
+  refuse({{w, {}, Activation::silu, true}, {w, {}, Activation::none, true}, {w, {}}});
+  HEARTH_CPU_ONLY(testing::kThrows);
   for (int id : {-1, 3})
     EXPECT_EQ(testing::error_of([&] {
                 run(x, array({0, 1, 2, id}, {2, 2}), w).eval();

@@ -34,7 +34,8 @@ class Cpu : public Backend {
     kernels.add<&masked_scatter>().add<&search_sorted>();
     kernels.add<&matmul_arrays>().add<&linear_arrays>(linear_fits);
     kernels.add<&layer_norm>().add<&rms_norm>();
-    kernels.add<&expert_linears>().add<&causal_conv>().add<&gated_delta>(attention_fits);
+    kernels.add<&expert_linears>(expert_linears_fit);
+    kernels.add<&causal_conv>().add<&gated_delta>(attention_fits);
     kernels.add<&rope>(attention_fits)
         .add<&scaled_dot_product_attention>(attention_fits)
         .add<&cached_attention>(attention_fits);

@@ -42,6 +42,7 @@ void rope(const fast::RoPE& op, const Args& args, CpuQueue& queue);
 void scaled_dot_product_attention(const fast::Attention& op, const Args& args, CpuQueue& queue);
 void cached_attention(const fast::CachedAttention& op, const Args& args, CpuQueue& queue);
 void expert_linears(const fast::ExpertLinear& op, const Args& args, CpuQueue& queue);
+bool expert_linears_fit(const Primitive& op, std::span<const array> in);
 void causal_conv(const fast::CausalConv& op, const Args& args, CpuQueue& queue);
 void gated_delta(const fast::GatedDelta& op, const Args& args, CpuQueue& queue);
 bool attention_fits(const Primitive& op, std::span<const array> in);  // f64 is decomposed

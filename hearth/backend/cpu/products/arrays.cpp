@@ -108,7 +108,7 @@ void matmul_arrays(const hearth::Matmul& op, const Args& args, CpuQueue&) {
 
 bool linear_fits(const Primitive& p, std::span<const array> in) {
   const auto& op = static_cast<const fast::Linear&>(p);
-  if (!op.has_gates()) return true;
+  if (!has_gates(op.parts)) return true;
   size_t next = op.first_part();
   for (const fast::Linear::Part& part : op.parts) {
     const array& weight = in[next++];

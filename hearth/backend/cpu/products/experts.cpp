@@ -25,6 +25,11 @@ const std::byte* expert_weights(const array& weight, int64_t e,
 
 }  // namespace
 
+// Gates are taken apart.
+bool expert_linears_fit(const Primitive& op, std::span<const array>) {
+  return !has_gates(static_cast<const fast::ExpertLinear&>(op).parts);
+}
+
 void expert_linears(const fast::ExpertLinear& op, const Args& args, CpuQueue&) {
   const array &x = args.in[0], &ids = args.in[1];
   const Dtype dtype = x.dtype();
