@@ -1,6 +1,7 @@
 // Attention of one new row, as a task: a team of warps stages a head's keys and values, rotates,
 // writes the new row into the cache; the first team of a head joins what the teams found.
 #pragma once
+#include "hearth/backend/cuda/elements.cuh"
 #include "hearth/backend/cuda/rotation.cuh"
 #include "hearth/backend/cuda/tasks.h"
 
@@ -10,19 +11,57 @@ constexpr int kTeamThreads = 128;  // of a block, that attend; a multiple of 32 
 constexpr int kKeysPerSplit = 64;  // the least that another team is worth
 
 template <class T>
-struct alignas(16) Eight {  // elements of a row
-  T t[8];
+struct Vector {  // 16 bytes of T
+  static constexpr int kSize = 16 / sizeof(T);
+  uint4 raw;
+  __device__ void set(int i, float x) { reinterpret_cast<T*>(&raw)[i] = narrow<T>(x); }
+  __device__ void to_float(float (&f)[kSize]) const {
+    const T* t = reinterpret_cast<const T*>(&raw);
+    for (int i = 0; i < kSize; ++i) f[i] = float(widen(t[i]));
+  }
+};
+template <>
+__device__ inline void Vector<__half>::to_float(float (&f)[8]) const {
+  const __half2* t = reinterpret_cast<const __half2*>(&raw);
+  for (int i = 0; i < 4; ++i) {
+    const float2 p = __half22float2(t[i]);
+    f[2 * i] = p.x, f[2 * i + 1] = p.y;
+  }
+}
+template <>
+__device__ inline void Vector<__nv_bfloat16>::to_float(float (&f)[8]) const {
+  const uint32_t w[4] = {raw.x, raw.y, raw.z, raw.w};
+  for (int i = 0; i < 4; ++i)
+    f[2 * i] = __uint_as_float(w[i] << 16), f[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
+}
+
+/// Elements of a row, packed in registers until they are used.
+template <class T>
+struct Eight {
+  Vector<T> part[8 / Vector<T>::kSize];
   __device__ static Eight load(const T* p) {
     Eight e;
-    for (size_t i = 0; i < sizeof(t) / 16; ++i)
-      reinterpret_cast<uint4*>(e.t)[i] = __ldcg(reinterpret_cast<const uint4*>(p) + i);
+    for (size_t i = 0; i < std::size(e.part); ++i)
+      e.part[i].raw = __ldcg(reinterpret_cast<const uint4*>(p) + i);
     return e;
   }
   __device__ static Eight load_shared(const T* p) {
     Eight e;
-    for (size_t i = 0; i < sizeof(t) / 16; ++i)
-      reinterpret_cast<uint4*>(e.t)[i] = reinterpret_cast<const uint4*>(p)[i];
+    for (size_t i = 0; i < std::size(e.part); ++i)
+      e.part[i].raw = reinterpret_cast<const uint4*>(p)[i];
     return e;
+  }
+  /// f(i, element i as float) for all.
+  template <class F>
+  __device__ void each(const F& f) const {
+    constexpr int kSize = Vector<T>::kSize;
+#pragma unroll
+    for (int i = 0; i < 8; i += kSize) {
+      float x[kSize];
+      part[i / kSize].to_float(x);
+#pragma unroll
+      for (int j = 0; j < kSize; ++j) f(i + j, x[j]);
+    }
   }
 };
 
@@ -64,7 +103,7 @@ struct Tagged {
 /// Where a team stages what it shares in shared memory; bytes are multiples of 16.
 struct TeamMemory {
   int lanes, groups;  // of a row; of the team: each takes its own keys
-  int row, q, new_k, new_v, turns, most, sums, acc, found, bytes;
+  int row, weights, q, new_k, new_v, turns, most, sums, acc, found, bytes;
   TeamMemory() = default;
   __host__ __device__ TeamMemory(const AttentionTask& a, int item)
       : lanes(a.D / 8), groups(32 / lanes * (a.team / 32)) {
@@ -75,6 +114,7 @@ struct TeamMemory {
       return here;
     };
     row = take(3 * a.D * 4);  // of q, k and v, as they come
+    weights = take(a.norm[0].y || a.norm[1].y || a.norm[2].y ? 3 * a.D * 4 : 0);
     q = take(a.D * 4), new_k = take(a.D * item), new_v = take(a.D * item);
     turns = take(a.rope_dims * 4);
     most = take(groups * 4), sums = take(groups * 4), acc = take(groups * a.D * 4);
@@ -117,6 +157,11 @@ class Attend {
     load(v_, cache_v_, from_);
     prefetch(cache_k_), prefetch(cache_v_);
     for (int i = thread_; i < a_.rope_dims / 2; i += a_.team) turns()[i] = rotation().turn(i, n_);
+    for (int i = 0; i < 3; ++i)
+      if (a_.norm[i].y && a_.norm[i].weight)
+        for (int d = thread_; d < a_.D; d += a_.team)
+          at<float>(memory_.weights)[i * a_.D + d] =
+              widen(static_cast<const T*>(a_.norm[i].weight)[d]);
     sync();
     return true;
   }
@@ -124,8 +169,9 @@ class Attend {
     const int D = a_.D;
     float *const q = at<float>(memory_.q), *const rows = at<float>(memory_.row);
     T *const new_k = at<T>(memory_.new_k), *const new_v = at<T>(memory_.new_v);
-    const bool has_new = from_ <= n_ && n_ < to_;  // the new row is among the keys
+    const bool has_new = a_.writes && from_ <= n_ && n_ < to_;  // the new row is among the keys
     read_rows(rows, has_new ? 3 : 1);
+    norm_rows(rows, has_new ? 3 : 1);
     const auto row = [&](int i) { return [=](int d) { return rows[i * D + d]; }; };
     for (int d = thread_; d < D; d += a_.team) q[d] = rotation()(row(0), d, turns()) * a_.scale;
     if (has_new) {
@@ -148,13 +194,14 @@ class Attend {
 #pragma unroll
       for (int j = 0; j < kAhead; ++j) {
         const int key = key_of(start, j);
-        if (key == n_ && holds_) {
+        if (key == new_ && holds_) {
           k_[j] = Eight<T>::load_shared(new_k + d0);
           v_[j] = Eight<T>::load_shared(new_v + d0);
         }
         float s = 0;
-        for (int i = 0; i < 8; ++i) s = fmaf(mine_q[i], widen(k_[j].t[i]), s);
+        k_[j].each([&](int i, float k) { s = fmaf(mine_q[i], k, s); });
         s = group_sum(s);
+        if (a_.softcap > 0) s = a_.softcap * tanhf(s / a_.softcap);
         score[j] = key < to_ && holds_ ? s : -INFINITY;
         m = fmaxf(m, score[j]);
       }
@@ -168,7 +215,7 @@ class Attend {
           const float w = __expf(score[j] - m);
           sum += w;
           if (score[j] != -INFINITY)
-            for (int i = 0; i < 8; ++i) acc[i] = fmaf(widen(v_[j].t[i]), w, acc[i]);
+            v_[j].each([&](int i, float v) { acc[i] = fmaf(v, w, acc[i]); });
         }
         most = m;
       }
@@ -201,18 +248,51 @@ class Attend {
     sync();
   }
 
+  // rms_norm of each of the first `n`, where it is asked for, rounded as what it gives is.
+  __device__ void norm_rows(float* rows, int n) {
+    if (!a_.norm[0].y && !a_.norm[1].y && !a_.norm[2].y) return;
+    const int D = a_.D, heads = a_.H / a_.Hkv;
+    float factor[3] = {};
+    for (int i = 0; i < n; ++i) {
+      if (!a_.norm[i].y) continue;
+      float square = 0;  // each warp adds up all
+      for (int d = int(threadIdx.x) % 32; d < D; d += 32)
+        square += rows[i * D + d] * rows[i * D + d];
+      for (int o = 16; o > 0; o >>= 1) square += __shfl_xor_sync(~0u, square, o);
+      factor[i] = 1 / sqrtf(square / float(D) + a_.norm[i].eps);
+    }
+    sync();
+    for (int i = 0; i < n; ++i) {
+      const AttentionTask::Norm& norm = a_.norm[i];
+      if (!norm.y) continue;
+      const float* const weight = at<float>(memory_.weights) + i * D;
+      const int64_t head = i == 0 ? int64_t(b_) * a_.H + h_ : int64_t(b_) * a_.Hkv + h_ / heads;
+      const bool gives = i == 0 ? split_ == 0 : h_ % heads == 0;
+      for (int d = thread_; d < D; d += a_.team) {
+        float v = rows[i * D + d] * factor[i];
+        if (norm.weight) v *= weight[d];
+        const T y = narrow<T>(v);
+        rows[i * D + d] = widen(y);
+        if (gives) static_cast<T*>(norm.y)[head * D + d] = y;
+      }
+    }
+    sync();
+  }
+
   // Which head and keys are the item's; false when none.
   __device__ bool find(int item) {
     split_ = item % a_.splits, h_ = item / a_.splits % a_.H, b_ = item / a_.splits / a_.H;
     n_ = a_.offsets[b_];                // the new row is row n
     if (n_ < 0 || n_ >= a_.capacity) {  // no keys: NaN, for those who wait
-      splits_ = 1, from_ = to_ = 0;
+      splits_ = 1, from_ = to_ = 0, new_ = -1;
       return split_ == 0;
     }
-    const int per = max((n_ + a_.splits) / a_.splits, kKeysPerSplit);
-    splits_ = (n_ + per) / per;  // of n + 1 keys
+    new_ = a_.writes ? n_ : -1;
+    const int first = a_.window > 0 ? max(0, n_ + 1 - a_.window) : 0, keys = n_ + 1 - first;
+    const int per = max((keys + a_.splits - 1) / a_.splits, kKeysPerSplit);
+    splits_ = (keys + per - 1) / per;
     if (split_ >= splits_) return false;
-    from_ = split_ * per, to_ = min(from_ + per, n_ + 1);
+    from_ = first + split_ * per, to_ = min(from_ + per, n_ + 1);
     const int64_t head = (int64_t(b_) * a_.Hkv + h_ / (a_.H / a_.Hkv)) * a_.capacity * a_.D;
     cache_k_ = static_cast<T*>(a_.cache_k) + head;
     cache_v_ = static_cast<T*>(a_.cache_v) + head;
@@ -226,7 +306,9 @@ class Attend {
       asm volatile("prefetch.global.L2 [%0];" ::"l"(at + i));
   }
   __device__ Rotation rotation() const {
-    return {a_.rope_dims, a_.traditional, a_.rope_scale, a_.freqs, rates_};
+    return {a_.rope_dims,  a_.traditional,
+            a_.rope_scale, a_.freqs ? a_.freqs + int64_t(b_) * a_.freqs_row : nullptr,
+            rates_,        a_.amplitude};
   }
   template <class U>
   __device__ U* at(int offset) const {
@@ -241,7 +323,7 @@ class Attend {
 #pragma unroll
     for (int j = 0; j < kAhead; ++j) {  // all but the new row
       const int key = key_of(start, j);
-      if (key < to_ && key != n_ && holds_)
+      if (key < to_ && key != new_ && holds_)
         to[j] = Eight<T>::load(rows + int64_t(key) * a_.D + lane_ * 8);
     }
   }
@@ -287,6 +369,10 @@ class Attend {
     float top = m;
     if (split_ == 0)
       for (int s = 0; s < splits_ - 1; ++s) top = fmaxf(top, others[s * words]);
+    const bool sinks = a_.sinks && split_ == 0;
+    const float sink =
+        sinks ? load_as<float>(a_.sinks, a_.sinks_dtype, h_ * a_.sinks_stride) : -INFINITY;
+    top = fmaxf(top, sink);
     for (int d = thread_; d < D; d += a_.team) {
       float value = 0, weight = total;
       for (int g = 0; g < groups; ++g) value += all[g * D + d];
@@ -300,6 +386,7 @@ class Attend {
         const float keep = __expf(other[0] - top);
         value += other[2 + d] * keep, weight += other[1] * keep;
       }
+      if (sinks) weight += __expf(sink - top);
       const T y = narrow<T>(value / weight);
       static_cast<T*>(a_.y)[head * D + d] = y;
       if (tagged_.given) tell(tagged_.given + head * D + d, widen(y), tagged_.tag);
@@ -317,8 +404,8 @@ class Attend {
   const int team_, thread_;
   std::byte* const shared_;
   int lane_, group_;
-  bool holds_;  // some lanes are left over
-  int split_, splits_, h_, b_, n_, from_, to_;
+  bool holds_;                                        // some lanes are left over
+  int split_, splits_, h_, b_, n_, new_, from_, to_;  // new_: n_ if it is written, else -1
   T *cache_k_, *cache_v_;
   Eight<T> k_[kAhead], v_[kAhead];
 };

@@ -250,6 +250,8 @@ class Cuda : public Backend {
     kernels.add<&reduce>().add<&arg_reduce>().add<&scan>().add<&sort>();
     kernels.add<&softmax>().add<&log_sum_exp>();
     kernels.add<&matmul>().add<&linear>(linear_fits).add<&linear_sum>(linear_fits);
+    kernels.add<&expert_linears>(expert_linears_fit);
+    kernels.add<&causal_conv>().add<&gated_delta>(gated_delta_fits);
     kernels.add<&layer_norm>().add<&rms_norm>().add<&rope>();
     kernels.add<&attention>(attention_fits).add<&cached_attention>(cached_attention_fits);
   }

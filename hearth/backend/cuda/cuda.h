@@ -4,7 +4,7 @@
 
 #include "hearth/backend/batch_queue.h"
 #include "hearth/ops/primitives.h"
-#include "hearth/ops/primitives_fast.h"
+#include "hearth/ops/primitives_layers.h"
 
 namespace hearth::cuda {
 
@@ -159,6 +159,11 @@ void matmul(const hearth::Matmul& op, const Args& args, CudaQueue& queue);  // m
 void linear(const fast::Linear& op, const Args& args, CudaQueue& queue);    // linear.cpp
 void linear_sum(const fast::LinearSum& op, const Args& args, CudaQueue& queue);
 bool linear_fits(const Primitive& op, std::span<const array> in);
+void expert_linears(const fast::ExpertLinear& op, const Args& args, CudaQueue& queue);
+bool expert_linears_fit(const Primitive& op, std::span<const array> in);
+void causal_conv(const fast::CausalConv& op, const Args& args, CudaQueue& queue);  // recurrent.cu
+void gated_delta(const fast::GatedDelta& op, const Args& args, CudaQueue& queue);
+bool gated_delta_fits(const Primitive& op, std::span<const array> in);
 void layer_norm(const fast::LayerNorm& op, const Args& args, CudaQueue& queue);  // norm.cu
 void rms_norm(const fast::RMSNorm& op, const Args& args, CudaQueue& queue);
 void rope(const fast::RoPE& op, const Args& args, CudaQueue& queue);            // rope.cu

@@ -31,6 +31,15 @@ __device__ inline int keys_to_see(const FlashJob& j, int keys, int offset, int f
   return all ? keys : min(keys, offset + last);
 }
 
+/// The first of them, the same for all queries from `first` on.
+__device__ inline int first_key(const FlashJob& j, int offset, int first) {
+  return j.window > 0 ? max(0, offset + first + 1 - j.window) : 0;
+}
+/// Is the key hidden from the query by the order of positions?
+__device__ inline bool hidden(const FlashJob& j, int key, int position) {
+  return j.causal && (key > position || (j.window > 0 && key <= position - j.window));
+}
+
 /// A score, in units of `unit`, under element `at` of a mask of bool or T.
 template <class T, class W>
 __device__ inline W masked(const FlashJob& j, int64_t at, W score, W unit) {
@@ -148,7 +157,7 @@ __global__ void __launch_bounds__(kFlashThreads)
   const int group = lane / 4, pair = lane % 4 * 2;  // row and column of a lane in a matrix
   const int keys = keys_of(j, b), offset = offset_of(j, b);
   const int end = keys_to_see(j, keys, offset, q0, min(q0 + kQueries, j.L));
-  const int steps = (end + N - 1) / N;
+  const int steps = (end + N - 1) / N, begin = min(first_key(j, offset, q0) / N, steps);
   const T* const q = start_of<T>(j.q, b, h);
   const T* const k = start_of<T>(j.k, b, kv);
   const T* const v = start_of<T>(j.v, b, kv);
@@ -161,7 +170,7 @@ __global__ void __launch_bounds__(kFlashThreads)
     end_fetches();
   };
   load_rows<T, Depth>(shared_q, q, j.q, q0, kQueries, j.L, j.D, q_pieces);
-  if (steps > 0) load_keys(0);
+  if (steps > begin) load_keys(begin);
 
   const int rows[2] = {q0 + warp * 16 + group, q0 + warp * 16 + group + 8};
   float high[2], sum[2];
@@ -176,7 +185,7 @@ __global__ void __launch_bounds__(kFlashThreads)
   const auto load_query = [&](int c, uint32_t(&to)[4]) {
     load_matrices(to, shared_q + (warp * 16 + lane % 16) * pitch + c * 16 + lane / 16 * 8);
   };
-  for (int step = 0; step < steps; ++step) {
+  for (int step = begin; step < steps; ++step) {
     if (step + 1 < steps) {
       load_keys(step + 1);
       wait_fetches<1>();
@@ -185,7 +194,7 @@ __global__ void __launch_bounds__(kFlashThreads)
     }
     __syncthreads();
     if constexpr (kKeepQ)
-      if (step == 0)
+      if (step == begin)
 #pragma unroll
         for (int c = 0; c < Depth / 16; ++c) load_query(c, query[c]);
     const int first = step * N;
@@ -212,12 +221,21 @@ __global__ void __launch_bounds__(kFlashThreads)
       }
     }
 
+    if (j.softcap > 0) {
+      const float inner = j.scale / j.softcap, outer = j.softcap / j.scale;
+#pragma unroll
+      for (int n = 0; n < N / 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) score[n][e] = outer * tanhf(inner * score[n][e]);
+    }
     const float scale = j.scale * kLog2e;
 #pragma unroll
     for (int n = 0; n < N / 8; ++n)
 #pragma unroll
       for (int e = 0; e < 4; ++e) score[n][e] *= scale;
-    const bool partly = first + N > keys || (j.causal && first + N > offset + q0 + warp * 16 + 1);
+    const int position = offset + q0 + warp * 16;  // the position of the warp's first
+    const bool partly = first + N > keys || (j.causal && first + N > position + 1) ||
+                        (j.window > 0 && first <= position + 15 - j.window);
     if (partly || j.mask.data) {
 #pragma unroll
       for (int n = 0; n < N / 8; ++n)
@@ -227,7 +245,7 @@ __global__ void __launch_bounds__(kFlashThreads)
           float& s = score[n][e];
           if (j.mask.data && row < j.L && column < keys)
             s = masked<T>(j, mask + row * j.mask.position + column * j.mask.element, s, kLog2e);
-          if (j.causal && column > offset + row) s = kMasked<float>;
+          if (hidden(j, column, offset + row)) s = kMasked<float>;
           if (column >= keys) s = -INFINITY;
         }
     }
@@ -348,7 +366,7 @@ __global__ void __launch_bounds__(kFewThreads) few_queries(FlashJob j) {
   __syncthreads();
   const auto larger = [](W a, W b) { return max(a, b); };
   const auto add = [](W a, W b) { return a + b; };
-  for (int first = 0; first < end; first += kFewThreads) {
+  for (int first = first_key(j, offset, l0); first < end; first += kFewThreads) {
     const int key = first + t, count = min(kFewThreads, keys - first);
     W score[R] = {};
     if (key < keys) {
@@ -364,9 +382,10 @@ __global__ void __launch_bounds__(kFewThreads) few_queries(FlashJob j) {
     for (int r = 0; r < R; ++r) {
       const int l = min(l0 + r, j.L - 1);
       W s = score[r];
+      if (j.softcap > 0) s = W(j.softcap) * tanh(s / W(j.softcap));
       if (j.mask.data && key < keys)
         s = masked<T>(j, mask + l * j.mask.position + key * j.mask.element, s, W(1));
-      if (j.causal && key > offset + l) s = kMasked<W>;
+      if (hidden(j, key, offset + l)) s = kMasked<W>;
       if (key >= keys) s = -W(INFINITY);
       const W most = max(high[r], join_threads(s, kFewThreads, larger, joined));
       const W centre = most == -W(INFINITY) ? W(0) : most, shrink = exp(high[r] - centre);

@@ -21,7 +21,9 @@ struct FlashJob {
   int keys = 0;                    // how many there are, plus
   const int* more_keys = nullptr;  // these, (B), if given
   bool causal = false;
-  int offset = 0;                    // plus
+  int window = 0;     // with causal: keys that a query sees, its own among them; 0: all
+  float softcap = 0;  // scores become softcap tanh(score / softcap); 0: they stay
+  int offset = 0;     // plus
   const int* more_offset = nullptr;  // these, (B), if given
   Heads mask;  // (B, H, L, keys) if given: bool, false is masked, or of dtype, added to the scores
   Dtype mask_dtype = bool_;

@@ -1,4 +1,7 @@
 // Layers: the streaming kernel for the few rows of decoding, matrix products for more.
+#include <algorithm>
+#include <functional>
+
 #include "hearth/backend/cuda/gemm.h"
 #include "hearth/backend/cuda/tasks.h"
 
@@ -9,30 +12,64 @@ namespace {
 bool row_major(const array& a) { return row_contiguous(a.shape(), a.node().strides); }
 int rows_of(const array& x) { return x.shape(-1) ? int(x.size() / size_t(x.shape(-1))) : 0; }
 
-// Reads a primitive's inputs in order, by `address(array)`.
-template <class Address>
-LinearTask linear_task(const fast::Linear& op, std::span<const array> in, Address address) {
+/// Where arrays are, while tasks are made: on the device, or, before anything has an address, what
+/// offsets say of alignment, since memory is aligned.
+using Address = std::function<void*(const array&)>;
+void* offset_address(const array& a) {
+  return reinterpret_cast<void*>((size_t{1} << 20) + size_t(a.node().offset) * a.itemsize());
+}
+
+using LinearTasks = std::vector<LinearTask>;
+
+// The tasks of parts, whose weights and biases begin at in[next]: pairs with a gate have tasks of
+// their own and come first, since attention reads what the last one gives.
+LinearTasks tasks_of(const LinearTask& common, std::span<const fast::Linear::Part> parts,
+                     std::span<const array> in, size_t next, std::span<const array> out,
+                     const Address& address, int rows_at, size_t most_parts) {
+  LinearTasks gated, all;
+  const auto add_term = [&](LinearTask& task, int part, int term, const fast::Linear::Part& p) {
+    task.part[part].weight[term] = address(in[next]);
+    task.part[part].rows = in[next++].shape(rows_at);
+    if (p.bias) task.part[part].bias[term] = address(in[next++]);
+  };
+  size_t y = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const bool gates = parts[i].gates;
+    const bool opens = all.empty() || size_t(all.back().parts) == most_parts;
+    if (gates || opens) (gates ? gated : all).push_back(common);
+    LinearTask& task = gates ? gated.back() : all.back();
+    const int part = task.parts++;
+    task.terms = 1;
+    task.part[part].activation = parts[i].activation;
+    add_term(task, part, 0, parts[i]);
+    if (gates) {
+      task.gated = true, task.terms = 2, task.k[1] = task.k[0];
+      add_term(task, part, 1, parts[++i]);
+    }
+    if (!out.empty()) task.part[part].y = address(out[y++]);
+  }
+  gated.insert(gated.end(), all.begin(), all.end());
+  return gated;
+}
+
+// The tasks of a primitive; empty where there are none for it.
+LinearTasks tasks_of(const fast::Linear& op, std::span<const array> in, std::span<const array> out,
+                     const Address& address) {
   LinearTask task = {};
-  task.terms = 1, task.parts = int8_t(op.parts.size());
   task.x[0] = address(in[0]), task.k[0] = in[0].shape(-1);
   if (op.norm) {
     task.norm = true, task.rms = op.norm->rms, task.eps = op.norm->eps;
     if (op.norm->scaled) task.norm_weight = address(in[1]);
     if (op.norm->shifted) task.norm_bias = address(in[1 + op.norm->scaled]);
   }
-  size_t next = op.first_part();
-  for (int i = 0; i < task.parts; ++i) {
-    LinearTask::Part& part = task.part[i];
-    const array& weight = in[next++];
-    part.weight[0] = address(weight), part.rows = weight.shape(0);
-    part.activation = op.parts[size_t(i)].activation;
-    if (op.parts[size_t(i)].bias) part.bias[0] = address(in[next++]);
-  }
-  if (op.residual) task.residual = address(in.back());
-  return task;
+  LinearTasks all =
+      tasks_of(task, op.parts, in, op.first_part(), out, address, 0, LinearTask::kMaxParts);
+  if (op.residual) all[0].residual = address(in.back());
+  return all;
 }
-template <class Address>
-LinearTask linear_task(const fast::LinearSum& op, std::span<const array> in, Address address) {
+LinearTasks tasks_of(const fast::LinearSum& op, std::span<const array> in,
+                     std::span<const array> out, const Address& address) {
+  if (op.biases.size() > LinearTask::kMaxTerms) return {};
   LinearTask task = {};
   task.terms = int8_t(op.biases.size()), task.parts = 1;
   size_t next = 0;
@@ -44,53 +81,90 @@ LinearTask linear_task(const fast::LinearSum& op, std::span<const array> in, Add
     if (op.biases[size_t(t)]) task.part[0].bias[t] = address(in[next++]);
   }
   if (op.residual) task.residual = address(in.back());
-  return task;
+  if (!out.empty()) task.part[0].y = address(out[0]);
+  return {task};
 }
 
-// Before anything has an address: what offsets say of alignment, since memory is aligned.
-const void* offset_address(const array& a) {
-  return reinterpret_cast<const void*>((size_t{1} << 20) + size_t(a.node().offset) * a.itemsize());
+// What lies between the rows of an array, all axes but the last taken as one; none if it differs.
+std::optional<int64_t> stride_of_rows(const array& a) {
+  const Strides& strides = a.node().strides;
+  int64_t stride = -1, rows = 1;
+  for (int i = a.ndim() - 2; i >= 0; --i) {
+    if (a.shape(i) == 1) continue;
+    if (stride < 0) stride = strides[size_t(i)];
+    if (strides[size_t(i)] != stride * rows) return {};
+    rows *= a.shape(i);
+  }
+  return stride < 0 ? a.shape(-1) : stride;
 }
-bool few_enough(const fast::Linear& op) { return op.parts.size() <= LinearTask::kMaxParts; }
-bool few_enough(const fast::LinearSum& op) { return op.biases.size() <= LinearTask::kMaxTerms; }
+
+// One row of y for each choice of an expert.
+LinearTasks tasks_of(const fast::ExpertLinear& op, std::span<const array> in,
+                     std::span<const array> out, const Address& address) {
+  const array &x = in[0], &ids = in[1];
+  const auto stride = stride_of_rows(x);
+  const int64_t choices = int64_t(ids.size()), k = x.shape(-1);
+  if (!stride || *stride < k || *stride > INT32_MAX || x.size() == 0 || choices > 1024 ||
+      (k > 1 && x.node().strides.back() != 1))
+    return {};
+  LinearTask task = {};
+  task.x[0] = address(x), task.k[0] = int(k);
+  task.ids = static_cast<const int*>(address(ids)), task.experts = in[2].shape(0);
+  task.x_rows = int(int64_t(x.size()) / k), task.x_stride = int(*stride);
+  task.per_x = int(choices) / task.x_rows;
+  LinearTasks all = tasks_of(task, op.parts, in, 2, out, address, 1, 1);
+  for (LinearTask& l : all) {
+    l.each = l.part[0].rows;
+    if (choices * l.each > INT32_MAX) return {};
+    l.part[0].rows *= int(choices);
+  }
+  return all;
+}
+
+int rows_of_tasks(const fast::Linear&, std::span<const array> in) { return rows_of(in[0]); }
+int rows_of_tasks(const fast::LinearSum&, std::span<const array> in) { return rows_of(in[0]); }
+int rows_of_tasks(const fast::ExpertLinear&, std::span<const array>) { return 1; }
+
+// Makes them whole; false when they are none, or one is not for the streaming kernel.
+bool complete(LinearTasks& all, Dtype dtype, int m, const Card& card) {
+  return !all.empty() &&
+         std::ranges::all_of(all, [&](LinearTask& task) { return complete(task, dtype, m, card); });
+}
 
 template <class Op>
 bool streams(const Op& op, std::span<const array> in) {
-  if (!few_enough(op)) return false;
-  LinearTask task = linear_task(op, in, offset_address);
-  return complete(task, in[0].dtype(), rows_of(in[0]), card(0));  // which one is not known yet
+  LinearTasks all = tasks_of(op, in, {}, offset_address);
+  return complete(all, in[0].dtype(), rows_of_tasks(op, in), card(0));  // which one is not known
 }
 
 // Adds the operation to the queue's tasks; false when they do not take it.
 template <class Op>
 bool stream(const Op& op, const Args& args, CudaQueue& queue) {
-  if (!few_enough(op)) return false;
-  const auto address = [&](const array& a) { return queue.ptr<void>(a); };
-  LinearTask task = linear_task(op, args.in, address);
-  for (int i = 0; i < task.parts; ++i) task.part[i].y = address(args.out[size_t(i)]);
   const Dtype dtype = args.in[0].dtype();
-  const int m = rows_of(args.in[0]);
-  if (!complete(task, dtype, m, queue.card())) return false;
-  queue.tasks().add(queue, task, dtype, m, args);
+  const int m = rows_of_tasks(op, args.in);
+  LinearTasks all =
+      tasks_of(op, args.in, args.out, [&](const array& a) { return queue.ptr<void>(a); });
+  if (!complete(all, dtype, m, queue.card())) return false;
+  for (const LinearTask& task : all) queue.tasks().add(queue, task, dtype, m, args);
   return true;
 }
 
 }  // namespace
 
-// Norms and sums are the streaming kernel's; elsewhere they are taken apart.
+// Norms, gates and sums are the streaming kernel's; elsewhere they are taken apart.
 bool linear_fits(const Primitive& op, std::span<const array> in) {
   for (const array& a : in)
     if (!row_major(a)) return false;
   if (op.id == primitive_id::LinearSum) return streams(static_cast<const fast::LinearSum&>(op), in);
   const auto& linear = static_cast<const fast::Linear&>(op);
-  if (linear.has_gates()) return false;
-  return !linear.norm || streams(linear, in);
+  return (!linear.norm && !has_gates(linear.parts)) || streams(linear, in);
 }
 
 void linear(const fast::Linear& op, const Args& args, CudaQueue& queue) {
   const auto address = [&](const array& a) { return queue.ptr<void>(a); };
   if (stream(op, args, queue)) return;
-  ensure(!op.norm, "linear: a norm, and weights at an odd address");
+  ensure(!op.norm && !has_gates(op.parts),
+         "linear: a norm or a gate, and weights at an odd address");
   const array& x = args.in[0];
   const int64_t k = x.shape(-1);
   size_t next = 1;
@@ -112,6 +186,16 @@ void linear(const fast::Linear& op, const Args& args, CudaQueue& queue) {
     job.d = address(y), job.d_row = n;
     gemm(queue, job);
   }
+}
+
+bool expert_linears_fit(const Primitive& op, std::span<const array> in) {
+  for (const array& a : in.subspan(1))
+    if (!row_major(a)) return false;
+  return streams(static_cast<const fast::ExpertLinear&>(op), in);
+}
+
+void expert_linears(const fast::ExpertLinear& op, const Args& args, CudaQueue& queue) {
+  ensure(stream(op, args, queue), "expert_linears: weights at an odd address");
 }
 
 void linear_sum(const fast::LinearSum& op, const Args& args, CudaQueue& queue) {

@@ -5,6 +5,7 @@
 
 #include "hearth/backend/cuda/device.cuh"
 #include "hearth/backend/cuda/jit.h"
+#include "hearth/backend/cuda/tasks.h"
 #include "hearth/backend/cuda/values.cuh"
 #include "hearth/backend/lanes.h"
 
@@ -414,7 +415,27 @@ bool map_fits(const Primitive& op, std::span<const array> in) {
   return is_single(map) || jit::fits(map, in);
 }
 
+namespace {
+// A sum with what a norm gives, whose task waits: it becomes part of it.
+bool joins_norm(const Map& op, const Args& args, CudaQueue& queue) {
+  if (queue.tasks().empty() || op.steps[0].op != ElementOp::add || args.in.size() != 2)
+    return false;
+  const array& y = args.out[0];
+  for (const array& x : args.in)
+    if (x.shape() != y.shape() || x.dtype() != y.dtype() ||
+        !row_contiguous(x.shape(), x.node().strides))
+      return false;
+  void* const address[] = {queue.ptr<void>(args.in[0]), queue.ptr<void>(args.in[1])};
+  for (int i : {0, 1})
+    if (queue.tasks().add_sum(address[i], address[1 - i], queue.ptr<void>(y), y.dtype(), y.size(),
+                              args))
+      return true;
+  return false;
+}
+}  // namespace
+
 void map(const Map& op, const Args& args, CudaQueue& queue) {
+  if (is_single(op) && joins_norm(op, args, queue)) return;
   is_single(op) ? single(op, args, queue) : jit::run(op, args, queue);
 }
 

@@ -10,13 +10,14 @@ struct Rotation {
   float scale;
   const float* freqs;  // (dims / 2), or null: rates
   const float* rates;  // (dims / 2)
+  float amplitude = 1;
 
   /// Cosine and sine of pair i at `position`.
   __device__ float2 turn(int i, int position) const {
     const float rate = freqs ? 1.0f / freqs[i] : rates[i];
     float2 t;
     sincosf(float(position) * scale * rate, &t.y, &t.x);
-    return t;
+    return {t.x * amplitude, t.y * amplitude};
   }
   /// Element d of a row, whose element i is row(i).
   template <class Row>

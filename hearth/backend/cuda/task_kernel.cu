@@ -11,73 +11,13 @@
 //
 // Workers own some rows of every weight and stream them in chunks of 2 KiB through shared memory.
 // store: a tagged store (value and tag in one word); poll: a polling load of such words.
-#include "hearth/backend/cuda/task_kernel.cuh"
-#include "hearth/backend/cuda/weight_stream.cuh"
+#include <algorithm>
+
+#include "hearth/backend/cuda/linear_task.cuh"
 
 namespace hearth::cuda {
 
 namespace {
-
-__device__ inline float activated(float x, fast::Activation a) {
-  switch (a) {
-    case fast::Activation::none: return x;
-    case fast::Activation::relu: return fmaxf(x, 0.0f);
-    case fast::Activation::silu: return x / (1.0f + __expf(-x));
-    case fast::Activation::gelu_approx:
-      return 0.5f * x * (1.0f + tanhf(0.7978845608f * (x + 0.044715f * x * x * x)));
-    case fast::Activation::gelu: return 0.5f * x * erfcf(x * -0.70710678f);
-  }
-  return x;
-}
-
-__device__ inline float warp_sum(float v) {
-  for (int o = 16; o > 0; o >>= 1) v += __shfl_xor_sync(~0u, v, o);
-  return v;
-}
-
-template <class T>
-struct Vector {  // 16 bytes of T
-  static constexpr int kSize = 16 / sizeof(T);
-  uint4 raw;
-  __device__ void to_float(float (&f)[kSize]) const {
-    const T* t = reinterpret_cast<const T*>(&raw);
-    for (int i = 0; i < kSize; ++i) f[i] = float(widen(t[i]));
-  }
-};
-template <>
-__device__ inline void Vector<__half>::to_float(float (&f)[8]) const {
-  const __half2* t = reinterpret_cast<const __half2*>(&raw);
-  for (int i = 0; i < 4; ++i) {
-    const float2 p = __half22float2(t[i]);
-    f[2 * i] = p.x, f[2 * i + 1] = p.y;
-  }
-}
-template <>
-__device__ inline void Vector<__nv_bfloat16>::to_float(float (&f)[8]) const {
-  const uint32_t w[4] = {raw.x, raw.y, raw.z, raw.w};
-  for (int i = 0; i < 4; ++i)
-    f[2 * i] = __uint_as_float(w[i] << 16), f[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
-}
-
-// Named barriers of a block. workers: among them. begun, early, late: workers and attention warps,
-// when a task begins, its early rows are summed, x of its late term is staged. attends: among the
-// attention warps. done, go: workers and barrier warp, before and after the grid barrier. attended:
-// attention and barrier warps. Barriers 1 to 6 are those of attention's teams.
-enum Barrier { workers = 7, begun, early, late, attends, done, attended, go };
-template <Barrier B>
-constexpr int kAt = B == workers           ? kThreads
-                    : B == attends         ? kTeamThreads
-                    : B == attended        ? kTeamThreads + 32
-                    : B == done || B == go ? kThreads + 32
-                                           : kThreads + kTeamThreads;
-template <Barrier B>
-__device__ inline void sync_block() {
-  asm volatile("bar.sync %0, %1;" ::"n"(int(B)), "n"(kAt<B>) : "memory");
-}
-template <Barrier B>
-__device__ inline void pass_barrier() {  // without waiting
-  asm volatile("bar.arrive %0, %1;" ::"n"(int(B)), "n"(kAt<B>) : "memory");
-}
 
 // The grid barrier: each block raises a counter and polls it. Whoever awaits it sees what was
 // written before, by threads that had a block barrier with the one that raised it. Polling loads
@@ -132,48 +72,11 @@ __device__ inline void meet_blocks(const TaskList& list, Task (&near)[2]) {
   if (first_lane) leave(list);
 }
 
-// A linear task in shared memory: x staged as (terms, M, k), then its chunks' sums as (units, M).
-template <class T, int M>
-struct Inputs {
-  std::byte* xs;
-  float* partial;
-  __device__ Inputs(const LinearTask& l, std::byte* shared)
-      : xs(shared),
-        partial(reinterpret_cast<float*>(
-            shared + size_t(M) * (l.k[0] + (l.terms > 1 ? l.k[1] : 0)) * sizeof(T))) {}
-};
-
-// Output i of a block, of rows.count * M: where it is, what is added to its sum.
-template <class T, int M>
-struct Output {
-  int part = 0;
-  int64_t at = 0;
-  float bias = 0, residual = 0;
-
-  Output() = default;
-  __device__ Output(const LinearTask& l, const BlockRows& rows, int i) {
-    int row = rows[i / M];
-    while (part + 1 < l.parts && row >= l.part[part].rows) row -= l.part[part++].rows;
-    at = int64_t(i % M) * l.part[part].rows + row;
-    for (int t = 0; t < l.terms; ++t)
-      if (const void* b = l.part[part].bias[t]) bias += widen(static_cast<const T*>(b)[row]);
-  }
-  __device__ void read_residual(const LinearTask& l) {
-    if (l.residual) residual = widen(__ldcg(static_cast<const T*>(l.residual) + at));
-  }
-  __device__ T write(const LinearTask& l, const float* partial, int i) const {
-    float y = bias;
-    for (int c = 0; c < l.per_row; ++c) y += partial[(i / M * l.per_row + c) * M + i % M];
-    y = activated(y, l.part[part].activation) + residual;
-    return static_cast<T*>(l.part[part].y)[at] = narrow<T>(y);
-  }
-};
-
-// The attention warps.
-template <class T, int M>
-__device__ inline void attend_all(const TaskList& list, const Task (&near)[2],
-                                  typename Attend<T>::Setup& setup, std::byte* of_linear,
-                                  std::byte* of_attention) {
+// The attention warps. Not inline: what they keep in registers is not the stream's to spill.
+template <class T, int M, bool kMore>
+__device__ __noinline__ void attend_all(const TaskList& list, const Task (&near)[2],
+                                        typename Attend<T>::Setup& setup, std::byte* of_linear,
+                                        std::byte* of_attention) {
   const int thread = int(threadIdx.x) - kThreads - 32;
   const unsigned kernels = list.tagged ? unsigned(__ldcg(list.tagged)) + 1 : 0;
   unsigned linears = 0;
@@ -192,7 +95,7 @@ __device__ inline void attend_all(const TaskList& list, const Task (&near)[2],
       setup.memory = TeamMemory(setup.task, int(sizeof(T)));
     }
     sync_block<attends>();
-    Attend<T> attend(setup, list.rates, of_attention, thread);
+    Attend<T> attend(setup, list.rates[setup.task.table], of_attention, thread);
     int item = attend.first_item();
     const bool ready = item < attend.items() && attend.begin(item);
     if (t > 0) {
@@ -201,7 +104,7 @@ __device__ inline void attend_all(const TaskList& list, const Task (&near)[2],
       const BlockRows mine = rows_of_block(l, t - 1);
       const float* const partial = Inputs<T, M>(l, of_linear).partial;
       const int outputs = mine.before(l.early) * M;
-      Output<T, M> output;
+      Output<T, M, kMore> output;
       if (thread < outputs) output = {l, mine, thread};
       sync_block<early>();
       for (int i = thread; i < outputs; i += kTeamThreads) {
@@ -243,7 +146,8 @@ __device__ inline void attend_all(const TaskList& list, const Task (&near)[2],
   if (thread == 0) leave(list);
 }
 
-template <class T, int M>
+// kMore: for lists with gates, experts, or norms before tasks, which cost the others registers.
+template <class T, int M, bool kMore>
 __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__ TaskList list) {
   extern __shared__ __align__(128) std::byte shared[];  // a warp's 512 bytes are four lines
   __shared__ __align__(16) float sums[2][kWarps];
@@ -259,9 +163,9 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
   __syncthreads();
   if (warp == kWarps) return meet_blocks(list, near);
   if (warp > kWarps)
-    return attend_all<T, M>(list, near, setup, of_task, of_task + list.linear_bytes);
+    return attend_all<T, M, kMore>(list, near, setup, of_task, of_task + list.linear_bytes);
 
-  Ahead<T> ahead(list, &taken, lane);
+  Ahead<T, kMore> ahead(list, &taken, lane);
   Ring ring(shared, warp, stages);
   const auto fetch = [&] {  // prefetch a chunk into the slot, go to the next slot
     const auto chunk = ahead.take();
@@ -286,10 +190,13 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
     const unsigned early_end = begin + unsigned(first * l.per_row);
     bool late_waits = l.late;
     const unsigned late_begin = begin + unsigned(chunks.first);
+    const bool normed = kMore && l.before.x;
+    // Where x of the second term begins.
+    const int second_x = kMore && l.gated ? 0 : M * chunks.bytes;
 
     // Prefetch what the rows' ends need: bias now, the residual after the grid barrier.
     const int outputs = rows.count * M, mine = first * M + int(threadIdx.x);
-    Output<T, M> my_output;
+    Output<T, M, kMore> my_output;
     if (mine < outputs) my_output = {l, rows, mine};
     // Prefetch the norm's weights, of the elements of x that this thread normalises.
     Vector<T> norm_weight[kNormVectors] = {}, norm_bias[kNormVectors] = {};
@@ -308,36 +215,34 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
     if (attended || late_waits) pass_barrier<begun>();
     if (mine < outputs) my_output.read_residual(l);
     // Stage x, normalised.
+    if (normed) stage_before<T, M>(l, xs, sums[1]);
     if (l.norm) {
-      const auto block_sum = [&](float v, float(&to)[kWarps]) {
-        v = warp_sum(v);
-        if (lane == 0) to[warp] = v;
-        sync_block<workers>();
-        float all = 0;
-#pragma unroll
-        for (int w = 0; w < kWarps; ++w) all += to[w];
-        return all;
-      };
       const float per_k = 1.0f / float(l.k[0]);
       for (int m = 0; m < M; ++m) {
         float f[kNormVectors][kSize] = {}, mean = 0, sum = 0;
+        if (normed) {
 #pragma unroll
-        for (int i = 0; i < kNormVectors; ++i)
-          if (norm_at(i) < l.k[0])
-            Vector<T>{__ldcg(vector(l.x[0], m * l.k[0] + norm_at(i)))}.to_float(f[i]);
+          for (int i = 0; i < kNormVectors; ++i)
+            if (norm_at(i) < l.k[0]) Vector<T>{*vector(xs, m * l.k[0] + norm_at(i))}.to_float(f[i]);
+        } else {
+#pragma unroll
+          for (int i = 0; i < kNormVectors; ++i)
+            if (norm_at(i) < l.k[0])
+              Vector<T>{__ldcg(vector(l.x[0], m * l.k[0] + norm_at(i)))}.to_float(f[i]);
+        }
         if (!l.rms) {
 #pragma unroll
           for (int i = 0; i < kNormVectors; ++i)
             for (int j = 0; j < kSize; ++j) sum += f[i][j];
-          mean = block_sum(sum, sums[0]) * per_k;
+          mean = workers_sum(sum, sums[0]) * per_k;
         }
         float square = 0;
 #pragma unroll
         for (int i = 0; i < kNormVectors; ++i)
           if (norm_at(i) < l.k[0])
             for (int j = 0; j < kSize; ++j) square += (f[i][j] - mean) * (f[i][j] - mean);
-        if (m > 0) sync_block<workers>();  // sums[1] was read
-        square = block_sum(square, sums[1]);
+        if (m > 0 || normed) sync_block<workers>();  // sums[1] was read
+        square = workers_sum(square, sums[1]);
         const float scale = rsqrtf(square * per_k + l.eps);
 #pragma unroll
         for (int i = 0; i < kNormVectors; ++i) {
@@ -356,8 +261,16 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
               *reinterpret_cast<const uint4*>(y);
         }
       }
-    } else {
-      for (int i = 0, before = 0; i < (l.late ? 1 : l.terms); before += M * l.k[i++]) {
+    } else if (kMore && l.ids) {
+      uint4* const to = reinterpret_cast<uint4*>(xs);
+      const int per_row = l.k[0] * int(sizeof(T)) / 16, step = l.x_stride * int(sizeof(T)) / 16;
+      for (int v = threadIdx.x; v < l.x_rows * per_row; v += kThreads)
+        to[v] = __ldcg(static_cast<const uint4*>(l.x[0]) + v / per_row * step + v % per_row);
+    } else if (!normed) {
+      for (int i = 0, before = 0; i < (l.late  ? 1
+                                       : kMore ? l.inputs()
+                                               : l.terms);
+           before += M * l.k[i++]) {
         const int vectors = M * l.k[i] * int(sizeof(T)) / 16;
         uint4* to = reinterpret_cast<uint4*>(xs + size_t(before) * sizeof(T));
         for (int v = threadIdx.x; v < vectors; v += kThreads)
@@ -373,7 +286,8 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
       const auto place = chunks.place(int(n - begin));
       float sum[M] = {}, more[M] = {};  // two chains of additions
       const int x_row = place.second ? chunks.more : chunks.bytes;
-      const std::byte* x = xs + (place.second ? M * chunks.bytes : 0) + place.start + lane * 16;
+      const std::byte* x = xs + (place.second ? second_x : 0) + place.start + lane * 16;
+      if (kMore && l.ids) x += rows[place.row] / l.each / l.per_x * chunks.bytes;
       const std::byte* w_at = ring.chunk() + lane * 16;
       const auto add = [&](int v) {
         float w[kSize];
@@ -410,7 +324,7 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
     sync_block<workers>();
     if (mine < outputs) my_output.write(l, partial, mine);
     for (int i = mine + kThreads; i < outputs; i += kThreads) {
-      Output<T, M> output(l, rows, i);
+      Output<T, M, kMore> output(l, rows, i);
       output.read_residual(l);
       output.write(l, partial, i);
     }
@@ -453,10 +367,15 @@ void start_as(const AttentionTask& task, const float* rates, size_t shared, cuda
 
 template <class T>
 void start_as(const TaskList& list, int m, unsigned blocks, size_t shared, cudaStream_t stream) {
-  constexpr std::array kernels = {task_kernel<T, 1>, task_kernel<T, 2>, task_kernel<T, 3>,
-                                  task_kernel<T, 4>};
-  static_assert(kernels.size() == kMaxRows);
-  const auto kernel = kernels[size_t(m - 1)];
+  constexpr std::array kernels = {task_kernel<T, 1, false>, task_kernel<T, 2, false>,
+                                  task_kernel<T, 3, false>, task_kernel<T, 4, false>,
+                                  task_kernel<T, 1, true>,  task_kernel<T, 2, true>,
+                                  task_kernel<T, 3, true>,  task_kernel<T, 4, true>};
+  static_assert(kernels.size() == 2 * kMaxRows);
+  const bool more = std::any_of(list.task, list.task + list.count, [](const Task& t) {
+    return t.kind == Task::linear_task && (t.linear.gated || t.linear.ids || t.linear.before.x);
+  });
+  const auto kernel = kernels[size_t(m - 1 + more * kMaxRows)];
   check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared)),
              "shared memory");
   cudaLaunchAttribute together = {};  // the blocks wait for each other

@@ -18,6 +18,9 @@ constexpr size_t kStageBytes = size_t(kWarps) * kChunk;
 void start_task_kernel(Dtype dtype, const TaskList& list, int m, unsigned blocks, size_t shared,
                        cudaStream_t stream);
 
+/// A norm alone.
+void start_norm(Dtype dtype, const NormTask& norm, cudaStream_t stream);
+
 /// Attention alone; a team is a block. `shared`: a team's bytes.
 void start_attention(Dtype dtype, const AttentionTask& task, const float* rates, size_t shared,
                      cudaStream_t stream);

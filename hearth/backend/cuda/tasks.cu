@@ -9,9 +9,10 @@ namespace {
 
 // Beside the ring: x and the row sums; a multiple of 16.
 size_t shared_of(const LinearTask& l, Dtype dtype, int m, const Card& card) {
-  const size_t k = size_t(l.k[0]) + size_t(l.terms > 1 ? l.k[1] : 0);
+  const size_t k = size_t(l.k[0]) + size_t(l.inputs() > 1 ? l.k[1] : 0);
   const size_t rows = size_t(l.rows + card.multiprocessors - 1) / size_t(card.multiprocessors);
-  return (size_t(m) * (k * size_of(dtype) + rows * size_t(l.per_row) * 4) + 15) / 16 * 16;
+  return (size_t(l.x_rows) * k * size_of(dtype) + size_t(m) * rows * size_t(l.per_row) * 4 + 15) /
+         16 * 16;
 }
 size_t room(const Card& card) { return card.shared_memory_per_block - 2560; }  // its own: sums
 
@@ -31,6 +32,11 @@ Found find(const LinearTask& l, const void* p, size_t item, int m) {
   return {};
 }
 
+bool overlap(const void* a, const void* b, size_t bytes) {
+  const auto *x = static_cast<const std::byte*>(a), *y = static_cast<const std::byte*>(b);
+  return a && b && x < y + bytes && y < x + bytes;
+}
+
 bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
 }  // namespace
@@ -42,6 +48,8 @@ bool complete(LinearTask& l, Dtype dtype, int m, const Card& card) {
   for (int i = 0; i < l.parts; ++i) rows += l.part[i].rows;
   if (rows > kMaxOutputs) return false;
   l.rows = int(rows), l.per_row = 0;
+  if (!l.ids) l.x_rows = m, l.x_stride = l.k[0];
+  if (size_t(l.x_stride) * size_of(dtype) % 16 != 0) return false;
   for (int t = 0; t < l.terms; ++t) {
     const size_t row = size_t(l.k[t]) * size_of(dtype);
     if (row == 0 || row % 16 != 0 || !aligned(l.x[t])) return false;
@@ -60,42 +68,96 @@ bool Tasks::written(const void* p) const {
                           [&](const Range& w) { return w.from <= at && at < w.to; });
 }
 
-// Room for one more; what it prefetches (`early`) is not written by those before.
-Task& Tasks::next(CudaQueue& queue, Dtype dtype, int m, size_t linear, size_t attention,
-                  std::initializer_list<const void*> early, const Args& args) {
-  bool joins =
-      list_.count < TaskList::kMax && dtype == dtype_ && (m == m_ || !m || !m_) &&
-      std::max(linear, linear_) + std::max(attention, attention_) + kMinStages * kStageBytes <=
-          room(queue.card());
-  for (const void* p : early) joins = joins && !written(p);
-  if (!joins) queue.stream();  // starts them
+// Is there room for one more? What it prefetches (`early`) is not written by those before.
+bool Tasks::joins(const Card& card, Dtype dtype, int m, size_t linear, size_t attention,
+                  std::initializer_list<const void*> early) const {
+  return list_.count < TaskList::kMax && dtype == dtype_ && (m == m_ || !m || !m_) &&
+         std::max(linear, linear_) + std::max(attention, attention_) + kMinStages * kStageBytes <=
+             room(card) &&
+         std::none_of(early.begin(), early.end(), [&](const void* p) { return written(p); });
+}
+
+Task& Tasks::next(Dtype dtype, int m, size_t linear, size_t attention, const Args& args) {
   dtype_ = dtype, m_ = std::max(m, m_);
   linear_ = std::max(linear, linear_), attention_ = std::max(attention, attention_);
-  for (const auto& arrays : {args.in, args.out})
-    for (const array& a : arrays) held_.push_back(a.node().storage);
+  hold(args);
   return list_.task[list_.count++];
 }
 
-void Tasks::add(CudaQueue& queue, const LinearTask& l, Dtype dtype, int m, const Args& args) {
-  bool early = false;
+void Tasks::hold(const Args& args) {
+  for (const auto& arrays : {args.in, args.out})
+    for (const array& a : arrays) held_.push_back(a.node().storage);
+}
+
+// Blocks of one task read what one of them writes at the same time: it lies elsewhere.
+bool Tasks::add(const NormTask& norm, Dtype dtype, const Args& args) {
+  const size_t bytes = size_t(norm.B * norm.heads) * size_t(norm.n) * size_of(dtype);
+  if (list_.count == 0 || dtype != dtype_ || !written(norm.x) || norms_.size() > 2 ||
+      (!norms_.empty() && norms_.back().sum) || overlap(norm.x, norm.y, bytes))
+    return false;
+  for (const NormTask& other : norms_)
+    if (overlap(other.y, norm.x, bytes)) return false;
+  norms_.push_back(norm);
+  hold(args);
+  return true;
+}
+
+bool Tasks::add_sum(const void* normed, const void* residual, void* sum, Dtype dtype, size_t size,
+                    const Args& args) {
+  if (norms_.size() != 1 || dtype != dtype_) return false;
+  NormTask& norm = norms_[0];
+  const size_t bytes = size * size_of(dtype);
+  if (norm.sum || norm.y != normed || size != size_t(norm.B) * size_t(norm.n) || norm.heads != 1)
+    return false;
+  for (const void* p : {norm.x, static_cast<const void*>(norm.y), residual})
+    if (overlap(p, sum, bytes)) return false;
+  norm.residual = residual, norm.sum = sum;
+  hold(args);
+  return true;
+}
+
+// Can the task do the norm, which it reads, itself?
+bool Tasks::takes(const LinearTask& l, int m) const {
+  if (norms_.size() != 1 || l.ids || l.inputs() != 1) return false;
+  const NormTask& norm = norms_[0];
+  if (norm.given() != l.x[0] || norm.B != m || norm.heads != 1 || norm.n != l.k[0]) return false;
+  if (m > 1 && norm.stride[0] != norm.n) return false;
+  for (const void* p : {norm.x, norm.weight, static_cast<const void*>(norm.y), norm.residual})
+    if (!aligned(p)) return false;
+  return size_t(norm.n) * size_of(dtype_) <= kNormVectors * kThreads * 16;
+}
+
+void Tasks::add(CudaQueue& queue, const LinearTask& given, Dtype dtype, int m, const Args& args) {
+  LinearTask l = given;
+  if (takes(l, m)) l.before = norms_[0];
+  const size_t bytes = shared_of(l, dtype, m, queue.card());
+  bool together = norms_.empty() || l.before.x;
   for (int i = 0; i < l.parts; ++i)
     for (int t = 0; t < l.terms; ++t)
-      early = early || written(l.part[i].weight[t]) || written(l.part[i].bias[t]);
-  if (early) queue.stream();  // starts those before
-  Task& task = next(queue, dtype, m, shared_of(l, dtype, m, queue.card()), 0,
-                    {l.norm_weight, l.norm_bias}, args);
+      together = together && !written(l.part[i].weight[t]) && !written(l.part[i].bias[t]);
+  if (!together || !joins(queue.card(), dtype, m, bytes, 0,
+                          {l.norm_weight, l.norm_bias, l.before.weight, l.ids})) {
+    queue.stream();  // starts those before, and the norms
+    l.before = {};
+  }
+  norms_.clear();
+  Task& task = next(dtype, m, bytes, 0, args);
   task.kind = Task::linear_task, task.linear = l;
   find_late(task.linear);
   blocks_ = std::max(blocks_, unsigned(std::min(l.rows, queue.card().multiprocessors)));
-  for (int i = 0; i < l.parts; ++i) {
-    const auto* y = static_cast<const std::byte*>(l.part[i].y);
-    writes_.push_back({y, y + size_t(m) * size_t(l.part[i].rows) * size_of(dtype)});
-  }
+  const size_t item = size_of(dtype), x_bytes = size_t(m) * size_t(l.k[0]) * item;
+  for (int i = 0; i < l.parts; ++i) writes(l.part[i].y, size_t(m) * size_t(l.part[i].rows) * item);
+  if (l.before.x) writes(l.before.y, x_bytes), writes(l.before.sum, x_bytes);
+}
+
+void Tasks::writes(const void* p, size_t bytes) {
+  const auto* from = static_cast<const std::byte*>(p);
+  if (p) writes_.push_back({from, from + bytes});
 }
 
 // Attention's output becomes the second term where there are two: the first does not wait for it.
 void Tasks::find_late(LinearTask& l) const {
-  if (l.terms != 2 || list_.count < 2) return;
+  if (l.inputs() != 2 || list_.count < 2) return;
   const Task& before = list_.task[list_.count - 2];
   if (before.kind != Task::attention_task) return;
   const void* y = before.attention.y;
@@ -131,32 +193,69 @@ bool Tasks::find_early(AttentionTask& a, Dtype dtype) {
   return true;
 }
 
+// Norms of the rows that it reads become its own; false if one is of anything else.
+bool Tasks::take_norms(AttentionTask& a) const {
+  for (const NormTask& norm : norms_) {
+    const void** const rows[3] = {&a.q, &a.k, &a.v};
+    int64_t* const strides[3] = {a.q_stride, a.k_stride, a.v_stride};
+    int i = 0;
+    while (i < 3 && *rows[i] != norm.y) ++i;
+    if (i == 3 || norm.sum || norm.n != a.D || norm.B != a.B || (i > 0 && !a.writes)) return false;
+    const int heads = i == 0 ? a.H : a.Hkv;
+    if (norm.heads != heads || (heads > 1 && strides[i][1] != a.D) ||
+        (a.B > 1 && strides[i][0] != int64_t(heads) * a.D))
+      return false;
+    a.norm[i] = {norm.weight, norm.y, norm.eps};
+    *rows[i] = norm.x;
+    std::copy_n(norm.stride, 2, strides[i]);
+  }
+  return true;
+}
+
+// Which of the list's tables has these rates; one more if it has room, else -1.
+int Tasks::table_of(const Rates& rates) {
+  int i = 0;
+  while (i < tables_ && !std::equal(rates.begin(), rates.end(), list_.rates[i])) ++i;
+  if (i == TaskList::kTables) return -1;
+  if (i == tables_) std::copy(rates.begin(), rates.end(), list_.rates[tables_++]);
+  return i;
+}
+
 void Tasks::add(CudaQueue& queue, const AttentionTask& given, Dtype dtype, const Rates& rates,
                 const Args& args) {
   const unsigned most = unsigned(queue.card().multiprocessors);
   AttentionTask a = given;
-  const int heads = a.B * a.H;
+  const int heads = a.B * a.H, keys = a.window > 0 ? std::min(a.window, a.capacity) : a.capacity;
   // Few heads: each has a block, or is shared among several. Many: a warp has a head.
-  a.splits = std::clamp(int(most) / heads, 1, (a.capacity + kKeysPerSplit - 1) / kKeysPerSplit);
+  a.splits = std::clamp(int(most) / heads, 1, (keys + kKeysPerSplit - 1) / kKeysPerSplit);
   a.team = heads * a.splits <= int(most) ? kTeamThreads : 32;
   const int teams = kTeamThreads / a.team;
-  const size_t bytes = size_t(TeamMemory(a, int(size_of(dtype))).bytes * teams);
-  if (rotates_ && !a.freqs && !std::equal(rates.begin(), rates.end(), list_.rates)) queue.stream();
-  if (!empty() && !find_early(a, dtype)) queue.stream();
-  Task& task = next(queue, dtype, 0, 0, bytes, {a.cache_k, a.cache_v, a.offsets, a.freqs}, args);
+  const AttentionTask plain = a;
+  const auto bytes = [&] { return size_t(TeamMemory(a, int(size_of(dtype))).bytes * teams); };
+  if (!empty() && (!take_norms(a) || !find_early(a, dtype) ||
+                   !joins(queue.card(), dtype, 0, 0, bytes(),
+                          {a.cache_k, a.cache_v, a.offsets, a.freqs, a.sinks, a.norm[0].weight,
+                           a.norm[1].weight, a.norm[2].weight}))) {
+    queue.stream();  // starts those before, and the norms
+    a = plain;
+  }
+  if (!a.freqs && (a.table = table_of(rates)) < 0) {
+    queue.stream();
+    a = plain, a.table = table_of(rates);
+  }
+  norms_.clear();
+  Task& task = next(dtype, 0, 0, bytes(), args);
   if (list_.count > 1)
     early_ = std::max(early_, size_t(a.B) * size_t(list_.task[list_.count - 2].linear.early));
   found_ = std::max(found_, size_t(heads) * size_t(a.splits) * size_t(a.D + 2));
   given_ = std::max(given_, size_t(heads) * size_t(a.D));
   task.kind = Task::attention_task, task.attention = a;
-  if (!a.freqs) std::copy(rates.begin(), rates.end(), list_.rates), rotates_ = true;
   blocks_ = std::max(blocks_, std::min(most, unsigned(heads * a.splits / teams + 1)));
-  const size_t item = size_of(dtype), cache = size_t(a.B * a.Hkv) * size_t(a.capacity) * a.D * item;
-  for (const auto& [to, n] :
-       {std::pair{a.y, size_t(heads) * a.D * item}, {a.cache_k, cache}, {a.cache_v, cache}}) {
-    const auto* from = static_cast<const std::byte*>(to);
-    writes_.push_back({from, from + n});
-  }
+  const size_t item = size_of(dtype), row = size_t(a.D) * item;
+  writes(a.y, size_t(heads) * row);
+  for (int i = 0; i < 3; ++i) writes(a.norm[i].y, size_t(a.B * (i ? a.Hkv : a.H)) * row);
+  for (const void* cache : {a.cache_k, a.cache_v})
+    if (a.writes) writes(cache, size_t(a.B * a.Hkv) * size_t(a.capacity) * row);
 }
 
 void Tasks::start(CudaQueue& queue, cudaStream_t stream) {
@@ -172,19 +271,20 @@ void Tasks::start(CudaQueue& queue, cudaStream_t stream) {
   list_.given = list_.found + int((found_ + 1) / 2 * 2);
   list_.tagged = given_ ? queue.tagged(size_t(list_.given) + given_) : nullptr;
   const auto clear = [&] {
-    list_.count = 0, m_ = 0, linear_ = 0, attention_ = 0, blocks_ = 0, rotates_ = false;
+    list_.count = 0, m_ = 0, linear_ = 0, attention_ = 0, blocks_ = 0, tables_ = 0;
     early_ = 0, found_ = 0, given_ = 0;
-    writes_.clear(), held_.clear();
+    norms_.clear(), writes_.clear(), held_.clear();
   };
   try {
     if (Task& first = list_.task[0];
         list_.count == 1 && first.kind == Task::attention_task && first.attention.splits == 1) {
       first.attention.team = kTeamThreads;
-      start_attention(dtype_, first.attention, list_.rates,
+      start_attention(dtype_, first.attention, list_.rates[first.attention.table],
                       size_t(TeamMemory(first.attention, int(size_of(dtype_))).bytes), stream);
     } else
       start_task_kernel(dtype_, list_, m, blocks_, size_t(list_.stages) * kStageBytes + beside,
                         stream);
+    for (const NormTask& norm : norms_) start_norm(dtype_, norm, stream);
   } catch (...) {  // later work does not try it again
     clear();
     throw;

@@ -96,7 +96,7 @@ struct Chunks {
 
 // The order of prefetch: the chunks of a block, numbered through its tasks. A warp takes the next
 // one when its ring has room; who takes it does not change what comes out.
-template <class T>
+template <class T, bool kExperts>
 class Ahead {
  public:
   static constexpr unsigned kNone = ~0u;
@@ -114,11 +114,11 @@ class Ahead {
     n = __shfl_sync(~0u, n, 0);
     if (!find(n)) return {kNone, nullptr, 0};
     const auto place = chunks_.place(int(n - begin_));
-    const int row = mine_[place.row];
+    int64_t row = mine_[place.row];
     while (row >= part_end_) enter_part();
-    const std::byte* const from = (place.second ? second_ + int64_t(row) * chunks_.more
-                                                : first_ + int64_t(row) * chunks_.bytes) +
-                                  place.start;
+    if (kExperts && experts_) row = list_.task[task_].linear.row_of_weight(int(row));
+    const std::byte* const from =
+        (place.second ? second_ + row * chunks_.more : first_ + row * chunks_.bytes) + place.start;
     return {n, from, place.bytes};
   }
 
@@ -131,6 +131,7 @@ class Ahead {
       while (list_.task[task_].kind != Task::linear_task);
       const LinearTask& l = list_.task[task_].linear;
       mine_ = rows_of_block(l, task_), chunks_ = Chunks::of<T>(l, mine_);
+      experts_ = l.ids;
       begin_ = end_, end_ += unsigned(mine_.count * l.per_row);
       part_ = -1, part_end_ = 0;
     }
@@ -147,6 +148,7 @@ class Ahead {
   const TaskList& list_;
   unsigned* const taken_;
   const int lane_;
+  bool experts_ = false;
   BlockRows mine_ = {};
   Chunks chunks_;
   int task_ = -1, part_ = -1, part_end_ = 0;
