@@ -11,6 +11,7 @@
 #include "hearth/llm/row_samplers.h"
 #include "hearth/ops/ops.h"
 #include "tests/llm/tiny_checkpoint.h"
+#include "tests/on_device.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
 
@@ -202,6 +203,7 @@ void expect_as_alone(LanguageModel& model, int rows, uint32_t seed, const std::s
 }
 
 TEST(Batcher, RowsAreWhatTheyAreAlone) {
+  HEARTH_CPU_ONLY(testing::kBits);
   const int before = cpu::threads();
   for (const Dtype dtype : {float32, float16, bfloat16}) {
     const auto model = load_model(testing::source_path("models/tiny-phi"), {.dtype = dtype});
@@ -222,6 +224,7 @@ INSTANTIATE_TEST_SUITE_P(Tiny, BatcherOfFamilies,
                          [](const auto& info) { return info.param; });
 
 TEST_P(BatcherOfFamilies, RowsAreWhatTheyAreAlone) {
+  HEARTH_CPU_ONLY(testing::kBits);
   const testing::TinyCheckpoint checkpoint(GetParam());
   const Dtype half = GetParam().size() % 2 ? float16 : bfloat16;
   for (const Dtype dtype : {float32, half}) {
@@ -232,6 +235,7 @@ TEST_P(BatcherOfFamilies, RowsAreWhatTheyAreAlone) {
 
 // Rings that go around, of another capacity than alone, and a cache that grows midway.
 TEST(Batcher, RowsKeepTheirBitsWhereMemoryIsLaidOutOtherwise) {
+  HEARTH_CPU_ONLY(testing::kBits);
   testing::TempFolder folder;
   folder.write("config.json", R"({"model_type": "mistral", "hidden_size": 32,
       "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,

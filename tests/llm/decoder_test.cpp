@@ -11,6 +11,7 @@
 #include "hearth/llm/prefill.h"
 #include "hearth/llm/registry.h"
 #include "hearth/ops/ops.h"
+#include "tests/on_device.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
 
@@ -132,6 +133,7 @@ TEST(ModelConfigs, AWrapperRunsItsLanguageModel) {
 // A window far shorter than the text: the caches are rings that went around, grew in between, and
 // hold rows of unequal length.
 TEST(ModelStates, RingsGiveWhatWholeCachesDo) {
+  HEARTH_CPU_ONLY("rings are kept on the CPU alone");
   testing::TempFolder folder;
   const json config = {{"model_type", "mistral"},  {"hidden_size", 32},
                        {"intermediate_size", 48},  {"num_hidden_layers", 2},

@@ -13,6 +13,7 @@
 #include "hearth/llm/generate.h"
 #include "hearth/llm/prefill.h"
 #include "hearth/ops/ops.h"
+#include "tests/on_device.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
 
@@ -165,6 +166,7 @@ TEST_P(Models, SameBitsForAnyNumberOfThreads) {
 
 // What speculation and shared beginnings stand on: up to 32 rows of products, however they arrive.
 TEST_P(Models, AFewTokensAtOnceGiveTheBitsOfOneAtATime) {
+  HEARTH_CPU_ONLY(testing::kBits);
   const Golden g = golden(GetParam());
   for (Dtype dtype : {float16, bfloat16, float32}) {
     const auto model = load(g, dtype);

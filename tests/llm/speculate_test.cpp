@@ -12,6 +12,7 @@
 #include "hearth/llm/generate.h"
 #include "hearth/ops/ops.h"
 #include "tests/llm/tiny_checkpoint.h"
+#include "tests/on_device.h"
 #include "tests/shared.h"
 
 namespace hearth::llm {
@@ -62,6 +63,7 @@ INSTANTIATE_TEST_SUITE_P(Tiny, SpeculationOf, ::testing::ValuesIn(TinyCheckpoint
                          [](const auto& info) { return info.param; });
 
 TEST_P(SpeculationOf, AFamilyGivesTheTextThatItGivesWithout) {
+  HEARTH_CPU_ONLY("tokens are drafted there");
   const TinyCheckpoint checkpoint(GetParam());
   GenerateOptions greedy;
   greedy.max_tokens = 24;
@@ -89,6 +91,7 @@ TEST_P(SpeculationOf, AFamilyGivesTheTextThatItGivesWithout) {
 // Frequencies that depend on the length, and texts that are read again when they outgrow their
 // first context.
 TEST(Speculation, GoesOnBeyondTheFirstContext) {
+  HEARTH_CPU_ONLY("tokens are drafted there");
   for (const char* name : {"phi3", "phi3_short", "llama_dynamic"}) {
     const TinyCheckpoint checkpoint(name);
     const auto model = load(checkpoint.path());
@@ -105,6 +108,7 @@ TEST(Speculation, GoesOnBeyondTheFirstContext) {
 
 // A window's memory goes around while tokens are drafted and taken back.
 TEST(Speculation, GoesOnWhereAWindowWentAround) {
+  HEARTH_CPU_ONLY("tokens are drafted there");
   for (const char* name : {"mistral", "gemma2", "gpt_oss"}) {
     const TempFolder folder;
     auto config = nlohmann::json::parse(
@@ -127,6 +131,7 @@ TEST(Speculation, GoesOnWhereAWindowWentAround) {
 }
 
 TEST(Speculation, EndsWhereTheTextEnds) {
+  HEARTH_CPU_ONLY("tokens are drafted there");
   LanguageModel& model = tiny_phi();
   const Ids prompt = refrain(40);
   GenerateOptions options;
@@ -161,6 +166,7 @@ TEST(Speculation, EndsWhereTheTextEnds) {
 }
 
 TEST(Speculation, KeepsEveryRuleOfSampling) {
+  HEARTH_CPU_ONLY("tokens are drafted there");
   LanguageModel& model = tiny_phi();
   const auto near = load(kTinyPhi, float16);
   const SamplingOptions rules[] = {
@@ -190,6 +196,7 @@ TEST(Speculation, KeepsEveryRuleOfSampling) {
 }
 
 TEST(Speculation, TakesFewStepsForATextThatGoesInCircles) {
+  HEARTH_CPU_ONLY("tokens are drafted there");
   const TinyCheckpoint checkpoint("starcoder2");  // it soon goes in circles
   const auto model = load(checkpoint.path());
   GenerateOptions options;
@@ -200,6 +207,7 @@ TEST(Speculation, TakesFewStepsForATextThatGoesInCircles) {
 }
 
 TEST(Speculation, HasLittleFromAStranger) {
+  HEARTH_CPU_ONLY("tokens are drafted there");
   GenerateOptions options;
   options.max_tokens = 60;
   const auto other = stranger(kTinyPhi);
@@ -211,6 +219,7 @@ TEST(Speculation, HasLittleFromAStranger) {
 
 // What a row leaves to be gone on from, wherever it ends in what was accepted.
 TEST(Speculation, LeavesTheStateThatIsLeftWithout) {
+  HEARTH_CPU_ONLY("tokens are drafted there");
   for (const char* name : {"llama", "gemma2", "lfm2", "qwen3_next", "nemotron_h", "deepseek_v3"}) {
     const TinyCheckpoint checkpoint(name);
     const auto model = load(checkpoint.path());
@@ -238,6 +247,7 @@ TEST(Speculation, LeavesTheStateThatIsLeftWithout) {
 }
 
 TEST(Speculation, OfARowGoesOnWhenOthersCameAndWent) {
+  HEARTH_CPU_ONLY("tokens are drafted there");
   for (const char* name : {"llama", "lfm2"}) {
     const TinyCheckpoint checkpoint(name);
     const auto model = load(checkpoint.path());
@@ -299,6 +309,7 @@ TEST(Speculation, GoesOnWithoutWhereMemoryIsShort) {
 }
 
 TEST(Speculation, FailsAsWithoutWhereLogitsAreNotFinite) {
+  HEARTH_CPU_ONLY("tokens are drafted there");
   const auto model = load(kTinyPhi);
   for (const auto& [name, p] : model->parameters())
     if (name == "lm_head.bias") *p = full(p->shape(), array(NAN));
@@ -329,6 +340,7 @@ array forward(LanguageModel& model, KvCache& cache, const std::vector<Ids>& rows
 std::vector<float> floats(const array& x) { return astype(x, float32).to_vector<float>(); }
 
 TEST_P(SpeculationOf, WhatIsTakenBackLeavesNoTrace) {
+  HEARTH_CPU_ONLY("tokens are drafted there");
   const TinyCheckpoint checkpoint(GetParam());
   const auto model = load(checkpoint.path(), bfloat16);
   const Ids& text = checkpoint.prompts[0].ids;

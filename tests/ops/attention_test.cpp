@@ -1,6 +1,7 @@
 // Attention, with and without a cache: the kernels against their plain definitions, over dtypes,
 // layouts and lengths.
 #include "hearth/ops/primitives_fast.h"
+#include "tests/on_device.h"
 #include "tests/ops/fused.h"
 
 namespace hearth {
@@ -123,6 +124,7 @@ TEST(Fast, CachedAttentionOfEveryForm) {
 // Steps of any length over a ring give what a window over everything does: the same bits, as long
 // as the queries are few.
 TEST(Fast, RingsEqualWholeCaches) {
+  HEARTH_CPU_ONLY("rings are kept on the CPU alone");
   const int T = 1300, D = 16, window = 50;
   const array q = numbers({2, T, 4, D}, float16, 1), k = numbers({2, T, 2, D}, float16, 2),
               v = numbers({2, T, 2, D}, float16, 3);
@@ -156,6 +158,7 @@ TEST(Fast, RingsEqualWholeCaches) {
 // places, and a kv head serves so few query heads that keys are streamed, or so many that they are
 // packed.
 TEST(Fast, AFewQueriesGiveTheBitsOfOneByOne) {
+  HEARTH_CPU_ONLY(testing::kBits);
   struct Case {
     int heads, kv_heads, D, capacity, window;
     bool ring, sinks;
@@ -226,6 +229,7 @@ TEST(Fast, CachedAttentionWritesInPlace) {
 
 // What a recorded step relies on holds where no kernel takes the form, too.
 TEST(Fast, CachedAttentionThatIsDecomposedWritesInPlace) {
+  HEARTH_CPU_ONLY("it compares addresses of the host's");
   const Arrays in = cached_inputs({1, 2, 2, 2, 8, 16, 4, {3}}, float64);
   array cache_k = copy(in[3]), cache_v = copy(in[4]), offsets = copy(in[5]);
   eval(cache_k, cache_v, offsets);

@@ -7,6 +7,7 @@
 
 #include "hearth/backend/pool.h"
 #include "hearth/ops/ops.h"
+#include "tests/on_device.h"
 #include "tests/ops/layouts.h"
 
 namespace hearth {
@@ -181,7 +182,7 @@ TEST(IndexLimits, MasksTakeInOrderAndAllThereIs) {
                     .to_vector<int>(),
                 want);
     }
-    if (taken > 1) {
+    if (taken > 1 && !testing::on_device()) {  // a kernel elsewhere cannot throw
       EXPECT_THROW(masked_scatter(x, mask, slice(source, {0}, {taken - 1})).eval(),
                    std::runtime_error);
     }

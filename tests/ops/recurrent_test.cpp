@@ -5,6 +5,7 @@
 #include "hearth/backend/cpu/isa.h"
 #include "hearth/backend/pool.h"
 #include "hearth/ops/primitives_layers.h"
+#include "tests/on_device.h"
 #include "tests/ops/fused.h"
 #include "tests/temp_folder.h"
 
@@ -151,10 +152,12 @@ TEST(Recurrent, RefuseWhatDoesNotFit) {
   EXPECT_THROW(fast::causal_conv(x, w, s, zeros({3})), std::invalid_argument);
   EXPECT_THROW(fast::causal_conv(x, w, astype(s, float16)), std::invalid_argument);
   EXPECT_THROW(fast::causal_conv(x, w, s, {}, Activation::none, zeros({2})), std::invalid_argument);
-  EXPECT_EQ(testing::error_of([&] {
-              fast::causal_conv(x, w, s, {}, Activation::none, array({1, 4}, {2})).y.eval();
-            }),
-            "causal_conv: row 1 has a length of 4, wanted 0 to 3");
+  if (!testing::on_device()) {  // a kernel elsewhere cannot throw
+    EXPECT_EQ(testing::error_of([&] {
+                fast::causal_conv(x, w, s, {}, Activation::none, array({1, 4}, {2})).y.eval();
+              }),
+              "causal_conv: row 1 has a length of 4, wanted 0 to 3");
+  }
   const array q = zeros({1, 2, 2, 3}), v = zeros({1, 2, 4, 5}), g = zeros({1, 2, 4}),
               S = zeros({1, 4, 3, 5});
   EXPECT_EQ(fast::gated_delta(q, q, v, g, g, S).y.shape(), v.shape());

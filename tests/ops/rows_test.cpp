@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "hearth/ops/ops.h"
+#include "tests/on_device.h"
 
 namespace hearth {
 namespace {
@@ -50,6 +51,7 @@ TEST(Rows, AreWhatTheyAreAlone) {
 
 // Of up to 32 rows: a product of more adds up by blocks.
 TEST(Rows, OfAProductAreWhatTheyAreAlone) {
+  HEARTH_CPU_ONLY(testing::kBits);
   for (const Dtype dtype : {float32, float16, bfloat16})
     for (const int k : {1, 3, 16, 31, 100, 256, 300, 2560})
       for (const int n : {1, 5, 300}) {
