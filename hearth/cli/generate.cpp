@@ -201,7 +201,8 @@ void run_one(Options& o, llm::LanguageModel& model, const Prompt& prompt,
   const auto out = o.state.used() ? generate_after(held, o.state.deterministic, model, prompt.ids,
                                                    o.generate, sink, tokenizer)
                                   : generate(model, prompt.ids, o.generate, sink, tokenizer);
-  o.json ? show_json(o, model, out) : show_figures(o, model, out);
+  if (!output_failed())  // else it ends quietly, as cat does
+    o.json ? show_json(o, model, out) : show_figures(o, model, out);
   o.state.save(model, held);
 }
 
@@ -265,8 +266,9 @@ void run_several(Options& o, llm::LanguageModel& model, const std::vector<Prompt
     if (all[i].error) list.back()["error"] = what(all[i].error);
   }
   if (o.json) print_json(list);
-  print_err(fmt::format("{} prompts, {} tokens, {:.1f} tokens/s together\n", all.size(), tokens,
-                        double(tokens) / took.count()));
+  if (!output_failed())
+    print_err(fmt::format("{} prompts, {} tokens, {:.1f} tokens/s together\n", all.size(), tokens,
+                          double(tokens) / took.count()));
   if (failed > 0 && !CatchInterrupt::flag())
     throw Failure(1, fmt::format("{} of {} prompts failed; {}", failed, all.size(), why));
 }
