@@ -47,6 +47,23 @@ TEST(Generate, StreamsExactlyTheText) {
   EXPECT_LE(out.prefill_s, out.time_to_first_token_s);
 }
 
+// What was held back for a stop text that did not come is text after all.
+TEST(Generate, GivesBackWhatWasHeldAtTheEnd) {
+  Story story;
+  GenerateOptions options;
+  options.max_tokens = 20;
+  const std::string text = story.tell(options).text;
+  options.stop_texts = {text.substr(text.size() - 4) + "@@"};
+  std::string streamed;
+  const auto out = story.tell(options, [&](int, std::string_view piece) {
+    streamed += piece;
+    return true;
+  });
+  EXPECT_EQ(out.text, text);
+  EXPECT_EQ(streamed, text);
+  EXPECT_EQ(out.stopped_by, "length");
+}
+
 // As rows of one batch: each prompt has the answer that it has alone, in its place.
 TEST(Generate, AnswersSeveralPromptsAsEachAlone) {
   Story story;

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "hearth/ops/ops.h"
 #include "tests/llm/tiny_checkpoint.h"
 #include "tests/shared.h"
@@ -193,6 +195,33 @@ TEST_F(StateFiles, ThatAreHostileAreRefused) {
                 s.row.layers[1][0] = zeros({1, 6, 1});
               }),
               HasSubstr("layer 1 has the shape"));
+}
+
+// Whatever the file says of the state besides its tensors is held by its hash, too.
+TEST_F(StateFiles, WithANumberChangedAreDamaged) {
+  const std::string whole = content_of(file_);
+  for (const char* key : {"\"mark\":\"", "\"read_as\":\"", "\"prompt\":\""}) {
+    std::string changed = whole;
+    const size_t at = changed.find(key);
+    ASSERT_NE(at, changed.npos) << key;
+    changed[at + std::strlen(key)] ^= 1;  // another digit
+    EXPECT_THAT(refused(*model_, folder_.write("changed", changed)),
+                HasSubstr("the state is damaged: it is not what was saved"))
+        << key;
+  }
+}
+
+// Fine-tuned weights may agree in their first rows.
+TEST_F(StateFiles, OfWeightsThatDifferElsewhereAreRefused) {
+  for (const auto& [name, p] : model_->parameters()) {
+    if (p->ndim() != 2 || p->shape(0) < 4 || p->shape(1) < 4) continue;
+    const array before = *p;
+    const array first = equal(reshape(arange(0, int(p->size()), 1), p->shape()), array(0));
+    *p = where(first, before, add(before, array(1.0f)));
+    EXPECT_THAT(refused(*model_, file_), HasSubstr("its weights differ")) << name;
+    *p = before;
+  }
+  EXPECT_EQ(load_state(file_, *model_).ids, state_.ids);
 }
 
 TEST_F(StateFiles, ThatAreCutShortAreToBeMadeAgain) {
