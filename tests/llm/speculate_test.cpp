@@ -398,6 +398,13 @@ TEST(NgramDrafter, SaysWhatFollowedTheLongestLatestSequence) {
   EXPECT_EQ(NgramDrafter(3)(Ids{1}, 4), Ids{});
 }
 
+// A token alone says too little of what follows it, unless it is all that is looked for.
+TEST(NgramDrafter, LooksForTwoTokensAtLeast) {
+  const Ids text{7, 1, 2, 7};
+  EXPECT_TRUE(NgramDrafter(3)(text, 4).empty());
+  EXPECT_EQ(NgramDrafter(1)(text, 2), (Ids{1, 2}));
+}
+
 TEST(NgramDrafter, TakesTimeThatGrowsWithTheText) {
   for (int period : {1, 2, 1000, 300000}) {
     Ids text;
