@@ -71,6 +71,10 @@ TEST(TokenizerModel, ReadsSentencepiece) {
   EXPECT_THAT(bpe.encode("<s>a"), ElementsAre(1, 7));
   EXPECT_EQ(bpe.decode(std::vector{1, 7, 3, 6, 0, 2}), "<s> a ab \u2047 </s>");
   EXPECT_EQ(bpe.decode(std::vector{1, 7, 3, 6, 0, 2}, true), "a ab");
+  // Where spaces are squeezed all in front go, else the one that was added.
+  EXPECT_EQ(bpe.decode(std::vector{3, 3, 7, 3, 7}), "a  a");
+  const Tokenizer keeps = Tokenizer::from_json(model(kPieces, 2, number(4, 0)), "tokenizer.model");
+  EXPECT_EQ(keeps.decode(std::vector{3, 3, 7}), "  a");
   EXPECT_EQ(bpe.bos_id(), 1);
   EXPECT_EQ(bpe.eos_id(), 2);
   EXPECT_TRUE(bpe.is_special(1));
