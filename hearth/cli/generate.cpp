@@ -201,8 +201,7 @@ void run_one(Options& o, llm::LanguageModel& model, const Prompt& prompt,
   const auto out = o.state.used() ? generate_after(held, o.state.deterministic, model, prompt.ids,
                                                    o.generate, sink, tokenizer)
                                   : generate(model, prompt.ids, o.generate, sink, tokenizer);
-  if (!output_failed())  // else it ends quietly, as cat does
-    o.json ? show_json(o, model, out) : show_figures(o, model, out);
+  if (!output_failed()) o.json ? show_json(o, model, out) : show_figures(o, model, out);
   o.state.save(model, held);
 }
 
