@@ -63,7 +63,7 @@ if [ -n "${ONLY:-}" ]; then
   :
 elif command -v compute-sanitizer >/dev/null; then
   small='Softmax.*:Sort.*:Scan.*:Matmul.*:Recording.*:Fast.Chunks*:Fast.NormsAnd*:Goldens/Models.*/tiny*'
-  check memcheck 400 $(($(nproc) / 2)) "$small" compute-sanitizer --tool memcheck --error-exitcode 9
+  check memcheck 60 $(($(nproc) / 2)) "$small" compute-sanitizer --tool memcheck --error-exitcode 9
   check racecheck 90 1 'Softmax.*:Scan.*:Recording.*' compute-sanitizer --tool racecheck \
     --error-exitcode 9
 else
