@@ -72,9 +72,9 @@ __device__ inline void meet_blocks(const TaskList& list, Task (&near)[2]) {
   if (first_lane) leave(list);
 }
 
-// The attention warps. Not inline: what they keep in registers is not the stream's to spill.
+// The attention warps.
 template <class T, int M, bool kMore>
-__device__ __noinline__ void attend_all(const TaskList& list, const Task (&near)[2],
+__device__ __forceinline__ void attend_all(const TaskList& list, const Task (&near)[2],
                                         typename Attend<T>::Setup& setup, std::byte* of_linear,
                                         std::byte* of_attention) {
   const int thread = int(threadIdx.x) - kThreads - 32;
@@ -146,6 +146,15 @@ __device__ __noinline__ void attend_all(const TaskList& list, const Task (&near)
   if (thread == 0) leave(list);
 }
 
+// The same as a function of its own: what it keeps in registers is not the stream's to spill. Not
+// for lists without gates: under memcheck their kernel does not end then (docs/design.md).
+template <class T, int M>
+__device__ __noinline__ void attend_apart(const TaskList& list, const Task (&near)[2],
+                                          typename Attend<T>::Setup& setup, std::byte* of_linear,
+                                          std::byte* of_attention) {
+  attend_all<T, M, true>(list, near, setup, of_linear, of_attention);
+}
+
 // kMore: for lists with gates, experts, or norms before tasks, which cost the others registers.
 template <class T, int M, bool kMore>
 __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__ TaskList list) {
@@ -162,8 +171,13 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
   bring(list.task[list.count > 1 && !is_linear(list, 0)], near[0], threadIdx.x, kBlock);
   __syncthreads();
   if (warp == kWarps) return meet_blocks(list, near);
-  if (warp > kWarps)
-    return attend_all<T, M, kMore>(list, near, setup, of_task, of_task + list.linear_bytes);
+  if (warp > kWarps) {
+    std::byte* const of_attention = of_task + list.linear_bytes;
+    if constexpr (kMore)
+      return attend_apart<T, M>(list, near, setup, of_task, of_attention);
+    else
+      return attend_all<T, M, false>(list, near, setup, of_task, of_attention);
+  }
 
   Ahead<T, kMore> ahead(list, &taken, lane);
   Ring ring(shared, warp, stages);
