@@ -152,17 +152,18 @@ TEST(cli_chat, ASignalLeavesTheTerminalAsItWas) {
   const std::string state = folder / "state";
   for (const int signal : {SIGTERM, SIGHUP})
     for (const bool answering : {false, true}) {
-      Terminal t({"chat", "--temp", "0.9", "--logit-bias", "0=-inf", "--save-state", state});
+      Terminal t({"chat", "--temp", "0", "--logit-bias", "0=-inf", "--save-state", state});
       ASSERT_TRUE(t.see("you> "));
       t.type("Once upon a time\r");
-      ASSERT_TRUE(t.see("time"));
-      ASSERT_TRUE(t.see(" "));
+      ASSERT_TRUE(t.see("Lily"));  // it answers
       if (!answering) {
         t.type("\x03");
         ASSERT_TRUE(t.see("tokens of context"));
         ASSERT_TRUE(t.see("you> "));
         t.type("half a li");
         ASSERT_TRUE(t.see("half a li"));
+        for (int i = 0; i < 500 && t.usual(); ++i)
+          usleep(10'000);  // the echo may be the terminal's
         EXPECT_FALSE(t.usual());
       }
       t.send(signal);
