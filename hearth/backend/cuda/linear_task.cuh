@@ -25,7 +25,8 @@ __device__ inline float warp_sum(float v) {
 // Named barriers of a block. workers: among them. begun, early, late: workers and attention warps,
 // when a task begins, its early rows are summed, x of its late term is staged. attends: among the
 // attention warps. done, go: workers and barrier warp, before and after the grid barrier. attended:
-// attention and barrier warps. Barriers 1 to 6 are those of attention's teams.
+// attention and barrier warps, when it has attended; before a late term, when it has read the rows.
+// Barriers 1 to 6 are those of attention's teams.
 enum Barrier { workers = 7, begun, early, late, attends, done, attended, go };
 template <Barrier B>
 constexpr int kAt = B == workers           ? kThreads

@@ -51,6 +51,9 @@ __device__ inline bool is_linear(const TaskList& list, int t) {
 
 // The barrier warp: waits at the grid barrier before each linear task, for the workers. A fence of
 // theirs would wait for all weights that they prefetch. It also stages the task in shared memory.
+// It lets no task begin before attention has read what the one before it left: else, where those
+// that attend are late, a barrier is passed twice and memory is replaced while it is read
+// (tools/model_waits.py).
 __device__ inline void meet_blocks(const TaskList& list, Task (&near)[2]) {
   const bool first_lane = threadIdx.x % 32 == 0;
   unsigned* const met = list.counters + TaskList::met;
@@ -62,7 +65,7 @@ __device__ inline void meet_blocks(const TaskList& list, Task (&near)[2]) {
         bring(list.task[t], near[linears % 2], threadIdx.x % 32, 32);
         sync_block<done>();
       }
-      if (!is_linear(list, t - 1) && !list.task[t].linear.late) sync_block<attended>();
+      if (!is_linear(list, t - 1)) sync_block<attended>();
       if (first_lane) raise(met), await(met, ++meetings * gridDim.x);
       __syncwarp();
       sync_block<go>();
@@ -72,9 +75,9 @@ __device__ inline void meet_blocks(const TaskList& list, Task (&near)[2]) {
   if (first_lane) leave(list);
 }
 
-// The attention warps.
+// The attention warps. Not inline: what they keep in registers is not the stream's to spill.
 template <class T, int M, bool kMore>
-__device__ __forceinline__ void attend_all(const TaskList& list, const Task (&near)[2],
+__device__ __noinline__ void attend_all(const TaskList& list, const Task (&near)[2],
                                         typename Attend<T>::Setup& setup, std::byte* of_linear,
                                         std::byte* of_attention) {
   const int thread = int(threadIdx.x) - kThreads - 32;
@@ -114,11 +117,13 @@ __device__ __forceinline__ void attend_all(const TaskList& list, const Task (&ne
         tell(rows + int64_t(i % M) * l.early + mine[i / M], widen(y), tag);
       }
     }
+    const bool to_late = t + 1 < list.count && list.task[t + 1].linear.late;
+    if (to_late) pass_barrier<attended>();
     if (ready) attend.finish();
     while ((item += attend.step()) < attend.items())
       if (attend.begin(item)) attend.finish();
     if (t + 1 == list.count) break;
-    if (!list.task[t + 1].linear.late) {
+    if (!to_late) {
       sync_block<attended>();
       continue;
     }
@@ -146,15 +151,6 @@ __device__ __forceinline__ void attend_all(const TaskList& list, const Task (&ne
   if (thread == 0) leave(list);
 }
 
-// The same as a function of its own: what it keeps in registers is not the stream's to spill. Not
-// for lists without gates: under memcheck their kernel does not end then (docs/design.md).
-template <class T, int M>
-__device__ __noinline__ void attend_apart(const TaskList& list, const Task (&near)[2],
-                                          typename Attend<T>::Setup& setup, std::byte* of_linear,
-                                          std::byte* of_attention) {
-  attend_all<T, M, true>(list, near, setup, of_linear, of_attention);
-}
-
 // kMore: for lists with gates, experts, or norms before tasks, which cost the others registers.
 template <class T, int M, bool kMore>
 __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__ TaskList list) {
@@ -171,13 +167,8 @@ __global__ void __launch_bounds__(kBlock, 1) task_kernel(const __grid_constant__
   bring(list.task[list.count > 1 && !is_linear(list, 0)], near[0], threadIdx.x, kBlock);
   __syncthreads();
   if (warp == kWarps) return meet_blocks(list, near);
-  if (warp > kWarps) {
-    std::byte* const of_attention = of_task + list.linear_bytes;
-    if constexpr (kMore)
-      return attend_apart<T, M>(list, near, setup, of_task, of_attention);
-    else
-      return attend_all<T, M, false>(list, near, setup, of_task, of_attention);
-  }
+  if (warp > kWarps)
+    return attend_all<T, M, kMore>(list, near, setup, of_task, of_task + list.linear_bytes);
 
   Ahead<T, kMore> ahead(list, &taken, lane);
   Ring ring(shared, warp, stages);
