@@ -2,13 +2,12 @@
 
 #include "hearth/backend/pool.h"
 #include "hearth/base/system.h"
+#include "hearth/base/trimmed.h"
 
 namespace hearth::cli {
 
 std::string trimmed(const std::string& text) {
-  constexpr const char* kSpace = " \t\n\v\f\r";
-  const size_t first = text.find_first_not_of(kSpace);
-  return first == text.npos ? "" : text.substr(first, text.find_last_not_of(kSpace) + 1 - first);
+  return std::string(hearth::trimmed(text, " \t\n\v\f\r"));
 }
 
 void add_threads(Command& command) {

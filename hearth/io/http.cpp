@@ -12,6 +12,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/base/system.h"
+#include "hearth/base/trimmed.h"
 #include "hearth/io/lower.h"
 
 namespace hearth {
@@ -48,13 +49,6 @@ struct Curl {
 const Curl& curl() {
   static const Curl& opened = *new Curl;
   return opened;
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  const auto first = text.find_first_not_of(kSpace);
-  if (first == text.npos) return "";
-  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
 /// The authorities' certificates. libcurl knows where its own distribution keeps them; the archive

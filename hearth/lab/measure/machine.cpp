@@ -11,6 +11,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/base/system.h"
+#include "hearth/base/trimmed.h"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -25,19 +26,12 @@ namespace {
 namespace fs = std::filesystem;
 using Text = std::optional<std::string>;
 
-std::string trim(const std::string& text) {
-  const char* blank = " \t\r\n";
-  size_t first = text.find_first_not_of(blank);
-  if (first == std::string::npos) return "";
-  return text.substr(first, text.find_last_not_of(blank) + 1 - first);
-}
-
 // A small system file, trimmed; nothing if it cannot be read.
 Text slurp(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
   std::ostringstream text;
   if (!in || !(text << in.rdbuf())) return std::nullopt;
-  return trim(text.str());
+  return std::string(trimmed(text.str()));
 }
 
 std::optional<int64_t> number(const std::string& text) {
@@ -53,7 +47,7 @@ std::vector<std::pair<std::string, std::string>> fields(const std::string& text,
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);)
     if (size_t at = line.find(separator); at != std::string::npos)
-      found.emplace_back(trim(line.substr(0, at)), trim(line.substr(at + 1)));
+      found.emplace_back(trimmed(line.substr(0, at)), trimmed(line.substr(at + 1)));
   return found;
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "hearth/base/error.h"
+#include "hearth/base/trimmed.h"
 #include "hearth/io/json.h"
 
 namespace hearth::lab {
@@ -26,13 +27,6 @@ std::string why(const std::string& path, int error) {
     case EPERM: return path + " may not be read (" + std::strerror(error) + ")";
     default: return path + " cannot be read (" + std::strerror(error) + ")";
   }
-}
-
-std::string_view trim(std::string_view text) {
-  const char* blank = " \t\r\n";
-  const size_t first = text.find_first_not_of(blank);
-  if (first == text.npos) return {};
-  return text.substr(first, text.find_last_not_of(blank) + 1 - first);
 }
 
 // By length, then by letters: cpu2 before cpu10.
@@ -56,7 +50,7 @@ Reading<std::string> read_text(const fs::path& root, const std::string& path) {
   ::close(file);
   if (error != 0) return Text::missing(why(path, error));
   if (text.size() > kLongest) return Text::missing(path + " is too long");
-  text = trim(text);
+  text = trimmed(text);
   if (text.empty()) return Text::missing(path + " is empty");
   return text;
 }

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hearth/base/error.h"
+#include "hearth/base/trimmed.h"
 #include "hearth/io/json.h"
 
 namespace hearth::lab {
@@ -226,9 +227,8 @@ std::string trouble(std::string_view text) {
 }
 
 bool is_number(std::string_view text, bool whole) {
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == text.npos) return false;
-  text = text.substr(first, text.find_last_not_of(" \t\r\n") + 1 - first);
+  text = trimmed(text);
+  if (text.empty()) return false;
   if (text[0] == '+' || (whole && text[0] == '-')) text.remove_prefix(1);
   if (whole) {
     const bool hex = text.starts_with("0x");
