@@ -1,6 +1,7 @@
 #include "hearth/lab/measure/loops.h"
 
 #include "hearth/backend/cpu/isa.h"
+#include "hearth/backend/cpu/tile_config.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "hearth/lab/measure/loops.cpp"
@@ -154,40 +155,37 @@ __attribute__((target("avx512f,avx512vnni"))) int64_t dot_int8_avx512(int64_t ro
   return rounds * kSums * 128;  // 16 lanes, four products each
 }
 
-/// What LDTILECFG reads: eight whole tiles, which it fills with zeros.
-struct alignas(64) WholeTiles {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
+#define HEARTH_TILES __attribute__((target("amx-tile,amx-bf16,amx-int8")))
 
-// The intrinsics take their tiles as constants, so each unit has its own text.
-__attribute__((target("amx-tile,amx-bf16"))) int64_t tile_bf16_amx(int64_t rounds) {
-  const WholeTiles config;
-  asm volatile("" ::: "memory");
+/// Rounds of four tile products, of `products` each for every sum. The intrinsics take their tiles
+/// as constants.
+template <class Four>
+HEARTH_TILES int64_t tile_rounds(int64_t rounds, int64_t products, const Four& four) {
+  cpu::TileConfig config;
+  for (int tile = 0; tile < 8; tile++) config.set(tile, 16);
+  asm volatile("" ::: "memory");  // the intrinsics do not tell the compiler what they read
   _tile_loadconfig(&config);
-  for (int64_t i = 0; i < rounds; i++) {
+  for (int64_t i = 0; i < rounds; i++) four();
+  _tile_release();
+  return rounds * 4 * 16 * 16 * 2 * products;
+}
+
+HEARTH_TILES int64_t tile_bf16_amx(int64_t rounds) {
+  return tile_rounds(rounds, 32, []() HEARTH_TILES {
     _tile_dpbf16ps(0, 6, 7);
     _tile_dpbf16ps(1, 6, 7);
     _tile_dpbf16ps(2, 6, 7);
     _tile_dpbf16ps(3, 6, 7);
-  }
-  _tile_release();
-  return rounds * 4 * 16 * 16 * 64;
+  });
 }
 
-__attribute__((target("amx-tile,amx-int8"))) int64_t tile_int8_amx(int64_t rounds) {
-  const WholeTiles config;
-  asm volatile("" ::: "memory");
-  _tile_loadconfig(&config);
-  for (int64_t i = 0; i < rounds; i++) {
+HEARTH_TILES int64_t tile_int8_amx(int64_t rounds) {
+  return tile_rounds(rounds, 64, []() HEARTH_TILES {
     _tile_dpbssd(0, 6, 7);
     _tile_dpbssd(1, 6, 7);
     _tile_dpbssd(2, 6, 7);
     _tile_dpbssd(3, 6, 7);
-  }
-  _tile_release();
-  return rounds * 4 * 16 * 16 * 128;
+  });
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "hearth/backend/cpu/products/kernels.h"
+#include "hearth/backend/cpu/tile_config.h"
 
 #define HEARTH_AMX __attribute__((target("amx-tile,amx-bf16")))
 
@@ -48,19 +49,6 @@ void pack_b(const std::byte* src, int64_t row_stride, int64_t k_stride, int64_t 
   const int64_t written = (k + 1) / 2 * width * 4;
   std::memset(panel + written, 0, size_t(steps(k) * width * kRowBytes - written));
 }
-
-/// What LDTILECFG reads (Intel's manual, volume 1, 18.3): palette 1, and each tile's size.
-struct alignas(64) TileConfig {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-
-  void set(int tile, int64_t tile_rows) {
-    row_bytes[tile] = tile_rows ? kRowBytes : 0;
-    rows[tile] = uint8_t(tile_rows);
-  }
-};
-static_assert(sizeof(TileConfig) == 64);
 
 /// Two tiles of a's rows (4, 5) by two of b's columns (6, 7) give four of sums (0 to 3); without a
 /// second tile of rows, two.
