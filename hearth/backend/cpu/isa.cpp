@@ -13,6 +13,7 @@
 #include <atomic>
 
 #include "hearth/base/error.h"
+#include "hearth/base/listed.h"
 #include "hearth/base/system.h"
 
 namespace hearth::cpu {
@@ -27,6 +28,7 @@ constexpr Isa kLevels[] = {Isa::portable, Isa::sse4,        Isa::avx2,
 #endif
 constexpr std::string_view kNames[] = {"portable", "sse4",        "avx2",
                                        "avx512",   "avx512_bf16", "amx_bf16"};
+static_assert(std::size(kNames) == size_t(Isa::amx_bf16) + 1);
 
 #if HWY_ARCH_X86
 /// Tiles have 8 KB of registers a thread, which Linux gives only to a process that asks for them.
@@ -119,8 +121,8 @@ std::span<const Isa> isa_levels() {
 Isa isa() {
   const State& s = state();
   if (s.unknown) [[unlikely]]
-    check(false, "HEARTH_ISA: '", std::string_view(s.unknown),
-          "' is not one of portable, sse4, avx2, avx512, avx512_bf16, amx_bf16");
+    check(false, "HEARTH_ISA: '", std::string_view(s.unknown), "' is not one of ",
+          listed(std::span(kNames)));
   return s.level.load(std::memory_order_relaxed);
 }
 
