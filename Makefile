@@ -43,7 +43,7 @@ package:
 # One folder that runs on another machine with a driver, build/gpu-bundle: see tools/gpu_check.sh.
 gpu-bundle: CUDA := ON
 gpu-bundle: packages
-	$(CONFIGURE) -DHEARTH_CUDA_ARCHITECTURES="$(GPU_ARCHITECTURES)" >/dev/null
+	$(CONFIGURE) -DHEARTH_BENCH=ON -DHEARTH_TESTS=ON -DHEARTH_CUDA_ARCHITECTURES="$(GPU_ARCHITECTURES)" >/dev/null
 	cmake --build $(BUILD) -j $(JOBS) --target hearth hearth_tests bench_elementwise libhearth-cuda
 	tools/gpu_bundle.sh $(BUILD) build/gpu-bundle
 

@@ -58,7 +58,7 @@ inline Accuracy accuracy(const std::string& op) {
       {"arctanh", {3, 2, 8}},
       {"arctan2", {2, 1}},
       {"power", {2, 1, 64}},
-      {"logaddexp", {4, 3}},
+      {"logaddexp", {4, 3, 16}},
       {"softplus", {4, 3}},
       {"gelu", {7, 300}},  // in f64 the argument of erfc is rounded, and its error grows with x^2
       // The argument of the sigmoid is x^3 large, and so is its error.

@@ -11,6 +11,7 @@ std::string named(const char* variable, const char* built) {
 }  // namespace
 
 std::filesystem::path source_dir() { return named("HEARTH_SOURCE_DIR", BUILT_SOURCE_DIR); }
+std::filesystem::path generated_dir() { return BUILT_GENERATED; }
 std::string hearth_binary() { return named("HEARTH_BINARY", BUILT_HEARTH); }
 std::string fake_library(const std::string& name) {
   return std::string(BUILT_FAKES) + "/libfake_" + name + ".so";

@@ -9,6 +9,7 @@ namespace hearth::testing {
 
 /// The repository: $HEARTH_SOURCE_DIR, else where the tests were built from.
 std::filesystem::path source_dir();
+std::filesystem::path generated_dir();  // headers that the build writes
 /// The program hearth: $HEARTH_BINARY, else the one that this build made.
 std::string hearth_binary();
 /// A library made for the tests: "nvml", "ioreport", "plugin".

@@ -191,9 +191,16 @@ COMPLEX_UNARY = {
     "sigmoid": np_sigmoid, "silu": lambda x: x * np_sigmoid(x), "real": np.real, "imag": np.imag,
     "conjugate": np.conj,
 }
+
+
+def complex_logaddexp(a, b):
+    most, other = np.where(a.real >= b.real, a, b), np.where(a.real >= b.real, b, a)
+    return most + np.log1p(np.exp(other - most))
+
+
 COMPLEX_BINARY = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply,
                   "divide": np.divide, "power": np.power, "maximum": np.maximum,
-                  "minimum": np.minimum}
+                  "minimum": np.minimum, "logaddexp": complex_logaddexp}
 
 # ---- Operands ------------------------------------------------------------------------------------
 

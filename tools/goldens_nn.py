@@ -77,6 +77,7 @@ for name, make in {
     "sgd_momentum": lambda q: torch.optim.SGD(q, lr=0.1, momentum=0.9, weight_decay=0.01),
     "sgd_nesterov": lambda q: torch.optim.SGD(q, lr=0.1, momentum=0.8, nesterov=True),
     "adam": lambda q: torch.optim.Adam(q, lr=0.1, betas=(0.8, 0.95), eps=1e-6),
+    "adadelta": lambda q: torch.optim.Adadelta(q, lr=0.5, rho=0.8, eps=1e-3),
     "adamw": lambda q: torch.optim.AdamW(q, lr=0.1, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.2),
 }.items():
     q = start.clone().requires_grad_()
@@ -106,6 +107,33 @@ for layer, shape, args in [
     given = normal(shape[0], args[0], *shape[1:])
     case(type(m).__name__, [last(given), last(m.weight.detach()), *([] if m.bias is None else [m.bias.detach()])],
          last(m(given).detach()), args=args)
+
+# Pooling, and its gradient by the second input. Odd sizes, windows that overlap, that leave a rest,
+# that stand in the padding.
+torch.manual_seed(11)
+for name, shape, args in [
+    ("max_pool2d", (2, 3, 4, 6), (2, 2, 0)),
+    ("max_pool2d", (2, 3, 5, 7), (2, 2, 0)),
+    ("max_pool2d", (1, 2, 7, 6), (3, 2, 1)),
+    ("max_pool2d", (2, 1, 7, 9), ((3, 2), (1, 3), (1, 0))),
+    ("max_pool2d", (2, 4, 6, 6), (6, 6, 0)),
+    ("avg_pool2d", (2, 3, 4, 6), (2, 2, 0)),
+    ("avg_pool2d", (1, 2, 7, 5), (3, 2, 1)),
+    ("avg_pool2d", (2, 3, 5, 5), ((2, 3), (2, 3), 0)),
+    ("max_pool1d", (2, 3, 9), (2, 2, 0)),
+    ("max_pool1d", (2, 3, 9), (4, 1, 2)),
+    ("avg_pool1d", (2, 3, 9), (4, 3, 2)),
+    ("max_pool3d", (1, 2, 4, 5, 6), (2, 2, 0)),
+    ("max_pool3d", (1, 2, 4, 5, 6), ((2, 3, 1), (1, 2, 3), (1, 1, 0))),
+    ("avg_pool3d", (2, 2, 3, 5, 4), (3, 2, 1)),
+]:
+    count = torch.tensor(shape).prod()  # no two alike: PyTorch gives all to the first of them
+    given = (torch.randperm(count).double() / 64 - 1).view(shape).requires_grad_()
+    out = getattr(F, name)(given, *args)
+    weight = normal(*out.shape)
+    (out * weight).sum().backward()
+    case(name, [last(given.detach()), last(weight)], last(out.detach()), args=args)
+    case(name + " slope", [last(given.detach()), last(weight)], last(given.grad), args=args)
 
 with open("tests/data/nn.json", "w") as file:
     file.write("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]\n")

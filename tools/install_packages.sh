@@ -5,7 +5,7 @@
 set -eu
 
 packages="g++ make cmake ninja-build pkg-config ccache git
-  libhwy-dev libopenblas-dev libfmt-dev nlohmann-json3-dev libcli11-dev libpcre2-dev libutf8proc-dev libzip-dev libsqlite3-dev libplist-dev nettle-dev libedit-dev libcurl4-openssl-dev
+  libhwy-dev libopenblas-dev libfmt-dev nlohmann-json3-dev libcli11-dev libpcre2-dev libutf8proc-dev libzip-dev zlib1g-dev libsqlite3-dev libplist-dev nettle-dev libedit-dev libcurl4-openssl-dev
   libgtest-dev libgmock-dev libbenchmark-dev python3 xz-utils"
 [ "${1:-}" != ci ] || packages="$packages clang-14 libclang-rt-14-dev clang-format-14 patch"
 [ "${1:-}" != package ] || packages="$packages dpkg-dev patchelf"

@@ -1,18 +1,24 @@
 #!/usr/bin/env python3
-"""Records what this machine does to an engine against itself, quiet and beside loads, as data for tests.
+"""Compares an engine with itself, again and again, on a quiet machine and beside loads: how often is it called
+different, and the times as data for tests.
 
-usage: tools/lab_noise.py build/release/hearth OUT.npz [--seconds 240] [--only quiet,loops,...] [--tokens 8]
+usage: tools/lab_noise.py build/release/hearth OUT.npz [--runs 200] [--only quiet,loops,...] [--places 1]
 
-Each kind is one `hearth lab run` of tiny-phi against itself, a process of each engine for every pair, that
-is stopped after --seconds. OUT.npz gets of each kind total_KIND (pairs, 2): the mean time of an execution
-that counts, in seconds; others_KIND (pairs, 2): the share of the processors that others took meanwhile, or
-of the time in which a quota stopped it; and first_KIND (pairs): 0 or 1, who had the first turn. What is in OUT.npz of other kinds stays.
+Each run is a `hearth lab run` of tiny-phi against itself: 12 pairs of 0.1 s, a process of each engine for every pair.
+With --places N, as many go at once, each with two processors of its own (and its own load beside it, on them).
+OUT.npz gets of each kind, of all pairs, also those that the lab did not count: total_KIND (pairs, 2), the mean time of
+an execution that counts, in seconds; others_KIND (pairs, 2), the share of the processors that others took meanwhile,
+or of the time in which a quota stopped it; first_KIND (pairs), 0 or 1, who had the first turn; run_KIND (pairs), of
+which run it is; and of all runs ratio_KIND and verdict_KIND, an index of VERDICTS. What is in OUT.npz of other kinds
+stays.
 
 Of the kind stop, a quota of the run's cgroup leaves it half a processor less than there are, where a cgroup
 can be made (version 2, else 1); elsewhere something of a higher right takes half of one. It prints which."""
 import argparse
+import concurrent.futures
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -24,7 +30,7 @@ import numpy as np
 LOOP = "while True: pass"
 BURSTS = """
 import os, time
-for _ in range((os.cpu_count() or 2) - 1):
+for _ in range(len(os.sched_getaffinity(0)) - 1):
     if os.fork() == 0: break
 while True:
     end = time.time() + 2
@@ -54,17 +60,18 @@ while True:
 """
 KINDS = {"quiet": [], "loops": [LOOP, LOOP], "compilation": [COMPILATION], "bursts": [BURSTS], "hog": [HOG],
          "stop": [HIGHER_RIGHT]}
+VERDICTS = ["undecided", "undecided: the machine was busy", "equivalent", "faster", "slower"]
 PERIOD_US = 100_000
 
 
-def quota():
-    """A cgroup whose quota is half a processor less than there are, and its version; None where none can be made."""
-    most = int((len(os.sched_getaffinity(0)) - 0.5) * PERIOD_US)
+def quota(processors):
+    """A cgroup whose quota is half a processor less than these, and its version; None where none can be made."""
+    most = int((len(processors) - 0.5) * PERIOD_US)
     for version, parent, files in [(2, "/sys/fs/cgroup", {"cpu.max": f"{most} {PERIOD_US}"}),
                                    (1, "/sys/fs/cgroup/cpu", {"cpu.cfs_period_us": PERIOD_US, "cpu.cfs_quota_us": most})]:
         if version == 2 and not os.path.exists(os.path.join(parent, "cgroup.controllers")):
             continue
-        group = os.path.join(parent, f"lab_noise_{os.getpid()}")
+        group = os.path.join(parent, f"lab_noise_{os.getpid()}_{min(processors)}")
         try:
             os.mkdir(group)
         except OSError:
@@ -82,46 +89,79 @@ def quota():
     return None
 
 
-def record(hearth, kind, seconds, tokens):
-    group = quota() if kind == "stop" else None
-    loads = [] if group else KINDS[kind]
-    if kind == "stop":
-        print(f"stop: by a quota of a cgroup, version {group[1]}" if group else
-              "stop: by a process of a higher right: no cgroup with a quota can be made here", flush=True)
+class Place:
+    """Some processors, and what runs beside the lab there."""
 
-    def enter():  # the run, and all that it starts
-        if group:
-            with open(os.path.join(group[0], "cgroup.procs"), "w") as file:
+    def __init__(self, kind, processors):
+        self.processors = processors
+        self.group = quota(processors) if kind == "stop" else None
+        self.loads = [subprocess.Popen([sys.executable, "-c", load], start_new_session=True, stderr=subprocess.DEVNULL,
+                                       preexec_fn=self.enter_processors)
+                      for load in ([] if self.group else KINDS[kind])]
+
+    def enter_processors(self):
+        os.sched_setaffinity(0, self.processors)
+
+    def enter(self):  # the run, and all that it starts
+        self.enter_processors()
+        if self.group:
+            with open(os.path.join(self.group[0], "cgroup.procs"), "w") as file:
                 file.write(str(os.getpid()))
 
-    beside = [subprocess.Popen([sys.executable, "-c", load], start_new_session=True, stderr=subprocess.DEVNULL)
-              for load in loads]
-    try:
+    def run(self, hearth):
+        """The result of one comparison, and what `compare` says of it."""
         with tempfile.TemporaryDirectory() as folder:
             out = os.path.join(folder, "r.json")
-            run = subprocess.Popen([hearth, "lab", "run", "--engines", "hearth:cpu,hearth:cpu", "--pairs", "10000",
-                                    "--starts", "10000", "--seconds", "0", "--warmup", "2", "--tokens", str(tokens),
-                                    "--telemetry", "off", "--no-limits", "-o", out],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=enter)
-            time.sleep(seconds)
-            for load in beside:
-                if load.poll() is not None:
-                    sys.exit("lab_noise: a load ended by itself")
-            run.send_signal(signal.SIGINT)
-            run.wait()
+            subprocess.run([hearth, "lab", "run", "--engines", "hearth:cpu,hearth:cpu", "--pairs", "12", "--seconds",
+                            "0.1", "--tokens", "16", "--telemetry", "off", "--no-limits", "-o", out],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=self.enter, check=True)
+            if any(load.poll() is not None for load in self.loads):
+                sys.exit("lab_noise: a load ended by itself")
+            said = subprocess.run([hearth, "lab", "compare", out, "--json"], capture_output=True, check=True)
             with open(out) as file:
-                return json.load(file)
-    finally:
-        for load in beside:
+                return json.load(file), json.loads(said.stdout)[0]
+
+    def end(self):
+        for load in self.loads:
             os.killpg(load.pid, signal.SIGKILL)
             load.wait()
-        if group:
-            for _ in range(100):
-                try:
-                    os.rmdir(group[0])
-                    break
-                except OSError:  # its engines are ending
-                    time.sleep(0.1)
+        for _ in range(100 if self.group else 0):
+            try:
+                os.rmdir(self.group[0])
+                break
+            except OSError:  # its engines are ending
+                time.sleep(0.1)
+
+
+def record(hearth, kind, runs, places):
+    """`runs` comparisons, each with a place of its own."""
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2 * places:
+        sys.exit(f"lab_noise: {places} places need {2 * places} processors, there are {len(processors)}")
+    share = [set(processors[2 * i:2 * i + 2]) for i in range(places)] if places > 1 else [set(processors)]
+    free = queue.Queue()
+    all_places = []
+    try:
+        for one in share:
+            all_places.append(Place(kind, one))
+            free.put(all_places[-1])
+        if kind == "stop":
+            group = all_places[0].group
+            print(f"stop: by a quota of a cgroup, version {group[1]}" if group else
+                  "stop: by a process of a higher right: no cgroup with a quota can be made here", flush=True)
+
+        def one_run(_):
+            place = free.get()
+            try:
+                return place.run(hearth)
+            finally:
+                free.put(place)
+
+        with concurrent.futures.ThreadPoolExecutor(places) as pool:
+            return list(pool.map(one_run, range(runs)))
+    finally:
+        for place in all_places:
+            place.end()
 
 
 def pairs_of(result):
@@ -146,20 +186,30 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("hearth")
     parser.add_argument("out")
-    parser.add_argument("--seconds", type=float, default=240)
-    parser.add_argument("--tokens", type=int, default=8)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--places", type=int, default=1)
     parser.add_argument("--only", default=",".join(KINDS))
     options = parser.parse_args()
     arrays = dict(np.load(options.out)) if os.path.exists(options.out) else {}
     for kind in options.only.split(","):
-        total, others, first = pairs_of(record(os.path.abspath(options.hearth), kind, options.seconds,
-                                               options.tokens))
-        logs = np.log(total[:, 1] / total[:, 0])
-        later = np.where(first == 0, logs, -logs)  # the second of a pair against the first
-        print(f"{kind}: {len(total)} pairs of {np.median(total) * 1e3:.1f} ms; log ratios scatter by {logs.std():.3f}, "
-              f"mean {logs.mean():+.4f}; the second of a pair takes {later.mean():+.4f} +- "
-              f"{later.std() / len(later) ** 0.5:.4f}; others took {others.mean():.2f}", flush=True)
-        arrays |= {f"total_{kind}": total, f"others_{kind}": others, f"first_{kind}": first}
+        begin = time.time()
+        done = record(os.path.abspath(options.hearth), kind, options.runs, options.places)
+        pairs = [pairs_of(result) for result, _ in done]
+        total, others, first = (np.concatenate(part) for part in zip(*pairs))
+        ratio = np.array([said["ratio"] for _, said in done])
+        verdict = np.array([VERDICTS.index(said["verdict"]) for _, said in done])
+        log = np.log(ratio)
+        half = 2.576 * log.std(ddof=1) / len(log) ** 0.5 if len(log) > 1 else np.inf
+        later = np.log(total[:, 1] / total[:, 0]) * np.where(first == 0, 1, -1)  # the second of a pair against the first
+        print(f"{kind}: {len(done)} runs in {time.time() - begin:.0f} s, {options.places} at once; called different "
+              f"{np.sum(verdict >= 3)}, equivalent {np.sum(verdict == 2)}, busy {np.sum(verdict == 1)}, undecided "
+              f"{np.sum(verdict == 0)}; mean log ratio {log.mean():+.4f} +- {half:.4f} (99 %), scatter {log.std():.3f}, "
+              f"the second ahead in {np.sum(log < 0)}; {len(total)} pairs of {np.median(total) * 1e3:.1f} ms, the second "
+              f"of a pair takes {later.mean():+.4f} +- {later.std() / len(later) ** 0.5:.4f}; others took "
+              f"{others.mean():.2f}", flush=True)
+        arrays |= {f"total_{kind}": total, f"others_{kind}": others, f"first_{kind}": first,
+                   f"run_{kind}": np.repeat(np.uint16(range(len(pairs))), [len(p[2]) for p in pairs]),
+                   f"ratio_{kind}": np.float32(ratio), f"verdict_{kind}": np.uint8(verdict)}
         np.savez_compressed(options.out, **arrays)
 
 

@@ -70,7 +70,7 @@ Architecture: $architecture
 Maintainer: $maintainer
 Installed-Size: $(du -sk --apparent-size "$root/usr" | cut -f1)
 Depends: ${depends#shlibs:Depends=}
-Recommends: ca-certificates, nlohmann-json3-dev, python3
+Recommends: ca-certificates, liblapack3 | libopenblas0, nlohmann-json3-dev, python3
 Suggests: g++, cmake
 Section: science
 Priority: optional

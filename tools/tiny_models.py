@@ -7,7 +7,7 @@ tests/llm/families_test.cpp.
     python3 tools/tiny_models.py --keep /tmp/tiny    # and the checkpoints themselves, to try by hand
 
 No weight is committed: element i of a tensor is center + scale * u(name, i), where u is a hash of
-the name and i (values() here, tests/llm/tiny_checkpoint.h there). tests/data/models/NAME holds
+the name and i (values() of tools/tiny_values.py, tests/llm/tiny_checkpoint.h there). tests/data/models/NAME holds
 config.json and tiny.json: the tensors as the checkpoint names them, and for each prompt the logits
 at some positions and the greedy continuation. Everything is random, norms, biases, sinks and
 corrections too, since ones and zeros hide faults; windows and original contexts are shorter than
@@ -26,6 +26,8 @@ import numpy as np
 import torch
 import transformers
 from safetensors.numpy import load_file, save_file
+
+from tiny_values import values
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LENGTH, NEW, POSITIONS = 40, 24, [0, 13, 28, 39]
@@ -235,19 +237,6 @@ def stacked(tensors):
             if what != "up_proj":
                 out[name] = np.tile(t, (count, 2 if what == "gate_proj" else 1, 1))
     return out
-
-
-def values(name, count, center, scale, salt):
-    """The formula of tests/llm/tiny_checkpoint.h: FNV-1a of the name, then splitmix64 of a counter."""
-    seed = 0xCBF29CE484222325
-    for byte in name.encode():
-        seed = (seed ^ byte) * 0x100000001B3 % 2**64
-    with np.errstate(over="ignore"):
-        x = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64((seed + salt) % 2**64)
-        x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-        x ^= x >> np.uint64(31)
-    return (center + scale * ((x >> np.uint64(40)).astype(np.float64) / 2**23 - 1)).astype(np.float32)
 
 
 def spread(name, tensor):

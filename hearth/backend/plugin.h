@@ -25,7 +25,7 @@ consteval uint64_t abi() {
 #define UNARY(name, ...) h = mixed(h, std::string_view(#name));
 #define BINARY(name, ...) h = mixed(h, std::string_view(#name));
 #define TERNARY(name, ...) h = mixed(h, std::string_view(#name));
-#include "hearth/ops/elementwise.inc"
+#include "hearth/ops/elementwise_names.inc"
 #undef UNARY
 #undef BINARY
 #undef TERNARY

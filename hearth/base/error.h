@@ -47,10 +47,12 @@ template <class Error, class... Parts>
 
 /// Throws std::invalid_argument with the joined parts unless `ok`: the caller's mistake.
 /// Say the operation, what it got, what it wanted, and the next step if there is one.
-template <class... Parts>
+/// check<std::out_of_range>(...) is for axes and places that are not there,
+/// check<std::overflow_error>(...) for sizes that a shape cannot hold.
+template <class Error = std::invalid_argument, class... Parts>
 void check(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]]
-    detail::fail<std::invalid_argument>(parts...);
+    detail::fail<Error>(parts...);
 }
 
 /// Throws std::runtime_error with the joined parts unless `ok`: the world's mistake (file, memory,

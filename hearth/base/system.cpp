@@ -1,5 +1,6 @@
 #include "hearth/base/system.h"
 
+#include <unistd.h>
 #ifdef __linux__
 #include <sched.h>
 #endif
@@ -9,6 +10,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <system_error>
 #include <thread>
 
 namespace hearth {
@@ -101,6 +103,13 @@ int usable_processors(const path& root) {
     if (quota < count) count = int(quota);
   });
   return std::max(count, 1);
+}
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+void Descriptor::close() {
+  if (fd >= 0) ::close(fd);
+  fd = -1;
 }
 
 const char* setting(const char* name) {

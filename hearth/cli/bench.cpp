@@ -14,6 +14,7 @@
 #include "hearth/cli/bench_tests.h"
 #include "hearth/cli/build_facts.h"
 #include "hearth/cli/interrupt.h"
+#include "hearth/cli/json_out.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
 #include "hearth/llm/batcher.h"
@@ -169,7 +170,7 @@ nlohmann::ordered_json row_of(const Measured& m, const Options& o, llm::Language
   const auto& [test, rates] = std::tie(m.test, m.rates);
   const int tokens = test.prompt + test.decode;
   size_t parameters = 0;
-  for (auto& [name, p] : model.parameters()) parameters += p->size();
+  for (auto& [name, p] : model.parameters()) parameters += p.size();
   // Decoding is timed from the first token to the last.
   const double timed = test.decode ? double(test.parallel) * (tokens - 1) : tokens;
   Rates ns;
@@ -182,6 +183,9 @@ nlohmann::ordered_json row_of(const Measured& m, const Options& o, llm::Language
       {"model_size", model.facts.weights_bytes},
       {"model_n_params", parameters},
       {"dtype", short_name(model.facts.dtype)},
+      {"kv", model.facts.state == Packing::dense ? short_name(model.facts.dtype)
+                                                 : state_name(model.facts.state)},
+      {"activations", model.facts.activations()},
       {"device", to_string(default_device())},
       {"random_weights", o.random_weights},
       {"n_threads", cpu::threads()},
@@ -213,6 +217,7 @@ nlohmann::json report(const std::vector<Measured>& all, const Options& o,
   nlohmann::json json = {
       {"model", o.folder().string()},
       {"dtype", short_name(facts.dtype)},
+      {"activations", facts.activations()},
       {"device", to_string(default_device())},
       {"threads", cpu::threads()},
       {"random_weights", o.random_weights},
@@ -273,7 +278,7 @@ std::string text_of(const Measured& m, llm::LanguageModel& model) {
 void run(const Options& o) {
   const auto tests = bench_tests(o.prompts, o.decodes, o.depths, o.batches, o.parallels);
   const int context =
-      o.context ? *o.context : llm::make_model(llm::read_config(o.folder()))->facts.context_length;
+      o.context ? *o.context : llm::make_model(llm::read_config(o.files()))->facts.context_length;
   int most = 1;
   for (const BenchTest& test : tests) {
     const int64_t tokens = int64_t(test.depth) + std::max(test.prompt, test.decode);
@@ -308,8 +313,7 @@ void run(const Options& o) {
   if (!o.format.empty()) {
     print_out(table.end());
   } else if (o.json) {
-    print_out(report(all, o, *model).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
-              "\n");
+    print_json(report(all, o, *model));
   } else {
     std::string text = fmt::format(
         "{}  {}  {}  {} threads  {:.2f} GB of weights, {:.2f} GB peak\n", o.folder().string(),

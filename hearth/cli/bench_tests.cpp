@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "hearth/base/error.h"
+#include "hearth/cli/json_out.h"
 #include "hearth/cli/options.h"
 
 namespace hearth::cli {
@@ -16,8 +17,7 @@ using Row = nlohmann::ordered_json;
 
 std::string text_of(const Row& value) {
   if (value.is_null()) return "";
-  return value.is_string() ? value.get<std::string>()
-                           : value.dump(-1, ' ', false, Row::error_handler_t::replace);
+  return value.is_string() ? value.get<std::string>() : json_text(value, -1);
 }
 
 std::string quoted(std::string text, char quote) {
@@ -107,9 +107,8 @@ TableWriter::TableWriter(std::string format, std::string table, std::vector<Colu
 
 std::string TableWriter::add(const Row& row) {
   const bool first = rows_++ == 0;
-  if (format_ == "json")
-    return (first ? "[\n" : ",\n") + row.dump(2, ' ', false, Row::error_handler_t::replace);
-  if (format_ == "jsonl") return row.dump(-1, ' ', false, Row::error_handler_t::replace) + "\n";
+  if (format_ == "json") return (first ? "[\n" : ",\n") + json_text(row);
+  if (format_ == "jsonl") return json_text(row, -1) + "\n";
   std::string text;
   if (format_ == "csv") {
     if (first) text = cells(row, [](const std::string& name, const Row&) { return name; }) + "\n";

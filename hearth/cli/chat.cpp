@@ -7,6 +7,7 @@
 #include "hearth/cli/chat_session.h"
 #include "hearth/cli/draft_flags.h"
 #include "hearth/cli/interrupt.h"
+#include "hearth/cli/json_out.h"
 #include "hearth/cli/line_editor.h"
 #include "hearth/cli/options.h"
 #include "hearth/cli/sampling_flags.h"
@@ -49,7 +50,7 @@ void settle_sampling(Options& o, const Command& command) {
 std::optional<llm::ChatTemplate> template_of(const Options& o) {
   if (!o.template_file.empty())
     return llm::ChatTemplate::parse(read_text(o.template_file), o.template_file);
-  return llm::ChatTemplate::load(o.folder());
+  return llm::ChatTemplate::load(o.files());
 }
 
 std::string as_json(const Options& o, const llm::LanguageModel& model, const llm::Chat& chat,
@@ -62,6 +63,7 @@ std::string as_json(const Options& o, const llm::LanguageModel& model, const llm
   ordered_json json;
   json["model"] = o.folder().string();
   json["dtype"] = short_name(model.facts.dtype);
+  json["activations"] = model.facts.activations();
   json["device"] = to_string(default_device());
   json["chat_template"] = or_null(chat.form() ? chat.form()->name() : "");
   json["content"] = answer.message.content;
@@ -80,7 +82,7 @@ std::string as_json(const Options& o, const llm::LanguageModel& model, const llm
   json["sampling"] = sampling_json(o.generate.sampling);
   json["sampling_from"] = o.recommended ? "generation_config.json" : "hearth";
   json["messages"] = ordered_json::parse(llm::to_json(chat.messages));
-  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return json_text(json) + "\n";
 }
 
 void converse(ChatSession& session) {
@@ -97,6 +99,7 @@ void converse(ChatSession& session) {
 
 void run(Options& o, const Command& command) {
   check_sampling(o.given);  // before the weights are loaded
+  offer_to_pull(o.model);
   settle_sampling(o, command);
   o.state.check();
   const bool one_answer = !o.prompt.empty() || !isatty(STDIN_FILENO);
@@ -155,7 +158,7 @@ void add_chat(Command& app) {
   auto o = std::make_shared<Options>();
   o->generate.max_tokens = std::numeric_limits<int>::max() / 2;
   o->given = kUsual;
-  o->add_to(*command);
+  o->add_to(*command, /*positional=*/true);
   command->add_option("-p,--prompt", o->prompt, "One message: answer it and leave")
       ->type_name("TEXT");
   command->add_option("--system", o->system, "What the model is told before all else")

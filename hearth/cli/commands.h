@@ -16,6 +16,8 @@ void add_render(Command& app);
 void add_logits(Command& app);
 void add_perplexity(Command& app);
 void add_init(Command& app);
+void add_quantize(Command& app);
+void add_imatrix(Command& app);
 void add_pull(Command& app);
 void add_embed(Command& app);
 void add_models(Command& app);

@@ -27,7 +27,7 @@ llm::DraftOptions DraftFlags::load(const ModelOptions& options, const llm::Langu
   other.context.reset();
   loaded_ = other.load();
   std::optional<llm::Tokenizer> own;
-  if (llm::Tokenizer::file_in(other.folder())) own = load_tokenizer(other);
+  if (llm::Tokenizer::file_in(other.files())) own = load_tokenizer(other);
   llm::check_same_tokens(model, tokenizer, *loaded_, own ? &*own : nullptr);
   options_.model = loaded_.get();
   return options_;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "hearth/cli/interrupt.h"
+#include "hearth/cli/json_out.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
 #include "hearth/core/device.h"
@@ -87,7 +88,7 @@ void run(Options& o) {
                                  {"normalized", embedder.normalizes()},
                                  {"prompt", embedder.prompt()},
                                  {"embeddings", all}};
-    print_out(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    print_json(json, -1);
   } else if (o.npy.empty()) {
     for (size_t i = 0; i < texts.size(); ++i) print_out(text_of(vector(i)) + "\n");
   }

@@ -9,6 +9,7 @@
 #include "hearth/cli/draft_flags.h"
 #include "hearth/cli/failure.h"
 #include "hearth/cli/interrupt.h"
+#include "hearth/cli/json_out.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
 #include "hearth/cli/sampling_flags.h"
@@ -85,7 +86,7 @@ std::vector<Prompt> read_prompts(const Options& o, const llm::LanguageModel& mod
                                  std::optional<llm::Tokenizer>& tokenizer) {
   auto all = given_prompts(o);
   const bool texts = std::ranges::any_of(all, [](const Prompt& p) { return p.ids.empty(); });
-  if (texts || llm::Tokenizer::file_in(o.folder())) tokenizer = load_tokenizer(o);
+  if (texts || llm::Tokenizer::file_in(o.files())) tokenizer = load_tokenizer(o);
   for (Prompt& prompt : all) {
     if (prompt.ids.empty()) prompt.ids = tokenizer->encode(prompt.text);
     if (prompt.ids.empty() && !model.facts.bos.empty()) prompt.ids.push_back(model.facts.bos[0]);
@@ -120,6 +121,7 @@ nlohmann::json answer_json(const Options& o, llm::LanguageModel& model, const ll
   nlohmann::json json = {
       {"model", o.folder().string()},
       {"dtype", short_name(model.facts.dtype)},
+      {"activations", model.facts.activations()},
       {"device", to_string(default_device())},
       {"ids", out.ids},
       {"text", out.text},
@@ -148,10 +150,6 @@ nlohmann::json answer_json(const Options& o, llm::LanguageModel& model, const ll
   };
   if (auto list = logprobs_json(out); !list.is_null()) json["logprobs"] = std::move(list);
   return json;
-}
-
-void print_json(const nlohmann::json& json) {
-  print_out(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 void show_json(const Options& o, llm::LanguageModel& model, const llm::Generated& out) {

@@ -4,6 +4,7 @@
 
 #include "hearth/cli/build_facts.h"
 #include "hearth/cli/commands.h"
+#include "hearth/cli/json_out.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/core/backend.h"
 #include "hearth/llm/describe.h"
@@ -37,7 +38,7 @@ void show_machine(bool as_json) {
                     {"no_cuda_because", no_cuda.empty() ? json() : json(no_cuda)},
                     {"memory_limit_bytes", get_memory_limit()},
                     {"models", llm::known_models()}};
-  print_out(as_json ? all.dump(2) + "\n" : text);
+  as_json ? print_json(all) : print_out(text);
 }
 
 /// What a model needs of a device's memory.
@@ -84,22 +85,29 @@ std::string count_text(size_t n) {
                             : fmt::format("{:.2f} B", double(n) / 1e9);
 }
 
+/// Of a model that can be loaded; 0 where none is known.
+double bits_per_weight(const llm::Description& d) {
+  return d.costs.parameters ? 8.0 * double(d.costs.bytes) / double(d.costs.parameters) : 0;
+}
+
 template <class T>
 json or_null(bool known, T&& value) {
   return known ? json(std::forward<T>(value)) : json();
 }
 
 void show_model(const Options& o) {
-  const auto folder = o.folder();
-  const llm::Description d = llm::describe(folder);
+  const ModelFiles files = o.files();
+  const auto& folder = files.path();
+  const llm::Description d = llm::describe(files);
   ensure(!d.use.empty() || d.shape, d.found.sentence);
-  const auto config = llm::read_config(folder);
+  const auto config = llm::read_config(files);
   const std::string dtype = fmt::format("{}", fmt::join(d.found.dtypes, ", "));
-  const std::string tokenizer = llm::describe_tokenizer(folder),
-                    chat = llm::describe_template(folder);
+  const std::string tokenizer = llm::describe_tokenizer(files),
+                    chat = llm::describe_template(files);
   // An encoder keeps no state and decodes nothing.
   const bool decodes = d.use != "embed";
   const auto model = decodes ? llm::make_model(config) : nullptr;
+  if (model) model->facts.state = o.state();
   const int layers = decodes ? model->facts.layers : config.positive("num_hidden_layers");
   const int vocabulary = decodes ? model->facts.vocab_size : config.positive("vocab_size");
   const int context =
@@ -108,9 +116,9 @@ void show_model(const Options& o) {
   double gb_s = 0;
   bool cached = false;
   if (decodes) {
-    fit = fit_of(*model, d.found.bytes, llm::config_dtype(llm::language_config(config)));
+    fit = fit_of(*model, d.costs.bytes, llm::config_dtype(llm::language_config(config)));
     gb_s = read_bandwidth_gb_s();
-    cached = fit_in_caches(d.found.bytes).value.value_or(false);
+    cached = fit_in_caches(d.costs.bytes).value.value_or(false);
   }
   // At the first tokens: state that is read comes on top later.
   const double rate = d.costs.bytes_per_token ? 1e9 * gb_s / double(d.costs.bytes_per_token) : 0;
@@ -122,6 +130,8 @@ void show_model(const Options& o) {
                       {"active_parameters", d.costs.active},
                       {"tensors", d.found.tensors},
                       {"dtype", dtype},
+                      {"gguf_architecture", or_null(!d.found.mix.empty(), d.found.architecture)},
+                      {"gguf_types", or_null(!d.found.mix.empty(), d.found.mix)},
                       {"layers", layers},
                       {"vocabulary", vocabulary},
                       {"context", context},
@@ -130,6 +140,8 @@ void show_model(const Options& o) {
                       {"tokenizer", or_null(!tokenizer.empty(), tokenizer)},
                       {"template", or_null(!chat.empty(), chat)},
                       {"weights_bytes", or_null(d.has_weights, d.found.bytes)},
+                      {"memory_bytes", or_null(d.costs.bytes > 0, d.costs.bytes)},
+                      {"bits_per_weight", or_null(bits_per_weight(d) > 0, bits_per_weight(d))},
                       {"f16_bytes", 2 * d.found.parameters},
                       {"f32_bytes", 4 * d.found.parameters},
                       {"bytes_per_token", or_null(decodes, d.costs.bytes_per_token)},
@@ -141,11 +153,14 @@ void show_model(const Options& o) {
                       {"read_bandwidth_gb_s", or_null(gb_s > 0, gb_s)},
                       {"weights_fit_in_caches", or_null(decodes, cached)},
                       {"expected_tokens_per_s", or_null(rate > 0, rate)}};
-    print_out(all.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+    print_json(all);
     return;
   }
   std::string text = folder.string() + "\n";
   text += fmt::format("type        {}\n", d.found.type);
+  if (!d.found.mix.empty())
+    text += fmt::format("file        GGUF of the architecture {}: {}\n", d.found.architecture,
+                        d.found.mix);
   text += fmt::format("parameters  {} in {} tensors\n", count_text(d.found.parameters),
                       d.found.tensors);
   if (d.costs.active < d.costs.parameters)
@@ -160,8 +175,12 @@ void show_model(const Options& o) {
   text += fmt::format("layers      {}\n", layers);
   text += fmt::format("vocabulary  {}\n", vocabulary);
   text += fmt::format("context     {}\n", context);
-  text += fmt::format("memory      {:.2f} GB as f16 or bf16, {:.2f} GB as f32\n",
-                      2e-9 * double(d.found.parameters), 4e-9 * double(d.found.parameters));
+  if (const double bits = bits_per_weight(d); bits > 0 && bits < 15)
+    text += fmt::format("memory      {} loaded: {:.2f} bits a weight\n", size_text(d.costs.bytes),
+                        bits);
+  else
+    text += fmt::format("memory      {:.2f} GB as f16 or bf16, {:.2f} GB as f32\n",
+                        2e-9 * double(d.found.parameters), 4e-9 * double(d.found.parameters));
   if (fit) {
     text += fmt::format("a token     reads {} of weights, adds {} of state\n",
                         size_text(d.costs.bytes_per_token), size_text(fit->state_per_token));
@@ -191,10 +210,11 @@ void add_info(Command& app) {
   auto o = std::make_shared<Options>();
   command
       ->add_option("MODEL,-m,--model", o->model,
-                   "A folder, or a name as on the Hub (default: the machine is shown)")
+                   "A folder, a GGUF file, or a name as on the Hub (default: the machine is shown)")
       ->check(named_model)
       ->type_name("MODEL");
   command->add_flag("--json", o->json, "Print one JSON object (docs/cli.md)");
+  add_kv(*command, o->kv);
   command->callback([o] { o->model.empty() ? show_machine(o->json) : show_model(*o); });
 }
 

@@ -16,6 +16,7 @@
 #include "hearth/lab/result/result_json.h"
 #include "hearth/lab/show/report.h"
 #include "hearth/lab/show/text.h"
+#include "hearth/llm/registry.h"
 
 namespace hearth::cli {
 
@@ -80,7 +81,8 @@ constexpr Operation kOperations[] = {{"matmul", "MxKxN", "512x2560x2560"},
                                      {"layer_norm", "RxC", "512x2560"},
                                      {"gelu", "N", "1310720"},
                                      {"sum", "N", "1310720"},
-                                     {"sort", "N", "1310720"}};
+                                     {"sort", "N", "1310720"},
+                                     {"train_mnist", "N", "64"}};
 
 std::vector<lab::Job> operations(const Options& o) {
   const Operation& op = *std::ranges::find(kOperations, o.op, &Operation::name);
@@ -127,6 +129,7 @@ std::vector<int> counts(const std::string& option, const std::string& text) {
 
 lab::Job generation(const Options& o, const fs::path& folder, int prompt_tokens, int tokens,
                     int batch) {
+  const ModelFiles files(folder);
   lab::Job job;
   job.kind = o.job == "prefill" ? lab::JobKind::prefill
              : o.job == "batch" ? lab::JobKind::batch
@@ -137,9 +140,9 @@ lab::Job generation(const Options& o, const fs::path& folder, int prompt_tokens,
   job.batch = batch > 0 ? batch : job.kind == lab::JobKind::batch ? 8 : 1;
   // A text if there is one; prefill wants many ids, and a bare config has no tokenizer.
   const bool prefill = job.kind == lab::JobKind::prefill && !o.prompt_given;
-  const bool bare = !llm::Tokenizer::file_in(folder) && !o.prompt_given;
+  const bool bare = !llm::Tokenizer::file_in(files) && !o.prompt_given;
   if (prompt_tokens > 0 || prefill || bare) {
-    const auto config = JsonObject::read(folder / "config.json");
+    const auto config = llm::language_config(llm::read_config(files));
     const int context = config.positive("max_position_embeddings", 1 << 30);
     const int count = prompt_tokens > 0 ? prompt_tokens
                       : prefill         ? std::min(512, context / 2)
@@ -147,7 +150,7 @@ lab::Job generation(const Options& o, const fs::path& folder, int prompt_tokens,
     job.prompt_ids = lab::random_ids(count, config.positive("vocab_size"));
   } else {
     job.prompt = o.prompt;
-    job.prompt_ids = llm::Tokenizer::load(folder).encode(o.prompt);
+    job.prompt_ids = llm::Tokenizer::load(files).encode(o.prompt);
     if (job.prompt_ids.empty()) wrong("--prompt", o.prompt, "a text with at least one token");
   }
   job.prompt_tokens = int(job.prompt_ids.size());
@@ -384,8 +387,9 @@ void add_lab_run(Command& lab) {
   const std::vector<Option*> of_op = {
       command
           ->add_option("--op", o->op,
-                       "matmul, matvec, conv2d, softmax, layer_norm, gelu, sum, sort")
-          ->one_of({"matmul", "matvec", "conv2d", "softmax", "layer_norm", "gelu", "sum", "sort"})
+                       "matmul, matvec, conv2d, softmax, layer_norm, gelu, sum, sort, train_mnist")
+          ->one_of({"matmul", "matvec", "conv2d", "softmax", "layer_norm", "gelu", "sum", "sort",
+                    "train_mnist"})
           ->capture_default_str()
           ->type_name("OP"),
       command

@@ -33,6 +33,8 @@ constexpr struct {
     {"logits", add_logits},
     {"perplexity", add_perplexity},
     {"init", add_init},
+    {"quantize", add_quantize},
+    {"imatrix", add_imatrix},
     {"pull", add_pull},
     {"embed", add_embed},
     {"models", add_models},

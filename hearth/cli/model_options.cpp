@@ -15,6 +15,7 @@
 #include "hearth/core/eval.h"
 #include "hearth/io/hub.h"
 #include "hearth/ops/create.h"
+#include "hearth/ops/state_packing.h"
 
 namespace hearth::cli {
 
@@ -34,23 +35,36 @@ fs::path shipped_model() {
 }
 
 std::string named_model(const std::string& model) {
-  return model.empty() ? "'', wanted a folder, or a name as on the Hub" : "";
+  return model.empty() ? "'', wanted a folder, a GGUF file, or a name as on the Hub" : "";
 }
 
-void add_model(Command& command, std::string& model) {
+void add_model(Command& command, std::string& model, bool positional) {
   command
-      .add_option("-m,--model", model,
-                  "A folder, or a name as on the Hub (default: the model that ships)")
+      .add_option(positional ? "MODEL,-m,--model" : "-m,--model", model,
+                  "A folder, a GGUF file, or a name as on the Hub (default: the model that ships)")
       ->check(named_model)
       ->type_name("MODEL");
 }
 
-void ModelOptions::add_to(Command& command) {
-  add_model(command, model);
+void add_kv(Command& command, std::string& kv) {
+  command
+      .add_option("--kv", kv,
+                  "Keep keys and values in 8 or 4 bits: q8 or q4 (default: in the model's dtype)")
+      ->check([](const std::string& text) {
+        return state_packing(text) ? "" : concat("'", text, "' is not q8 or q4");
+      })
+      ->type_name("Q");
+}
+
+Packing ModelOptions::state() const { return state_packing(kv).value_or(Packing::dense); }
+
+void ModelOptions::add_to(Command& command, bool positional) {
+  add_model(command, model, positional);
   command.add_flag("--random-weights", random_weights,
                    "Fill the shape of its config.json with random weights");
   command.add_option("--dtype", dtype, "f16, bf16 or f32 (default: the checkpoint's)")
       ->type_name("D");
+  add_kv(command, kv);
   command.add_option("--device", device, "Where to run; `hearth info` lists what there is")
       ->type_name("D");
   add_number<int>(
@@ -59,11 +73,26 @@ void ModelOptions::add_to(Command& command) {
   command.add_flag("--mlock", locked, "Never let the weights be swapped out");
   command.add_flag("--no-mmap", unmapped,
                    "Read the weights into memory instead of mapping the file");
+  command.add_flag("--verify", verify,
+                   "Refuse weights that are NaN or infinite: reads all of them");
+  command
+      .add_option("--activations", activations,
+                  "What packed weights meet, 32 rows at most: int8 (default: the model's dtype)")
+      ->check([](const std::string& text) {
+        return text == "int8" ? "" : concat("'", text, "' is not int8; leave it out for the dtype");
+      })
+      ->type_name("A");
   add_threads(command);
 }
 
 fs::path ModelOptions::folder() const {
   return model.empty() ? shipped_model() : find_model(model);
+}
+
+ModelFiles ModelOptions::files() const {
+  const fs::path now = folder();
+  if (!files_ || files_->path() != now) files_.emplace(now);
+  return *files_;
 }
 
 std::unique_ptr<llm::LanguageModel> ModelOptions::load() const {
@@ -81,14 +110,17 @@ std::unique_ptr<llm::LanguageModel> ModelOptions::load() const {
   }
   options.random_weights = random_weights;
   options.seed = seed;
+  options.state = state();
   options.context = context;
   options.locked = locked;
   options.mapped = !unmapped;
-  return llm::load_model(folder(), options);
+  options.int8 = activations == "int8";
+  options.verify = verify;
+  return llm::load_model(files(), options);
 }
 
 llm::Tokenizer load_tokenizer(const ModelOptions& options) {
-  return llm::Tokenizer::load(options.folder());
+  return llm::Tokenizer::load(options.files());
 }
 
 std::vector<int> parse_ids(const std::string& text, std::string_view where) {
@@ -108,9 +140,10 @@ std::vector<int> parse_ids(const std::string& text, std::string_view where) {
 
 std::string read_text(const std::string& path) {
   if (path == "-") return read_standard_input();
+  std::error_code none;  // a folder can be opened, and errno is then of something else
+  ensure(!fs::is_directory(path, none), path, ": cannot be read: ", std::strerror(EISDIR));
   std::ifstream file(path, std::ios::binary);
-  ensure(file.good() && !fs::is_directory(path), path,
-         ": cannot be read: ", std::strerror(errno ? errno : EISDIR));
+  ensure(file.good(), path, ": cannot be read: ", std::strerror(errno));
   constexpr size_t kMost = size_t(1) << 30;  // /dev/zero has no end
   std::string text;
   for (std::vector<char> piece(1 << 20);
@@ -123,7 +156,8 @@ std::string read_text(const std::string& path) {
 
 lab::Samples weights_bandwidth(llm::LanguageModel& model) {
   Arrays all;
-  for (auto& [name, p] : model.parameters()) all.push_back(*p);
+  for (const auto& [name, p] : model.parameters())
+    all.insert(all.end(), p.planes().begin(), p.planes().end());
   eval(all);
   auto samples = backend(default_device().type)->read_gb_per_s(all);
   if (!samples.empty()) return lab::summarize(std::move(samples));

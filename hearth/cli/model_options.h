@@ -16,23 +16,40 @@ struct ModelOptions {
   std::string model;  // empty: the model that ships
   bool random_weights = false;
   std::string dtype;   // empty: the checkpoint's
+  std::string kv;      // "q8", "q4"; empty: in the model's dtype
   std::string device;  // empty: the default
   uint64_t seed = 0;
   std::optional<int> context;
-  bool locked = false, unmapped = false;
+  bool locked = false, unmapped = false, verify = false;
+  std::string activations;  // "int8"; empty: the dtype
 
-  /// --model, --random-weights, --dtype, --device, --context, --mlock, --no-mmap, --threads.
-  void add_to(Command& command);
+  /// --model, --random-weights, --dtype, --kv, --device, --context, --mlock, --no-mmap, --verify,
+  /// --activations, --threads.
+  /// `positional`: the model may be named without the option's name.
+  void add_to(Command& command, bool positional = false);
+  Packing state() const;  // of --kv
   std::filesystem::path folder() const;
+  /// What is there, opened once for all that read it.
+  ModelFiles files() const;
   /// Loads it, on the chosen device.
   std::unique_ptr<llm::LanguageModel> load() const;
+
+ private:
+  mutable std::optional<ModelFiles> files_;
 };
 
 /// -m, --model MODEL alone, for commands that need no weights.
-void add_model(Command& command, std::string& model);
+void add_model(Command& command, std::string& model, bool positional = false);
+
+/// --kv q8|q4.
+void add_kv(Command& command, std::string& kv);
 
 /// For the check of a --model: an empty one is a variable that was not set, not the default.
 std::string named_model(const std::string& model);
+
+/// On a terminal: asks whether to fetch a model of the Hub that names a GGUF file's type
+/// (USER/REPO:Q4_K_M) and is not in the cache, and fetches it.
+void offer_to_pull(const std::string& model);
 
 /// The model that ships, as a folder.
 std::filesystem::path shipped_model();

@@ -7,7 +7,9 @@
 #include <map>
 
 #include "hearth/cli/commands.h"
+#include "hearth/cli/json_out.h"
 #include "hearth/cli/model_options.h"
+#include "hearth/io/gguf.h"
 #include "hearth/io/hub.h"
 #include "hearth/llm/describe.h"
 
@@ -66,8 +68,10 @@ std::vector<Place> places() {
   std::vector<fs::path> here{"."};
   for (const fs::path& folder : folders_in(".")) here.push_back(folder);
   std::error_code none;
-  for (const fs::path& folder : here)
+  for (const fs::path& folder : here) {
     if (fs::exists(folder / "config.json", none)) all.push_back({folder.string(), folder});
+    for (const fs::path& file : gguf_models_in(folder)) all.push_back({file.string(), file});
+  }
   return all;
 }
 
@@ -96,7 +100,8 @@ void show(bool as_json) {
       {"name", "family", "parameters", "size", "dtype", "use"}};
   for (const Place& place : places()) {
     const llm::Description d = llm::describe(place.folder);
-    const uintmax_t bytes = bytes_on_disk(place.folder);
+    const uintmax_t bytes =
+        fs::is_directory(place.folder) ? bytes_on_disk(place.folder) : d.found.bytes;
     const std::string dtype = fmt::format("{}", fmt::join(d.found.dtypes, ", "));
     std::error_code none;
     const fs::path path = fs::absolute(place.folder, none).lexically_normal();
@@ -113,7 +118,7 @@ void show(bool as_json) {
                     fmt::format("{:.2f} GB", double(bytes) / 1e9), dtype,
                     d.use.empty() ? "cannot be run" : d.use});
   }
-  if (as_json) return print_out(all.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+  if (as_json) return print_json(all);
   if (all.empty())
     return print_out(fmt::format("no models in {} or here; hearth pull NAME fetches one\n",
                                  hub_cache().string()));

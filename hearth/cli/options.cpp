@@ -11,8 +11,9 @@ std::string trimmed(const std::string& text) {
 }
 
 void add_threads(Command& command) {
+  static const int processors = usable_processors();  // several commands ask
   add_number<int>(command, "-t,--threads", cpu::set_threads,
-                  {1, usable_processors(), ", the processors that there are to use"},
+                  {1, processors, ", the processors that there are to use"},
                   "Threads to compute with (default: HEARTH_THREADS, else the processors)");
 }
 

@@ -1,16 +1,19 @@
 // hearth pull: a model from the Hugging Face Hub into its cache.
 #include "hearth/io/pull.h"
+#include "hearth/cli/json_out.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <iostream>
 
 #include "hearth/cli/commands.h"
 #include "hearth/cli/interrupt.h"
 #include "hearth/cli/model_options.h"
 #include "hearth/cli/options.h"
+#include "hearth/io/hub.h"
 #include "hearth/io/mapped_file.h"
 #include "hearth/llm/encoder.h"
 #include "hearth/llm/registry.h"
@@ -114,8 +117,16 @@ json json_of(const Pulled& pulled) {
           {"files", files}};
 }
 
+/// What is asked on a terminal.
+bool agreed(const std::string& question) {
+  print_err(question + " [y/N] ");
+  std::string answer;
+  return std::getline(std::cin, answer) && (answer == "y" || answer == "Y" || answer == "yes");
+}
+
 void run(const Options& o) {
-  const std::string name = o.revision.empty() ? o.name : o.name + "@" + o.revision;
+  std::string name = o.name;
+  if (!o.revision.empty()) name.insert(std::min(name.rfind(':'), name.size()), "@" + o.revision);
   CatchInterrupt ctrl_c;
   Bar bar;
   PullOptions options = o;
@@ -138,7 +149,7 @@ void run(const Options& o) {
   if (CatchInterrupt::flag() && !pulled.whole)
     print_err("what came is kept: the same command goes on there\n");
   if (o.json) {
-    print_out(json_of(pulled).dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+    print_json(json_of(pulled));
   } else if (o.only_list) {
     uint64_t all = 0;
     for (const auto& file : pulled.files) {
@@ -154,12 +165,22 @@ void run(const Options& o) {
 
 }  // namespace
 
+void offer_to_pull(const std::string& model) {
+  if (!could_be_pulled(model) || !is_terminal(STDIN_FILENO) || !is_terminal(STDERR_FILENO)) return;
+  if (!agreed(model + " is not in the cache. Fetch it from the Hub now?")) return;
+  Options o;
+  o.name = model;
+  run(o);
+}
+
 void add_pull(Command& app) {
   auto* command =
       app.add_subcommand("pull", "Fetch a model from the Hugging Face Hub into its cache");
   auto o = std::make_shared<Options>();
   command
-      ->add_option("NAME", o->name, "The model, as on the Hub: microsoft/phi-2, or NAME@REVISION")
+      ->add_option("NAME", o->name,
+                   "The model, as on the Hub: microsoft/phi-2, NAME@REVISION, or NAME:Q4_K_M for a "
+                   "GGUF file of that type")
       ->required()
       ->type_name("");
   command->add_option("--revision", o->revision, "A branch, tag or commit (default: main)")

@@ -37,7 +37,7 @@ std::tm parse_time(const std::string& text) {
 
 llm::ChatTemplate template_of(const Options& o) {
   if (!o.file.empty()) return llm::ChatTemplate::parse(read_text(o.file), o.file);
-  auto found = llm::ChatTemplate::load(o.folder(), o.which, !o.tools.empty());
+  auto found = llm::ChatTemplate::load(o.files(), o.which, !o.tools.empty());
   ensure(found.has_value(), o.folder().string(),
          ": this model has no chat template; it continues text (hearth generate). --template FILE "
          "gives it one");

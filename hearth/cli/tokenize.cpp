@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "hearth/cli/commands.h"
+#include "hearth/cli/json_out.h"
 #include "hearth/cli/model_options.h"
 
 namespace hearth::cli {
@@ -15,10 +16,6 @@ namespace {
 struct Options : ModelOptions {
   bool decode = false, jsonl = false;
 };
-
-std::string line(const nlohmann::json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
 
 // An id beyond the vocabulary is a mistake; decode() would pass over it.
 void check_ids(const llm::Tokenizer& tokenizer, const std::vector<int>& ids,
@@ -39,9 +36,9 @@ void run_jsonl(const Options& o, const llm::Tokenizer& tokenizer) {
       ensure(object.has("ids"), object.where(), ": ids is missing, wanted a list of token ids");
       const auto ids = object.naturals("ids");
       check_ids(tokenizer, ids, object.where());
-      print_out(line({{"text", tokenizer.decode(ids)}}));
+      print_json(nlohmann::json{{"text", tokenizer.decode(ids)}}, -1);
     } else {
-      print_out(line({{"ids", tokenizer.encode(object.text("text"))}}));
+      print_json(nlohmann::json{{"ids", tokenizer.encode(object.text("text"))}}, -1);
     }
   }
 }

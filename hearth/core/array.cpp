@@ -53,10 +53,13 @@ array uninitialized(const Shape& shape, Dtype dtype) {
   return a;
 }
 
-array::array(std::initializer_list<float> values)
-    : array(values.begin(), Shape{int(values.size())}, float32) {}
-array::array(std::initializer_list<int> values, Dtype dtype)
-    : array(values.begin(), Shape{int(values.size())}, dtype) {}
+array::array(std::initializer_list<detail::Number> values, Dtype dtype) {
+  auto* p = static_cast<std::byte*>(fill({int(values.size())}, dtype));
+  for (const detail::Number& number : values) {
+    store_element(p, dtype, number.value);
+    p += size_of(dtype);
+  }
+}
 
 array::array(void* data, Shape shape, Dtype dtype, Deleter deleter) {
   const size_t bytes = element_count(shape) * size_of(dtype);
@@ -80,7 +83,77 @@ const Strides& array::strides() const {
   return node_->strides;
 }
 
+int64_t array::strides(int axis) const {
+  return strides()[normalize_axis(axis, ndim(), "strides")];
+}
+array::Flags array::flags() const {
+  strides();
+  if (size() == 0) return {true, true, true};
+  const Node& n = *node_;
+  const Shape turned(n.shape.rbegin(), n.shape.rend());
+  size_t different = 1;  // elements of memory
+  for (size_t i = 0; i < n.shape.size(); ++i)
+    if (n.strides[i] != 0 || n.shape[i] == 0) different *= size_t(n.shape[i]);
+  Flags flags{different == data_size(), row_contiguous(n.shape, n.strides),
+              row_contiguous(turned, {n.strides.rbegin(), n.strides.rend()})};
+  flags.contiguous = flags.contiguous || flags.row_contiguous || flags.col_contiguous;
+  return flags;
+}
+size_t array::data_size() const {
+  strides();
+  const Node& n = *node_;
+  int64_t last = 0;
+  for (size_t i = 0; i < n.shape.size(); ++i) last += (n.shape[i] - 1) * std::abs(n.strides[i]);
+  return size() == 0 ? 0 : size_t(last) + 1;
+}
+
+size_t array::buffer_size() const {
+  eval();
+  return node_->storage->buffer.size;
+}
+
 void array::eval() const { hearth::eval(std::span(this, 1)); }
+array::Status array::status() const {
+  if (node_->status.load(std::memory_order_acquire) != Node::Status::scheduled)
+    return Status::unscheduled;
+  return is_available() ? Status::available : Status::evaluated;
+}
+void array::wait() const {
+  if (status() == Status::evaluated) eval();
+}
+void array::detach() {
+  eval();
+  Ref<Node> alone(new Node);
+  alone->shape = node_->shape, alone->dtype = node_->dtype, alone->stream = node_->stream;
+  alone->strides = node_->strides, alone->offset = node_->offset;
+  alone->storage = node_->storage, alone->event = node_->event;
+  alone->status.store(Node::Status::scheduled, std::memory_order_release);
+  node_ = std::move(alone);
+}
+bool array::has_primitive() const { return node_->op != nullptr || node_->output > 0; }
+const Primitive& array::primitive() const {
+  check(has_primitive(), "primitive: the array was not computed by one, or is computed");
+  return *primitive_ptr();
+}
+const std::shared_ptr<const Primitive>& array::primitive_ptr() const {
+  return node_->output > 0 ? node_->inputs[0].node().op : node_->op;
+}
+std::vector<array> array::siblings() const {
+  std::vector<array> all = outputs_of(node_->output > 0 ? node_->inputs[0] : *this);
+  all.erase(all.begin() + node_->output);
+  return all;
+}
+bool array::is_tracer() const { return node_->tracer && TracingScope::active(); }
+void array::set_tracer(bool follows) { node_->tracer = follows; }
+std::vector<array> array::inputs() const {
+  const Node& n = node_->output > 0 ? node_->inputs[0].node() : *node_;
+  return {n.inputs.begin(), n.inputs.end()};
+}
+ArrayIterator array::begin() const {
+  check(ndim() > 0, "begin: an array without axes cannot be walked over");
+  return {*this, 0};
+}
+ArrayIterator array::end() const { return {*this, ndim() > 0 ? shape(0) : 0}; }
 bool array::is_available() const {
   if (node_->status.load(std::memory_order_acquire) != Node::Status::scheduled) return false;
   return !node_->event || node_->event->queue->done(*node_->event);
@@ -132,8 +205,18 @@ Arrays apply_all(std::shared_ptr<const Primitive> op, Arrays in) {
   return outputs_of(apply(std::move(op), SmallVector<array, 3>(in.begin(), in.end())));
 }
 
+// Every size that is asked for later fits then: array::size multiplies without looking.
+static void check_size(const Primitive& op, const Shape& shape) {
+  constexpr double kMost = double(size_t{1} << 48);
+  double n = 1;
+  for (auto d : shape) n *= d;
+  check<std::overflow_error>(n <= kMost, op.name(), ": the result has shape ", shape,
+                             ", more than 2^48 elements");
+}
+
 array apply(std::shared_ptr<const Primitive> op, SmallVector<array, 3> in) {
   Specs specs = op->infer(in);
+  for (const Spec& spec : specs) check_size(*op, spec.shape);
   Ref<Node> node(new Node);
   node->shape = std::move(specs[0].shape);
   node->dtype = specs[0].dtype;

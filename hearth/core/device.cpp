@@ -10,6 +10,7 @@
 #include "hearth/base/system.h"
 #include "hearth/core/available.h"
 #include "hearth/core/backend.h"
+#include "hearth/core/eval.h"
 
 namespace hearth {
 
@@ -27,6 +28,11 @@ struct Streams {
 };
 std::mutex streams_mutex;
 std::map<std::pair<Device::DeviceType, int>, Streams> streams;
+
+Stream chosen_stream(Device device) {
+  std::lock_guard lock(streams_mutex);
+  return {streams[{device.type, device.index}].chosen, device};
+}
 
 // "cpu, cuda, cuda:1"
 std::string devices_there() {
@@ -97,8 +103,8 @@ void set_default_device(Device device) {
 }
 
 Stream default_stream(Device device) {
-  std::lock_guard lock(streams_mutex);
-  return {streams[{device.type, device.index}].chosen, device};
+  check_available(device, "default_stream");
+  return chosen_stream(device);
 }
 void set_default_stream(Stream stream) {
   check_available(stream.device, "set_default_stream");
@@ -110,18 +116,59 @@ Stream new_stream(Device device) {
   std::lock_guard lock(streams_mutex);
   return {streams[{device.type, device.index}].count++, device};
 }
-Stream ambient_stream() { return ambient ? *ambient : default_stream(default_device()); }
+std::optional<Stream> peek_default_stream(Device device) {
+  return is_available(device) ? std::optional(default_stream(device)) : std::nullopt;
+}
+std::vector<Stream> get_streams() {
+  std::vector<Stream> all;
+  for (Backend* b : backends())
+    for (int i = 0; i < b->device_count(); ++i) {
+      std::lock_guard lock(streams_mutex);
+      const int count = streams[{b->type(), i}].count;
+      for (int k = 0; k < count; ++k) all.push_back({k, Device(b->type(), i)});
+    }
+  return all;
+}
+void clear_streams() {
+  for (Stream s : get_streams()) synchronize(s);
+  std::lock_guard lock(streams_mutex);
+  streams.clear();
+}
+
+ThreadLocalStream new_thread_local_stream(Device device) {
+  check_available(device, "new_thread_local_stream");
+  static std::atomic<int> next{0};
+  return {next++, device};
+}
+Stream stream_from_thread_local_stream(ThreadLocalStream stream) {
+  thread_local std::map<int, Stream> mine;
+  const auto found = mine.find(stream.index);
+  if (found != mine.end()) return found->second;
+  return mine.emplace(stream.index, new_stream(stream.device)).first->second;
+}
+
+Stream to_stream(StreamOrDevice s) {
+  StreamScope scope(s);
+  return ambient_stream();
+}
+Stream to_stream(StreamOrDevice s, Device otherwise) {
+  if (const auto* stream = std::get_if<Stream>(&s)) return *stream;
+  if (const auto* local = std::get_if<ThreadLocalStream>(&s))
+    return stream_from_thread_local_stream(*local);
+  if (const auto* device = std::get_if<Device>(&s)) otherwise = *device;
+  if (const auto* type = std::get_if<Device::DeviceType>(&s)) otherwise = *type;
+  return chosen_stream(otherwise);
+}
+Stream ambient_stream() { return ambient ? *ambient : chosen_stream(default_device()); }
 
 StreamScope::StreamScope(StreamOrDevice s)
     : pushed_(s.index() != 0),
       had_(ambient.has_value()),
       before_(ambient.value_or(Stream{0, Device::cpu})) {
   if (!pushed_) return;
-  const auto* stream = std::get_if<Stream>(&s);
-  const auto* type = std::get_if<Device::DeviceType>(&s);
-  const Device device = stream ? stream->device : type ? Device(*type) : std::get<Device>(s);
-  check_available(device, "stream");
-  ambient = stream ? *stream : default_stream(device);
+  const Stream stream = to_stream(s, Device::cpu);
+  check_available(stream.device, "stream");
+  ambient = stream;
 }
 StreamScope::~StreamScope() {
   if (!pushed_) return;

@@ -2,6 +2,7 @@
 #pragma once
 #include <bit>
 #include <complex>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
@@ -18,6 +19,8 @@ namespace hearth {
 struct float16_t {
   uint16_t bits;
   float16_t() = default;
+  template <std::integral T>
+  constexpr float16_t(T n) : float16_t(float(n)) {}
   explicit constexpr float16_t(float f) : bits(narrow(f)) {}
   explicit constexpr operator float() const {
     uint32_t sign = uint32_t(bits & 0x8000u) << 16, em = bits & 0x7fffu;
@@ -44,6 +47,8 @@ struct float16_t {
 struct bfloat16_t {
   uint16_t bits;
   bfloat16_t() = default;
+  template <std::integral T>
+  constexpr bfloat16_t(T n) : bfloat16_t(float(n)) {}
   explicit constexpr bfloat16_t(float f) : bits(narrow(f)) {}
   explicit constexpr operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
 

@@ -86,6 +86,16 @@ class Scheduler {
     }
     return *q;
   }
+  /// When all that the queues of a type of device were given is done.
+  std::vector<Event> ends(Device::DeviceType type) {
+    std::vector<Event> all;
+    for (auto& [key, q] : queues_)
+      if (std::get<0>(key) == type) {
+        all.push_back(Event(new EventState(q.get())));
+        q->submit({{}, {}, all.back()});
+      }
+    return all;
+  }
   std::string fallback_report() const {
     std::string text;
     for (auto& [what, count] : fallbacks_) text += concat(what, ": ", count, "\n");
@@ -312,7 +322,33 @@ struct Recorded : PrimitiveWithFields<Recorded> {
   std::shared_ptr<Program> program;
 };
 
+// The same of a task.
+struct Task : PrimitiveWithFields<Task> {
+  explicit Task(std::function<void()> run) : PrimitiveWithFields(-2), run(std::move(run)) {}
+  HEARTH_FIELDS()
+  std::string_view name() const override { return "task"; }
+  Specs infer(std::span<const array>) const override { return {}; }
+  static void start(const Primitive& op, const Args&, Queue&) {
+    static_cast<const Task&>(op).run();
+  }
+  std::function<void()> run;
+};
+
 }  // namespace
+
+void enqueue(Stream stream, std::function<void()> task) {
+  check(stream.device.type == Device::cpu, "enqueue: ", stream, " is no stream of a CPU");
+  check(bool(task), "enqueue: the task is empty");
+  Queue* queue;
+  {
+    std::lock_guard lock(scheduler().mutex);
+    queue = &scheduler().queue(stream);
+    Batch batch{{}, {}, Event(new EventState(queue))};
+    batch.work.push_back({Task::start, std::make_shared<Task>(std::move(task)), {}, {}});
+    queue->submit(std::move(batch));
+  }
+  queue->flush();
+}
 
 Recording::Recording(const Arrays& outputs) : outputs_(outputs) {
   Batch batch;
@@ -427,6 +463,17 @@ void synchronize(Stream stream) {
     q.submit({{}, {}, last});
   }
   last->queue->wait(last);
+}
+
+// What the CPU's streams still work on is freed by them first.
+void clear_cache() {
+  std::vector<Event> last;
+  {
+    std::lock_guard lock(scheduler().mutex);
+    last = scheduler().ends(Device::cpu);
+  }
+  for (const Event& e : last) e->queue->wait(e);
+  host_memory().clear();
 }
 
 EvalCounters eval_counters() {

@@ -1,5 +1,6 @@
 // Computing the graph.
 #pragma once
+#include <functional>
 #include <span>
 #include <string>
 
@@ -32,6 +33,13 @@ void place(std::span<const array> arrays, Device device);
 /// Waits for all that was started, on the default stream, a stream, or everywhere on a device.
 void synchronize();
 void synchronize(Stream stream);
+inline void synchronize(ThreadLocalStream stream) {
+  synchronize(stream_from_thread_local_stream(stream));
+}
+
+/// Runs `task`, which must not throw, on a thread of a CPU's stream, after what the stream was
+/// given before.
+void enqueue(Stream stream, std::function<void()> task);
 
 /// A computation that is scheduled once and run many times on the same memory, for steps that
 /// repeat: it costs no graph and no allocation, and on CUDA one launch. What it reads is read anew

@@ -233,6 +233,4 @@ size_t get_cache_memory() { return host_memory().cached(); }
 size_t set_memory_limit(size_t bytes) { return host_memory().set_limit(bytes); }
 size_t get_memory_limit() { return host_memory().limit(); }
 size_t set_cache_limit(size_t bytes) { return host_memory().set_cache_limit(bytes); }
-void clear_cache() { host_memory().clear(); }
-
 }  // namespace hearth

@@ -1,4 +1,5 @@
 // Arrays as text, in NumPy's manner; and what else of an array can be put into a stream.
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <ostream>
@@ -6,6 +7,7 @@
 
 #include "hearth/core/array.h"
 #include "hearth/core/primitive.h"
+#include "hearth/core/utils.h"
 
 namespace hearth {
 
@@ -15,11 +17,13 @@ constexpr int kWhole = 1000;          // arrays of more elements are shortened
 constexpr int kEdge = 3;              // elements kept at each end of an axis
 constexpr size_t kMostText = 100000;  // many short axes: what comes after is cut
 
+std::atomic<int> precision{6};
+
 // "1.0", "1.5", "1e+20", "nan": never taken for an integer, and NaN has no sign.
-std::string number(double v) {
+std::string number_text(double v) {
   if (std::isnan(v)) return "nan";
   char text[32];
-  std::snprintf(text, sizeof text, "%.6g", v);
+  std::snprintf(text, sizeof text, "%.*g", precision.load(std::memory_order_relaxed), v);
   const bool whole = std::string_view(text).find_first_not_of("-0123456789") == std::string::npos;
   return whole ? std::string(text) + ".0" : text;
 }
@@ -29,12 +33,12 @@ std::string element(const void* p, Dtype d) {
     case Kind::b: return load_element<bool>(p, d) ? "True" : "False";
     case Kind::u: return std::to_string(load_element<uint64_t>(p, d));
     case Kind::i: return std::to_string(load_element<int64_t>(p, d));
-    case Kind::f: return number(load_element<double>(p, d));
+    case Kind::f: return number_text(load_element<double>(p, d));
     case Kind::c: break;
   }
   const auto z = load_element<complex64_t>(p, d);
-  const std::string imaginary = number(z.imag());
-  return number(z.real()) + (imaginary[0] == '-' ? "" : "+") + imaginary + "j";
+  const std::string imaginary = number_text(z.imag());
+  return number_text(z.real()) + (imaginary[0] == '-' ? "" : "+") + imaginary + "j";
 }
 
 void write(std::string& to, const Node& n, const std::byte* p, size_t axis, bool shorten) {
@@ -62,6 +66,12 @@ void write(std::string& to, const Node& n, const std::byte* p, size_t axis, bool
 
 }  // namespace
 
+void set_printoptions(PrintOptions options) {
+  check(options.precision >= -1 && options.precision <= 17, "set_printoptions: ", options.precision,
+        " digits; wanted 0 to 17, or -1 for the usual ones");
+  precision = options.precision < 0 ? 6 : options.precision;
+}
+
 std::string to_string(const array& a) {
   a.eval();
   std::string text = "array(";
@@ -78,5 +88,9 @@ std::ostream& operator<<(std::ostream& out, const array& a) { return out << to_s
 std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << to_string(shape); }
 std::ostream& operator<<(std::ostream& out, Dtype d) { return out << to_string(d); }
 std::ostream& operator<<(std::ostream& out, Device device) { return out << to_string(device); }
+std::ostream& operator<<(std::ostream& out, Stream stream) { return out << to_string(stream); }
+std::ostream& operator<<(std::ostream& out, Kind kind) {
+  return out << "buifc"[static_cast<size_t>(kind)];
+}
 
 }  // namespace hearth

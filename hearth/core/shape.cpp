@@ -24,8 +24,15 @@ size_t element_count(const Shape& shape) {
       n *= size_t(d);
   }
   if (empty) return 0;
-  check(fits, "shape ", shape, ": more than 2^48 elements");
+  check<std::overflow_error>(fits, "shape ", shape, ": more than 2^48 elements");
   return n;
+}
+
+ShapeElem axis_size(int64_t n, std::string_view who) {
+  check(n >= 0, who, ": an axis of ", n, " elements; a size must not be negative");
+  check<std::overflow_error>(n <= INT32_MAX, who, ": an axis of ", n, " elements; at most ",
+                             INT32_MAX, " are possible");
+  return ShapeElem(n);
 }
 
 Strides row_major(const Shape& shape) {
@@ -66,8 +73,8 @@ Strides broadcast_strides(const Shape& from, const Strides& strides, const Shape
 }
 
 int normalize_axis(int axis, int ndim, std::string_view who) {
-  check(axis >= -ndim && axis < ndim, who, ": axis ", axis, " is out of range for ", ndim,
-        " dimensions");
+  check<std::out_of_range>(axis >= -ndim && axis < ndim, who, ": axis ", axis,
+                           " is out of range for ", ndim, " dimensions");
   return axis < 0 ? axis + ndim : axis;
 }
 

@@ -22,7 +22,8 @@ struct View {
 std::string to_string(const Shape& shape);  // "(2, 3)"
 std::ostream& operator<<(std::ostream& out, const Shape& shape);
 
-/// The product of the sizes; throws when a size is negative or the product exceeds 2^48.
+/// The product of the sizes; throws when a size is negative, std::overflow_error when the product
+/// exceeds 2^48.
 size_t element_count(const Shape& shape);
 /// Strides of a row-major array without gaps.
 Strides row_major(const Shape& shape);
@@ -33,7 +34,12 @@ Shape broadcast_shapes(const Shape& a, const Shape& b, std::string_view who = "b
 /// Strides that repeat `from` to the broadcast shape `to`: 0 where an axis is repeated.
 Strides broadcast_strides(const Shape& from, const Strides& strides, const Shape& to);
 
-/// axis in [-ndim, ndim) made non-negative; throws "who: axis 3 is out of range for 2 dimensions".
+/// A size that was computed in 64 bits, as an axis; throws std::overflow_error with the size if it
+/// is more than an axis can have.
+ShapeElem axis_size(int64_t n, std::string_view who);
+
+/// axis in [-ndim, ndim) made non-negative; throws std::out_of_range: "who: axis 3 is out of range
+/// for 2 dimensions".
 int normalize_axis(int axis, int ndim, std::string_view who);
 /// All of them, sorted; throws also when one repeats.
 SmallVector<int, 6> normalize_axes(std::span<const int> axes, int ndim, std::string_view who);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "hearth/base/error.h"
+#include "hearth/io/gguf.h"
 #include "hearth/io/json.h"
 #include "hearth/io/recognize.h"
 
@@ -69,25 +70,56 @@ bool all_parts_named(std::string_view text, std::string_view more) {
   }
 }
 
-/// The snapshot that the revision points to; without that file, the newest one.
-std::optional<fs::path> find_snapshot(const fs::path& model, const std::string& revision,
-                                      bool any_will_do) {
+/// The snapshots that may be meant, the best first: that which the revision points to, that which
+/// it is, and, where any will do, the others, the newest first.
+std::vector<fs::path> snapshots_of(const fs::path& model, const HubName& name) {
   const fs::path snapshots = model / "snapshots";
+  std::vector<fs::path> all;
   std::string commit;
-  if (std::ifstream ref(model / "refs" / revision); ref >> commit) {
-    if (is_hub_name(commit) && fs::exists(snapshots / commit / "config.json"))
-      return snapshots / commit;
-  }
-  if (fs::exists(snapshots / revision / "config.json")) return snapshots / revision;  // a commit
-  if (!any_will_do) return std::nullopt;
-  std::optional<fs::path> newest;
+  if (std::ifstream ref(model / "refs" / name.revision); ref >> commit && is_hub_name(commit))
+    all.push_back(snapshots / commit);
+  all.push_back(snapshots / name.revision);  // a commit
+  if (!name.any_revision) return all;
   std::error_code none;
+  std::vector<std::pair<fs::file_time_type, fs::path>> others;
   for (const auto& entry : fs::directory_iterator(snapshots, none)) {
-    if (!fs::exists(entry.path() / "config.json")) continue;
-    if (!newest || fs::last_write_time(entry.path()) > fs::last_write_time(*newest))
-      newest = entry.path();
+    std::error_code gone;
+    if (const auto time = fs::last_write_time(entry.path(), gone); !gone)
+      others.emplace_back(time, entry.path());
   }
-  return newest;
+  std::sort(others.rbegin(), others.rend());
+  for (const auto& [time, path] : others) all.push_back(path);
+  return all;
+}
+
+/// The GGUF file of that type, of several that are one model the first; nothing where none is.
+std::optional<fs::path> file_of_type(const fs::path& snapshot, const HubName& name) {
+  std::vector<std::string> names;
+  std::error_code none;
+  for (fs::recursive_directory_iterator at(snapshot, none), end; !none && at != end;
+       at.increment(none)) {
+    std::error_code other;
+    if (fs::is_regular_file(at->path(), other))
+      names.push_back(at->path().lexically_relative(snapshot).string());
+  }
+  try {
+    return snapshot / gguf_files_of_type(names, name.type, name.id).at(0);
+  } catch (const std::runtime_error&) {
+    return {};
+  }
+}
+
+/// What the name means in the cache.
+std::optional<fs::path> find_in_cache(const fs::path& model, const HubName& name) {
+  for (const fs::path& snapshot : snapshots_of(model, name)) {
+    std::error_code none;
+    if (!name.type.empty()) {
+      if (const auto file = file_of_type(snapshot, name)) return file;
+    } else if (fs::exists(snapshot / "config.json", none) || !gguf_models_in(snapshot).empty()) {
+      return snapshot;
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -108,10 +140,15 @@ bool is_hub_revision(std::string_view revision) {
 }
 
 HubName parse_hub_name(std::string_view name) {
-  const auto at = name.find('@');
-  HubName parsed{std::string(name.substr(0, at)),
-                 std::string(at == name.npos ? "main" : name.substr(at + 1)), at == name.npos};
-  ensure(is_hub_name(parsed.id) && is_hub_revision(parsed.revision), in_quotes(name),
+  const auto colon = name.rfind(':');
+  const std::string_view whole = name.substr(0, colon);
+  const auto at = whole.find('@');
+  HubName parsed{std::string(whole.substr(0, at)),
+                 std::string(at == whole.npos ? "main" : whole.substr(at + 1)), at == whole.npos,
+                 std::string(colon == name.npos ? "" : name.substr(colon + 1))};
+  ensure(is_hub_name(parsed.id) && is_hub_revision(parsed.revision) &&
+             (colon == name.npos || is_hub_name(parsed.type)),
+         in_quotes(name),
          ": no such folder, and not a name as on the Hub (such as microsoft/phi-2)");
   return parsed;
 }
@@ -161,28 +198,43 @@ std::string hub_token() {
   return token;
 }
 
+bool could_be_pulled(std::string_view name) {
+  std::error_code none;
+  if (fs::exists(fs::path(name), none)) return false;
+  try {
+    const HubName parsed = parse_hub_name(name);
+    return !parsed.type.empty() && !find_in_cache(hub_cache() / hub_entry(parsed.id), parsed);
+  } catch (const std::runtime_error&) {
+    return false;
+  }
+}
+
 fs::path find_model(std::string_view name) {
   ensure(!name.empty(),
          "model: the name is empty; give a folder, or a name such as microsoft/phi-2");
   const fs::path folder(name);
   std::error_code none;
   if (fs::exists(folder, none)) {
-    if (fs::exists(folder / "config.json")) return folder;
+    if (find_gguf(folder) || fs::exists(folder / "config.json", none)) return folder;
     ensure(!fs::is_directory(folder), folder_without_config(folder));
     const auto kind = recognize_file(folder);
-    ensure(false, folder.string(), kind && !kind->text ? concat(" is ", kind->is, ": ") : ": ",
-           "a file, wanted the folder of a model (with config.json and its weights)",
-           kind && !kind->next.empty() ? concat(". ", kind->next) : "");
+    ensure(
+        false, folder.string(), kind && !kind->text ? concat(" is ", kind->is, ": ") : ": ",
+        "a file, wanted the folder of a model (with config.json and its weights), or a GGUF file",
+        kind && !kind->next.empty() ? concat(". ", kind->next) : "");
   }
-  const auto [id, revision, any_revision] = parse_hub_name(name);
-  const fs::path model = hub_cache() / hub_entry(id);
-  if (auto snapshot = find_snapshot(model, revision, any_revision)) return *snapshot;
+  const HubName parsed = parse_hub_name(name);
+  const fs::path model = hub_cache() / hub_entry(parsed.id);
+  if (auto found = find_in_cache(model, parsed)) return *found;
+  ensure(parsed.type.empty(), name,
+         ": no such file, and not in the Hugging Face cache (looked for ", "a GGUF file of type ",
+         parsed.type, " in ", model.string(), "); fetch it: hearth pull ", name);
   // What it is must be known before its gigabytes are fetched.
   const std::string how =
       concat("; fetch what it is, a small file, then ask whether hearth can run it: hearth pull ",
              name, " --include config.json && hearth info ", name, "; then hearth pull ", name);
   ensure(!fs::is_directory(model / "snapshots"), name, ": ", model.string(),
-         " has no whole snapshot of ", revision, " (with config.json)", how);
+         " has no whole snapshot of ", parsed.revision, " (with config.json)", how);
   ensure(false, name, ": no such folder, and not in the Hugging Face cache (looked for ",
          model.string(), ")", how);
   return {};

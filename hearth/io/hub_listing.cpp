@@ -9,6 +9,7 @@
 #include "hearth/base/error.h"
 #include "hearth/base/listed.h"
 #include "hearth/io/file_hash.h"
+#include "hearth/io/gguf.h"
 #include "hearth/io/hub.h"
 #include "hearth/io/json.h"
 
@@ -249,6 +250,17 @@ std::vector<HubFile> choose_files(const std::vector<HubFile>& files,
   for (const HubFile& file : files) names.push_back(file.name);
   ensure(!chosen.empty(), "none of the model's files is wanted: ",
          names.empty() ? "it has none" : listed(names, ", ", 10));
+  return chosen;
+}
+
+std::vector<HubFile> choose_gguf(const std::vector<HubFile>& files, std::string_view type,
+                                 std::string_view who) {
+  std::vector<std::string> names;
+  for (const HubFile& file : files) names.push_back(file.name);
+  const auto wanted = gguf_files_of_type(names, type, who);
+  std::vector<HubFile> chosen;
+  for (const HubFile& file : files)
+    if (std::find(wanted.begin(), wanted.end(), file.name) != wanted.end()) chosen.push_back(file);
   return chosen;
 }
 

@@ -38,5 +38,8 @@ void complete(HubClient& client, const std::string& id, const std::string& commi
 std::vector<HubFile> choose_files(const std::vector<HubFile>& files,
                                   const std::vector<std::string>& include,
                                   const std::vector<std::string>& exclude);
+/// Those of the GGUF model of that type; throws, with a list of what there is, where there is none.
+std::vector<HubFile> choose_gguf(const std::vector<HubFile>& files, std::string_view type,
+                                 std::string_view who);
 
 }  // namespace hearth

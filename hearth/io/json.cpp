@@ -87,7 +87,7 @@ std::string_view not_a_number(std::string_view text, size_t byte) {
 }
 
 /// What json says, without its own names for it: "[json.exception.parse_error.101] ...".
-std::string reason(const json::exception& e) {
+std::string fault_of(const json::exception& e) {
   std::string_view why = e.what();
   for (std::string_view before : {"syntax error while ", "parse error at ", "] "})
     if (auto at = why.find(before); at != why.npos) {
@@ -103,7 +103,7 @@ bool Builder::parse_error(size_t byte, const std::string&, const json::exception
   const auto word = not_a_number(text_, byte);
   ensure(word.empty(), name_, ": byte ", byte, ": ", word,
          " is not a value JSON knows; write a number or null");
-  ensure(false, name_, ": not valid JSON: byte ", byte, ": ", reason(error));
+  ensure(false, name_, ": not valid JSON: byte ", byte, ": ", fault_of(error));
   return false;
 }
 

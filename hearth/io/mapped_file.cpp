@@ -7,22 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <system_error>
 
 #include "hearth/base/error.h"
+#include "hearth/base/system.h"
 
 namespace hearth {
-
-namespace {
-std::string reason(int error) { return std::generic_category().message(error); }
-
-struct Descriptor {
-  int fd;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
-}  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
   // O_NONBLOCK: opening a pipe that nobody writes must not hang; files do not care.

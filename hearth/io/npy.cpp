@@ -80,6 +80,21 @@ array load(const std::string& file, StreamOrDevice s) {
   return npy_array(mapped, mapped->bytes(), file, s);
 }
 
+array load(std::shared_ptr<io::Reader> in_stream, StreamOrDevice s) {
+  check(in_stream != nullptr, "load: the reader is null");
+  const io::Bytes all = io::rest_of(*in_stream);
+  return npy_array(all.keeper, all.bytes, in_stream->label(), s);
+}
+
+void save(std::shared_ptr<io::Writer> out_stream, array a) {
+  check(out_stream != nullptr, "save: the writer is null");
+  const std::string header = make_npy_header(a.dtype(), a.shape());
+  const array values = row_major(a);
+  out_stream->open();
+  io::write(*out_stream, std::as_bytes(std::span(header)));
+  io::write(*out_stream, bytes_of(values));
+}
+
 void save(std::string file, const array& a) {
   if (!file.ends_with(".npy")) file += ".npy";
   write_npy(file, a);

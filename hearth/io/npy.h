@@ -4,6 +4,7 @@
 #include <string>
 
 #include "hearth/core/tensors.h"
+#include "hearth/io/reader.h"
 
 namespace hearth {
 
@@ -15,6 +16,10 @@ array load(const std::string& file, StreamOrDevice s = {});
 void save(std::string file, const array& a);
 /// The same, to a file of exactly this name.
 void write_npy(const std::filesystem::path& file, const array& a);
+
+/// The same from a reader, from where it stands to its end, and to a writer.
+array load(std::shared_ptr<io::Reader> in_stream, StreamOrDevice s = {});
+void save(std::shared_ptr<io::Writer> out_stream, array a);
 
 /// The arrays of a .npz file by name, stored or deflated, read into memory.
 Tensors load_npz(const std::string& file, StreamOrDevice s = {});

@@ -18,8 +18,8 @@ static_assert(std::endian::native == std::endian::little, "'<' is taken as this 
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
-constexpr size_t kMaxHeader = 65536;  // NumPy itself refuses more than 10,000 by default
-constexpr size_t kMaxRank = 64;
+constexpr size_t kMaxNpyHeader = 65536;  // NumPy itself refuses more than 10,000 by default
+constexpr size_t kMaxNpyRank = 64;
 
 struct Code {
   std::string_view code;  // without the byte order
@@ -58,7 +58,7 @@ constexpr Code kCodes[] = {
     {"F", complex64},
 };
 // Names, which have no byte order before them.
-constexpr Code kNames[] = {
+constexpr Code kTypeNames[] = {
     {"bool", bool_},      {"uint8", uint8},   {"uint16", uint16},       {"uint32", uint32},
     {"uint64", uint64},   {"int8", int8},     {"int16", int16},         {"int32", int32},
     {"int64", int64},     {"int", int64},     {"float16", float16},     {"float32", float32},
@@ -120,7 +120,7 @@ class Literals {
       text_.remove_prefix(size_t(end - text_.data()));
       take('L');  // Python 2 wrote 3L
       shape.push_back(n);
-      require(shape.size() <= kMaxRank, concat("at most ", kMaxRank, " dimensions"));
+      require(shape.size() <= kMaxNpyRank, concat("at most ", kMaxNpyRank, " dimensions"));
       if (take(',')) continue;
       expect(')');
       require(shape.size() > 1, "(3,), for (3) is a number");
@@ -157,7 +157,7 @@ void read_type(std::string_view descr, std::string_view name, NpyHeader& header)
     return true;
   };
   if (std::any_of(std::begin(kCodes), std::end(kCodes), take)) return;
-  if (!ordered && std::any_of(std::begin(kNames), std::end(kNames), take)) return;
+  if (!ordered && std::any_of(std::begin(kTypeNames), std::end(kTypeNames), take)) return;
   std::string_view next;
   if (code == "c16") next = "; save it as complex64";
   if (code.starts_with('O')) next = ": it holds Python objects, which hearth does not run";
@@ -178,8 +178,8 @@ NpyHeader parse_npy_header(std::span<const std::byte> file, std::string_view nam
   ensure(all.size() >= begin, name, ": cut short within its header");
   uint32_t length = 0;
   std::memcpy(&length, all.data() + 8, begin - 8);
-  ensure(length <= kMaxHeader, name, ": .npy header of ", length, " bytes, at most ", kMaxHeader,
-         " are allowed");
+  ensure(length <= kMaxNpyHeader, name, ": .npy header of ", length, " bytes, at most ",
+         kMaxNpyHeader, " are allowed");
   ensure(length <= all.size() - begin, name, ": cut short: the header has ", length,
          " bytes, but only ", all.size() - begin, " follow");
 

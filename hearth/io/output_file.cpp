@@ -6,16 +6,12 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
-#include <system_error>
 #include <utility>
 
 #include "hearth/base/error.h"
+#include "hearth/base/system.h"
 
 namespace hearth {
-
-namespace {
-std::string reason(int error) { return std::generic_category().message(error); }
-}  // namespace
 
 OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)) {
   static std::atomic<unsigned> count = 0;  // several threads may write the same path

@@ -25,22 +25,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string reason(int error) { return std::generic_category().message(error); }
-
 void make_folders(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   ensure(!error, folder.string(), ": cannot be made: ", error.message());
 }
-
-struct Descriptor {
-  int fd = -1;
-  explicit Descriptor(int opened) : fd(opened) {}
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-  Descriptor(const Descriptor&) = delete;
-};
 
 /// The lock that huggingface_hub takes (filelock: flock) while it fetches the same blob.
 class BlobLock {
@@ -166,6 +155,9 @@ class Pull {
     const HubName parsed = parse_hub_name(name);
     pulled_.id = parsed.id;
     pulled_.revision = parsed.revision;
+    type_ = parsed.type;
+    check(type_.empty() || (options.include.empty() && options.exclude.empty()), name,
+          ": names its file by its type; leave --include and --exclude out");
     model_ = hub_cache() / hub_entry(parsed.id);
   }
 
@@ -210,7 +202,8 @@ class Pull {
     HubListing listing = list_hub_model(client_, pulled_.id, pulled_.revision);
     pulled_.commit = listing.commit;
     pulled_.folder = model_ / "snapshots" / listing.commit;
-    files_ = choose_files(listing.files, options_.include, options_.exclude);
+    files_ = type_.empty() ? choose_files(listing.files, options_.include, options_.exclude)
+                           : choose_gguf(listing.files, type_, pulled_.id);
     std::set<std::string> hashes;
     for (HubFile& file : files_) {
       complete(client_, pulled_.id, listing.commit, file);
@@ -364,6 +357,7 @@ class Pull {
   HubClient client_;
   Pulled pulled_;
   fs::path model_;
+  std::string type_;  // of a GGUF file
   std::vector<HubFile> files_;
   std::vector<size_t> order_;
   uint64_t done_ = 0;

@@ -38,7 +38,8 @@ struct Pulled {
   bool whole = false;  // all of them are there; false: `go_on` stopped it, or only_list
 };
 
-/// Fetches `name` ("owner/model", or with "@revision") into hub_cache(). A file is fetched where it
+/// Fetches `name` ("owner/model", or with "@revision", or with ":Q4_K_M" for the GGUF file, or
+/// files, of that type) into hub_cache(). A file is fetched where it
 /// was left off, and is put in place when its hash is right; the snapshot is put together when all
 /// are there, and the revision points to it then. Two that pull the same, in Python too, take turns
 /// file by file. `go_on` is called several times a second; false stops. Throws std::runtime_error

@@ -126,7 +126,7 @@ std::optional<FileKind> recognize_bytes(std::span<const std::byte> begin, size_t
   if (file.starts_with("GGUF"))
     return FileKind{concat("a GGUF file (version ", number_at<uint32_t>(file, 4), ")",
                            gguf_architecture(file), ", as llama.cpp and Ollama use it"),
-                    "hearth cannot read GGUF yet, only folders with a config.json and safetensors"};
+                    "hearth reads it as a model of its own: name the file"};
   if (file.starts_with("PK\3\4")) return recognize_zip(file);
   for (const Magic& magic : kMagics)
     if (file.starts_with(magic.begin))

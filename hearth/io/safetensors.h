@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "hearth/core/tensors.h"
+#include "hearth/io/reader.h"
 
 namespace hearth {
 
@@ -16,6 +17,10 @@ using SafetensorsLoad = std::pair<Tensors, std::unordered_map<std::string, std::
 /// the file is mapped, at whatever alignment it gives them, and keep it mapped; the stream is for
 /// MLX's signature. Throws std::runtime_error naming the file and the tensor.
 SafetensorsLoad load_safetensors(const std::string& file, StreamOrDevice s = {});
+/// The same from a reader, from where it stands to its end, and to a writer.
+SafetensorsLoad load_safetensors(std::shared_ptr<io::Reader> in_stream, StreamOrDevice s = {});
+void save_safetensors(std::shared_ptr<io::Writer> out_stream, Tensors tensors,
+                      std::unordered_map<std::string, std::string> metadata = {});
 /// The same, where the file was not fetched: the error for one that is `cut` short says what to do.
 SafetensorsLoad read_safetensors(const std::filesystem::path& file, std::string_view cut);
 

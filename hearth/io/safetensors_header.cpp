@@ -35,6 +35,9 @@ constexpr NamedDtype kNames[] = {
     {"I16", int16},  {"I8", int8},   {"U8", uint8},      {"BOOL", bool_},
 };
 static_assert(std::size(kNames) == kDtypes);
+// Types that arrays do not have are read as their bytes: whoever knows what they scale unpacks
+// them.
+constexpr NamedDtype kBytes[] = {{"F8_E4M3", uint8}, {"F8_E8M0", uint8}};
 
 size_t rank_of(Dtype dtype) {
   size_t rank = 0;
@@ -58,6 +61,8 @@ Dtype dtype_in(const json& entry, const Refuse& refuse) {
   if (field == entry.end() || !field->is_string()) refuse("dtype is missing or not a text");
   const auto& name = field->get_ref<const std::string&>();
   for (const auto& known : kNames)
+    if (known.name == name) return known.dtype;
+  for (const auto& known : kBytes)
     if (known.name == name) return known.dtype;
   std::vector<std::string_view> names;
   for (const auto& known : kNames) names.push_back(known.name);

@@ -77,7 +77,7 @@ Output Attention::operator()(const Input& in, LayerState& state) const {
   const int B = in.batch(), L = in.length(), D = t.head_dim;
   Arrays y(in.read.begin(), in.read.end());
   if (qkv) {
-    const int queries = q_proj.weight.dense.shape(0), keys = t.kv_heads * D;
+    const int queries = q_proj.weight.shape(0), keys = t.kv_heads * D;
     y = split(y[0], {queries, queries + keys}, -1);
   }
   std::optional<array> gate;  // (B, L, heads * D)
@@ -107,6 +107,7 @@ Output Attention::operator()(const Input& in, LayerState& state) const {
       .window = t.window,
       .ring = state.ring,
       .rotation = rotation,
+      .state = state.packing,
   };
   fast::AttentionArrays more{.sinks = sinks};
   if (!t.norm_after_rope) more.freqs = t.rope.at(in.step);

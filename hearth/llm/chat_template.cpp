@@ -4,6 +4,7 @@
 #include <map>
 
 #include "hearth/base/error.h"
+#include "hearth/io/gguf.h"
 #include "hearth/io/json.h"
 #include "hearth/io/mapped_file.h"
 #include "hearth/llm/template/interpreter.h"
@@ -170,12 +171,19 @@ ChatTemplate ChatTemplate::with_tokens(std::string_view source, const std::strin
   return ChatTemplate(std::move(impl));
 }
 
-std::optional<ChatTemplate> ChatTemplate::load(const std::filesystem::path& folder,
-                                               const std::string& which, bool with_tools) {
-  namespace fs = std::filesystem;
-  std::vector<std::pair<std::string, std::string>> tokens;
+namespace {
+
+/// The templates by name that a model has, where the last was found, and its special tokens.
+struct Found {
   Named named;
   std::string from;
+  std::vector<std::pair<std::string, std::string>> tokens;
+};
+
+Found read_folder(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  Found found;
+  auto& [named, from, tokens] = found;
   for (const char* file : {"chat_template.jinja", "tokenizer_config.json",
                            "special_tokens_map.json", "chat_template.json"}) {
     const fs::path path = folder / file;
@@ -198,6 +206,33 @@ std::optional<ChatTemplate> ChatTemplate::load(const std::filesystem::path& fold
     for (const auto& entry : fs::directory_iterator(more))
       if (entry.path().extension() == ".jinja")
         named[entry.path().stem().string()] = content_of(entry.path());
+  return found;
+}
+
+Found read_gguf(const Gguf& file) {
+  constexpr std::string_view kTemplate = "tokenizer.chat_template";
+  Found found{.named = {}, .from = file.name(), .tokens = {}};
+  for (const auto& [key, value] : file.metadata())
+    if (key == kTemplate)
+      found.named["default"] = *file.text(key);
+    else if (key.starts_with(kTemplate) && key[kTemplate.size()] == '.')
+      found.named[std::string(key.substr(kTemplate.size() + 1))] = *file.text(key);
+  const auto texts = file.texts("tokenizer.ggml.tokens");
+  for (const char* name : {"bos", "eos", "unknown", "padding"}) {
+    const auto id = file.integer(concat("tokenizer.ggml.", name, "_token_id"));
+    if (id && *id >= 0 && size_t(*id) < texts.size())
+      found.tokens.emplace_back(concat(std::string_view(name).substr(0, 3), "_token"),
+                                texts[size_t(*id)]);
+  }
+  return found;
+}
+
+}  // namespace
+
+std::optional<ChatTemplate> ChatTemplate::load(const ModelFiles& files, const std::string& which,
+                                               bool with_tools) {
+  const auto& gguf = files.gguf();
+  auto [named, from, tokens] = gguf ? read_gguf(*gguf) : read_folder(files.path());
   if (named.empty()) return {};
 
   std::string names;

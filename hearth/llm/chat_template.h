@@ -58,8 +58,8 @@ class ChatTemplate {
   /// The template of a checkpoint folder: chat_template.jinja, or what tokenizer_config.json or
   /// chat_template.json has. Of several, which have names, the one called `which`; by default
   /// "tool_use" with tools, else "default". Nothing if the folder has none.
-  static std::optional<ChatTemplate> load(const std::filesystem::path& folder,
-                                          const std::string& which = "", bool with_tools = false);
+  static std::optional<ChatTemplate> load(const ModelFiles& folder, const std::string& which = "",
+                                          bool with_tools = false);
 
   /// Throws TemplateError; std::runtime_error for messages that are not what they should be.
   Rendered render(const Conversation& conversation) const;

@@ -5,6 +5,8 @@
 #include <set>
 
 #include "hearth/base/listed.h"
+#include "hearth/io/checkpoint.h"
+#include "hearth/io/gguf.h"
 #include "hearth/io/recognize.h"
 #include "hearth/llm/encoder.h"
 #include "hearth/llm/registry.h"
@@ -38,29 +40,31 @@ void count(const TensorInfos& infos, Recognized& found) {
 
 }  // namespace
 
-Description describe(const fs::path& folder) {
+Description describe(const ModelFiles& files) {
+  const fs::path& folder = files.path();
   Description d;
-  d.found = recognize(folder);
+  d.found = recognize(files);
   bool encodes = false;
   try {
-    const JsonObject config = read_config(folder);
+    const JsonObject config = read_config(files);
     encodes = Encoder::knows(config);
-    if (d.found.usable || (d.found.packed.empty() && without_weights(folder) && !encodes)) {
+    if (d.found.usable) {
+      d.costs = d.found.costs;
+      d.has_weights = true;
+      d.use = "generate";
+    } else if (d.found.packed.empty() && without_weights(folder) && !encodes) {
       const auto model = make_model(config);
       const Dtype dtype = config_dtype(language_config(config));
       d.costs = model->costs(dtype);
-      d.has_weights = d.found.usable;
-      d.shape = !d.has_weights;
-      if (d.has_weights) d.use = "generate";
-      if (!d.shape) return d;
+      d.shape = true;
       d.found.parameters = d.costs.parameters;
       d.found.tensors = model->parameters().size();
       d.found.bytes = d.costs.parameters * size_of(dtype);
       d.found.dtypes = {std::string(short_name(dtype))};
-    } else if (d.found.packed.empty()) {
+    } else if (d.found.packed.empty() || encodes) {
       count(list_checkpoint(folder), d.found);
       d.has_weights = true;
-      if (encodes) d.use = "embed";
+      if (encodes && d.found.packed.empty()) d.use = "embed";
     }
   } catch (const std::bad_alloc&) {
     throw;
@@ -70,11 +74,27 @@ Description describe(const fs::path& folder) {
   return d;
 }
 
-std::string describe_tokenizer(const fs::path& folder) {
+namespace {
+
+std::string describe_gguf_tokenizer(const Gguf& file) {
+  const auto model = file.text("tokenizer.ggml.model"), split = file.text("tokenizer.ggml.pre");
+  std::string what = concat(model.value_or("?"), split ? concat(" (", *split, ")") : "");
+  try {
+    return concat(what, ", ", Tokenizer::of_gguf(file).vocab_size(), " tokens");
+  } catch (const std::runtime_error&) {
+    return what + ", which hearth cannot read";
+  }
+}
+
+}  // namespace
+
+std::string describe_tokenizer(const ModelFiles& files) {
+  const fs::path& folder = files.path();
   std::error_code none;
-  const auto file = Tokenizer::file_in(folder);
+  const auto file = Tokenizer::file_in(files);
   if (!file) return fs::exists(folder / "vocab.txt", none) ? "in vocab.txt" : "";
   const std::string in = "in " + file->filename().string();
+  if (const auto& gguf = files.gguf()) return concat(describe_gguf_tokenizer(*gguf), ", ", in);
   std::string type;
   try {
     if (file->filename() == "tokenizer.json")
@@ -85,7 +105,10 @@ std::string describe_tokenizer(const fs::path& folder) {
   }
 }
 
-std::string describe_template(const fs::path& folder) {
+std::string describe_template(const ModelFiles& files) {
+  if (const auto& gguf = files.gguf())
+    return gguf->find("tokenizer.chat_template") ? fs::path(gguf->name()).filename().string() : "";
+  const fs::path& folder = files.path();
   std::error_code none;
   if (fs::exists(folder / "chat_template.jinja", none)) return "chat_template.jinja";
   if (fs::exists(folder / "chat_template.json", none)) return "chat_template.json";

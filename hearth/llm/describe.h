@@ -21,11 +21,11 @@ struct Description {
 };
 
 /// Never throws for what it finds, as recognize().
-Description describe(const std::filesystem::path& folder);
+Description describe(const ModelFiles& files);
 
 /// "BPE, 50257 tokens, in tokenizer.json"; empty where there is no tokenizer.
-std::string describe_tokenizer(const std::filesystem::path& folder);
+std::string describe_tokenizer(const ModelFiles& files);
 /// The file that has the chat template; empty where there is none.
-std::string describe_template(const std::filesystem::path& folder);
+std::string describe_template(const ModelFiles& files);
 
 }  // namespace hearth::llm

@@ -198,13 +198,14 @@ void Embedder::Impl::read_prompts(const fs::path& folder, const EmbedOptions& op
   if (options.prompt) prompt = *options.prompt;
 }
 
-Embedder Embedder::load(const fs::path& folder, const EmbedOptions& options) {
-  const JsonObject config = read_config(folder);
-  auto impl = std::make_shared<Impl>(Tokenizer::load(folder));
+Embedder Embedder::load(const ModelFiles& files, const EmbedOptions& options) {
+  const fs::path& folder = files.path();
+  const JsonObject config = read_config(files);
+  auto impl = std::make_shared<Impl>(Tokenizer::load(files));
   const bool encodes = Encoder::knows(config);
   if (encodes) {
     const auto encoder =
-        std::make_shared<Encoder>(Encoder::load(folder, options.dtype.value_or(float32)));
+        std::make_shared<Encoder>(Encoder::load(files, options.dtype.value_or(float32)));
     impl->hidden = encoder->hidden();
     impl->vocab = encoder->vocab_size();
     impl->most = encoder->context_length();
@@ -212,7 +213,7 @@ Embedder Embedder::load(const fs::path& folder, const EmbedOptions& options) {
   } else {
     LoadOptions load;
     load.dtype = options.dtype;
-    const std::shared_ptr<LanguageModel> decoder = load_model(folder, load);
+    const std::shared_ptr<LanguageModel> decoder = load_model(files, load);
     impl->hidden = language_config(config).positive("hidden_size");
     impl->vocab = decoder->facts.vocab_size;
     impl->most = decoder->facts.context_length;

@@ -32,7 +32,7 @@ class Embedder {
   /// Reads the folder of an encoder or of a decoder. Without modules.json an encoder's vectors are
   /// pooled by the mean, a decoder's last one is taken, and they are normalized. Throws
   /// std::runtime_error for what the folder wants and hearth lacks.
-  static Embedder load(const std::filesystem::path& folder, const EmbedOptions& options = {});
+  static Embedder load(const ModelFiles& folder, const EmbedOptions& options = {});
 
   /// (texts, dimensions), float32, computed. A text that is too long is cut. `go_on` is called
   /// after each batch with the texts done; false stops: what is missing is NaN then.

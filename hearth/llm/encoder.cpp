@@ -6,7 +6,7 @@
 
 #include "hearth/base/listed.h"
 #include "hearth/core/eval.h"
-#include "hearth/io/checkpoint.h"
+#include "hearth/llm/checkpoint.h"
 #include "hearth/llm/models/family.h"
 #include "hearth/llm/recognize.h"
 #include "hearth/ops/ops.h"
@@ -97,26 +97,33 @@ Encoder::Encoder(const JsonObject& config)
                              {nn::Linear(inner, hidden_), norm}});
 }
 
-Encoder Encoder::load(const std::filesystem::path& folder, Dtype dtype) {
-  const JsonObject config = read_config(folder);
-  refuse_packed(folder, config);
+Encoder Encoder::load(const ModelFiles& files, Dtype dtype) {
+  const Checkpoint checkpoint = read_checkpoint(files);
+  const JsonObject& config = checkpoint.config;
+  const fast::Matrices tensors = checkpoint.tensors(/*values=*/true);
   Encoder model(config);
   const std::string prefix = family_of(config).prefix;
   const auto rename = [&prefix](const std::string& key) { return renamed(key, prefix); };
-  const Tensors tensors = load_checkpoint(folder);
   nn::Parameters parameters = model.parameters();
   nn::Shapes shapes;
   for (const auto& [key, tensor] : tensors) shapes.emplace(key, tensor.shape());
   const std::string problems = nn::mismatch(parameters, shapes, rename);
-  ensure(problems.empty(), folder.string(),
+  ensure(problems.empty(), files.path().string(),
          ": the weights are not those that config.json describes: ", problems);
-  nn::load(parameters, tensors, rename);
+  fast::Matrices renamed_tensors;
+  for (const auto& [key, tensor] : tensors)
+    if (const std::string name = rename(key); !name.empty()) renamed_tensors.emplace(name, tensor);
+  refuse_codes(files.path().string(), parameters, renamed_tensors);
+  nn::load(parameters, renamed_tensors);
   Arrays changed;
-  for (auto& [name, p] : parameters)
-    if (p->dtype() != dtype) changed.push_back(*p = astype(*p, dtype));
+  for (auto& [name, p] : parameters) {
+    const bool changes = !p.packed() && p->dtype() != dtype;
+    p.set(p.value().as(dtype));
+    if (changes) changed.push_back(*p);
+  }
   eval(changed);
   if (const Device device = default_device(); device != Device(Device::cpu))
-    for (auto& [name, p] : parameters) place(std::span(p, 1), device);
+    for (auto& [name, p] : parameters) place(p.planes(), device);
   return model;
 }
 

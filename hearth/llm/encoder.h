@@ -20,7 +20,7 @@ class Encoder {
   /// The encoder in `folder`, its weights as `dtype` on the default device. Throws
   /// std::runtime_error for what config.json has and hearth lacks, and for missing or mis-shaped
   /// tensors by name.
-  static Encoder load(const std::filesystem::path& folder, Dtype dtype = float32);
+  static Encoder load(const ModelFiles& folder, Dtype dtype = float32);
 
   /// tokens (batch, length), int32, all of which count -> (batch, length, hidden).
   array operator()(const array& tokens) const;

@@ -38,7 +38,7 @@ std::string damaged_parameter(LanguageModel& model, const std::string& part) {
   const bool layer = part.starts_with("layer ");
   const std::string key = layer ? ".layers." + part.substr(6) + "." : ".layers.";
   for (const auto& [name, p] : model.parameters())
-    if ((name.find(key) != name.npos) == layer && !finite(*p))
+    if ((name.find(key) != name.npos) == layer && !finite(fast::dequantize(p.value(), bfloat16)))
       return name_before(name, model.rewrites());
   return {};
 }

@@ -26,10 +26,10 @@ void GatedDelta::reads(std::vector<fast::Projection>& all) const {
 
 StateShape GatedDelta::state() const {
   const GatedDeltaTraits& t = traits;
-  return {.kind = StateShape::fixed,
-          .parts = {{t.taps - 1, in_proj_qkv.weight.dense.shape(0)},
-                    {t.value_heads, t.key_dim, t.value_dim}},
-          .dtype = float32};
+  return {
+      .kind = StateShape::fixed,
+      .parts = {{t.taps - 1, in_proj_qkv.weight.shape(0)}, {t.value_heads, t.key_dim, t.value_dim}},
+      .dtype = float32};
 }
 
 Output GatedDelta::operator()(const Input& in, LayerState& state) const {
@@ -43,7 +43,9 @@ Output GatedDelta::operator()(const Input& in, LayerState& state) const {
   const auto unit = [&](const array& x, float scale) {
     const float root = std::sqrt(float(t.key_dim));
     const array rows = reshape(x, {B, L, t.key_heads, t.key_dim});
-    return fast::rms_norm(rows, full({t.key_dim}, array(scale / root)), 1e-6f / float(t.key_dim));
+    const array all =
+        fast::rms_norm(rows, full({t.key_dim}, array(scale / root)), 1e-6f / float(t.key_dim));
+    return t.in_turn ? concatenate(Arrays(size_t(t.value_heads / t.key_heads), all), 2) : all;
   };
   array decay = negative(
       multiply(exp(f32(A_log)), softplus(add(f32(in.read[3]), f32(dt_bias)))));  // (B, L, heads)

@@ -10,6 +10,9 @@ struct GatedDeltaTraits {
   int key_heads, value_heads, key_dim, value_dim;
   int taps;   // of the convolution over time
   float eps;  // of the norm
+  // Heads of values take turns with those of keys (k = v mod key_heads); else a key's heads are
+  // side by side.
+  bool in_turn = false;
 };
 
 struct GatedDelta {

@@ -24,9 +24,6 @@ Shape with_batch(int batch, const Shape& shape) {
   all.insert(all.end(), shape.begin(), shape.end());
   return all;
 }
-Shape positions_of(int batch, const Shape& part, int capacity) {
-  return {batch, part[0], capacity, part[1]};
-}
 
 int rounded(int positions, int context_length) {
   return int(std::min<int64_t>((int64_t(positions) + kStep - 1) / kStep * kStep, context_length));
@@ -87,7 +84,8 @@ KvCache::KvCache(CacheShape shape, int batch)
             ", which has none before it");
     if (layer.kind == StateShape::positions)
       for (const Shape& part : layer.parts)
-        state.parts.push_back(zeros(positions_of(batch, part, 0), shape_.dtype));
+        state.parts.push_back(zeros(shape_.positions(batch, part, 0), shape_.dtype_of(layer)));
+    state.packing = shape_.state;
     state.fixed = layer.kind == StateShape::fixed;
     has_fixed_ = has_fixed_ || state.fixed;
   }
@@ -134,7 +132,7 @@ size_t KvCache::nbytes_of(const CacheShape& shape, int rows, int length, int ste
     for (const Shape& part : layer.parts)
       bytes += size_of(shape.dtype_of(layer)) *
                element_count(layer.kind == StateShape::positions
-                                 ? positions_of(rows, part, capacity_of(layer, capacity, step))
+                                 ? shape.positions(rows, part, capacity_of(layer, capacity, step))
                                  : with_batch(rows, part));
   return bytes;
 }
@@ -154,7 +152,8 @@ void KvCache::make_room(int positions, int step) {
     const int rows = capacity_of(layer, capacity, step);
     for (size_t p = 0; p < layer.parts.size(); ++p)
       if (rows > states_[i].parts[p].shape(2))
-        more += element_count(positions_of(batch(), layer.parts[p], rows)) * size_of(shape_.dtype);
+        more += element_count(shape_.positions(batch(), layer.parts[p], rows)) *
+                size_of(shape_.dtype_of(layer));
   }
   const Device device = ambient_stream().device;
   const auto room = backend(device.type)->memory(device.index).room();
@@ -191,13 +190,13 @@ void KvCache::grow(LayerState& state, const StateShape& shape, int longest) {
   ++growths_;
   for (size_t p = 0; p < state.parts.size(); ++p) {
     array& x = state.parts[p];
-    const Shape wanted = positions_of(batch(), shape.parts[p], capacity);
+    const Shape wanted = shape_.positions(batch(), shape.parts[p], capacity);
     if (longest == 0) {  // what no token has written is never read: no zeros
-      x = uninitialized(wanted, shape_.dtype, ambient_stream());
+      x = uninitialized(wanted, shape_.dtype_of(shape), ambient_stream());
     } else if (longest <= before) {  // nothing went around
       Shape stop = wanted, room = wanted;
       stop[2] = longest, room[2] = capacity - longest;
-      x = concatenate({slice(x, {0, 0, 0, 0}, stop), zeros(room, shape_.dtype)}, 2);
+      x = concatenate({slice(x, {0, 0, 0, 0}, stop), zeros(room, shape_.dtype_of(shape))}, 2);
     } else {
       // Row r of the larger ring takes the latest position that belongs there, if it is kept still.
       std::vector<int> from;

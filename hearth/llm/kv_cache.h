@@ -12,8 +12,9 @@ namespace hearth::llm {
 /// of fast::cached_attention, which wrote the old one's memory, or for fixed parts any other.
 struct LayerState {
   std::vector<array> parts;
-  bool ring = false;   // position p lies in row p % capacity
-  bool fixed = false;  // parts are new arrays after a step, not written in place
+  bool ring = false;                 // position p lies in row p % capacity
+  Packing packing = Packing::dense;  // of the rows of positions
+  bool fixed = false;                // parts are new arrays after a step, not written in place
   /// fixed: the parts after each position of the latest step but the last, where they may be wanted
   /// (Step::drafted).
   std::vector<Arrays> each = {};

@@ -8,17 +8,11 @@ namespace hearth::llm {
 namespace {
 
 /// x[..., from:to]
-array last(const array& x, int from, int to) {
-  Shape start(size_t(x.ndim()), 0), stop = x.shape();
-  start.back() = from, stop.back() = to;
-  return slice(x, start, stop);
-}
-
 /// Every head's own product: x (B, L, heads, k), weight (heads, n, k) -> (B, L, heads, n).
-array by_heads(const array& x, const nn::Weight& weight) {
+array by_heads(const array& x, const fast::Matrix& weight) {
   const int B = x.shape(0), L = x.shape(1), heads = x.shape(2);
   const array ids = broadcast_to(arange(0, heads, 1), {B, L, heads});
-  const fast::Projection all[] = {{weight.dense, {}}};
+  const fast::Projection all[] = {{weight, {}}};
   return fast::expert_linears(x, ids, all)[0];
 }
 
@@ -28,8 +22,8 @@ Mla::Mla(const MlaTraits& t, int hidden)
     : traits(t),
       kv_a_proj_with_mqa(hidden, t.rank + t.rotated, t.bias),
       kv_a_layernorm({.eps = t.eps}, {t.rank}),
-      k_b{zeros({t.heads, t.rank, t.key_dim})},
-      v_b{zeros({t.heads, t.value_dim, t.rank})},
+      k_b(zeros({t.heads, t.rank, t.key_dim})),
+      v_b(zeros({t.heads, t.value_dim, t.rank})),
       o_proj(t.heads * t.value_dim, hidden, t.bias) {
   const int queries = t.heads * (t.key_dim + t.rotated);
   if (t.query_rank > 0) {
@@ -67,8 +61,11 @@ Output Mla::operator()(const Input& in, LayerState& state) const {
   const array keys = reshape(concatenate({turned, latent}, -1), {B, L, 1, t.rotated + t.rank});
   const array queries =
       concatenate({last(q, t.key_dim, D), by_heads(last(q, 0, t.key_dim), k_b)}, -1);
-  const fast::AttentionForm form{
-      .scale = t.scale, .ring = state.ring, .latent = t.rank, .rotation = t.rope.rotation};
+  const fast::AttentionForm form{.scale = t.scale,
+                                 .ring = state.ring,
+                                 .latent = t.rank,
+                                 .rotation = t.rope.rotation,
+                                 .state = state.packing};
   const auto out = fast::cached_attention(queries, keys, state.parts[0], in.step.offsets, form,
                                           {.freqs = t.rope.at(in.step)});
   state.parts = {out.cache_k};

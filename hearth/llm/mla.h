@@ -36,7 +36,7 @@ struct Mla {
   Norm kv_a_layernorm;
   /// Of each head: keys as seen from the latent vector (heads, rank, key_dim), and values
   /// (heads, value_dim, rank). Both are rows of kv_b_proj in checkpoints.
-  nn::Weight k_b, v_b;
+  fast::Matrix k_b, v_b;
   nn::Linear o_proj;
   HEARTH_FIELDS(q_proj, q_a_proj, q_b_proj, q_a_layernorm, kv_a_proj_with_mqa, kv_a_layernorm, k_b,
                 v_b, o_proj)

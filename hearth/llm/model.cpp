@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -17,10 +18,10 @@
 #include "hearth/core/allocate.h"
 #include "hearth/core/backend.h"
 #include "hearth/core/eval.h"
-#include "hearth/io/checkpoint.h"
 #include "hearth/io/file_hash.h"
 #include "hearth/llm/recognize.h"
 #include "hearth/llm/registry.h"
+#include "hearth/llm/weight_rows.h"
 #include "hearth/ops/ops.h"
 
 namespace hearth::llm {
@@ -94,15 +95,14 @@ array LanguageModel::features(const array& tokens) {
 }
 
 size_t LanguageModel::state_bytes(int length, Dtype dtype) const {
+  const CacheShape shape{states(), facts.context_length, dtype, facts.state};
   size_t bytes = 0;
-  for (const StateShape& state : states())
-    for (const Shape& part : state.parts) {
-      size_t elements = 1;
-      for (const int n : part) elements *= size_t(n);
-      if (state.kind == StateShape::positions)
-        elements *= size_t(state.window > 0 ? std::min(length, state.window) : length);
-      const bool fixed = state.kind == StateShape::fixed;
-      bytes += elements * size_of(fixed ? state.dtype.value_or(dtype) : dtype);
+  for (const StateShape& layer : shape.layers)
+    for (const Shape& part : layer.parts) {
+      const int kept = layer.window > 0 ? std::min(length, layer.window) : length;
+      const bool fixed = layer.kind == StateShape::fixed;
+      bytes += element_count(fixed ? part : shape.positions(1, part, kept)) *
+               size_of(shape.dtype_of(layer));
     }
   return bytes;
 }
@@ -119,14 +119,22 @@ static bool looked_up(const std::string& name, const nn::Parameters& all) {
          (name.ends_with("embed_tokens.weight") && all.contains("lm_head.weight"));
 }
 
+// What a parameter takes in a model of that dtype.
+template <class P>
+static size_t bytes_in(const P& p, Dtype dtype) {
+  return p.packed() ? p.nbytes() : p.size() * size_of(dtype);
+}
+
 LanguageModel::Costs LanguageModel::costs(Dtype dtype) {
   Costs costs;
   const nn::Parameters all = parameters();
   for (const auto& [name, p] : all) {
-    const double active = read_share(name) * double(p->size());
-    costs.parameters += p->size();
-    costs.active += size_t(active);
-    if (!looked_up(name, all)) costs.bytes_per_token += size_t(active * double(size_of(dtype)));
+    const double share = read_share(name);
+    costs.parameters += p.size();
+    costs.active += size_t(share * double(p.size()));
+    const size_t bytes = exact(name) ? p.size() * sizeof(float) : bytes_in(p, dtype);
+    costs.bytes += bytes;
+    if (!looked_up(name, all)) costs.bytes_per_token += size_t(share * double(bytes));
   }
   return costs;
 }
@@ -136,8 +144,7 @@ double LanguageModel::bytes_per_step(int rows) {
   const nn::Parameters all = parameters();
   for (const auto& [name, p] : all)
     if (!looked_up(name, all))
-      bytes += (1 - std::pow(1 - read_share(name), rows)) * double(p->size()) *
-               double(size_of(facts.dtype));
+      bytes += (1 - std::pow(1 - read_share(name), rows)) * double(bytes_in(p, facts.dtype));
   return bytes;
 }
 
@@ -154,25 +161,49 @@ Dtype parse_dtype(std::string_view text) {
 
 namespace {
 
-std::vector<int> ids_of(const std::filesystem::path& folder, const JsonObject& config,
-                        const char* key) {
-  const auto path = folder / "generation_config.json";
-  if (std::filesystem::exists(path)) {
-    auto ids = JsonObject::read(path).naturals(key);
-    if (!ids.empty()) return ids;
-  }
-  return config.naturals(key);
+std::vector<int> ids_of(const Checkpoint& checkpoint, const JsonObject& config, const char* key) {
+  std::vector<int> ids;
+  if (checkpoint.generation) ids = checkpoint.generation->naturals(key);
+  return ids.empty() ? config.naturals(key) : ids;
+}
+
+/// What a model computes in: what its packed weights are taken in where their scales are floats,
+/// else what config.json names.
+Dtype dtype_of(const nn::Parameters& parameters, const JsonObject& config) {
+  for (const auto& [name, p] : parameters)
+    if (p.packed() && p.planes().size() > 1 && is_floating(p.planes()[1].dtype()))
+      return p.value().dtype();
+  return config_dtype(config);
 }
 
 std::string gigabytes(size_t bytes) { return fmt::format("{:.2f} GB", double(bytes) / 1e9); }
 
+/// The shape of weights that are packed as the settings say; their values come later.
+void pack_shapes(LanguageModel& model, const Checkpoint& checkpoint) {
+  for (const auto& [name, p] : model.parameters()) {
+    if (!p.matrix() || model.exact(name)) continue;
+    const Packing packing = checkpoint.packing(name, p->shape(-1));
+    if (packing == Packing::dense || !packs(packing, p->shape(-1))) continue;
+    Arrays planes;
+    for (int i = 0; i < packing_info(packing).planes; ++i) {
+      const Plane plane = plane_of(packing, i, p->shape(-1));
+      Shape shape = p->shape();
+      shape.back() = int(plane.row);
+      planes.push_back(zeros(shape, plane.dtype.value_or(model.facts.dtype)));
+    }
+    p.set(fast::Matrix(packing, planes, model.facts.dtype));
+  }
+}
+
 /// Before anything is loaded: what will not fit is refused, with what would.
-void check_memory(const LanguageModel& model, size_t elements, Dtype dtype,
-                  std::optional<int> context) {
+void check_memory(LanguageModel& model, Dtype dtype, std::optional<int> context) {
   const Device device = default_device();
   const size_t free = backend(device.type)->memory(device.index).free;
+  const nn::Parameters parameters = model.parameters();
   const auto needs = [&](Dtype d, int positions) {
-    return elements * size_of(d) + (positions ? model.state_bytes(positions, d) : 0);
+    size_t bytes = positions ? model.state_bytes(positions, d) : 0;
+    for (const auto& [name, p] : parameters) bytes += bytes_in(p, d);
+    return bytes;
   };
   const int wanted = context.value_or(0);
   if (free == 0 || needs(dtype, wanted) <= free) return;
@@ -185,8 +216,7 @@ void check_memory(const LanguageModel& model, size_t elements, Dtype dtype,
     (needs(dtype, half) <= free ? longest : beyond) = half;
   }
   if (longest > 0) fits += concat(fits.empty() ? "" : ", or ", "--context ", longest);
-  ensure(false, "load: the weights need ", gigabytes(elements * size_of(dtype)), " as ",
-         short_name(dtype),
+  ensure(false, "load: the weights need ", gigabytes(needs(dtype, 0)), " as ", short_name(dtype),
          wanted ? concat(", the state of ", wanted, " tokens ",
                          gigabytes(model.state_bytes(wanted, dtype)))
                 : "",
@@ -199,15 +229,25 @@ void check_memory(const LanguageModel& model, size_t elements, Dtype dtype,
 void lock(const nn::Parameters& parameters) {
   ensure(default_device() == Device(Device::cpu),
          "load: --mlock is for weights in the memory of the CPU");
-  for (const auto& [name, p] : parameters) {
-    if (p->nbytes() == 0 || ::mlock(p->host_bytes(), p->nbytes()) == 0) continue;
-    const int error = errno;
-    rlimit limit{};
-    ::getrlimit(RLIMIT_MEMLOCK, &limit);
-    ensure(false,
-           "load: the weights cannot be locked in memory: ", std::generic_category().message(error),
-           "; this process may lock ", limit.rlim_cur >> 10, " KiB (ulimit -l)");
-  }
+  for (const auto& [name, p] : parameters)
+    for (const array& plane : p.planes()) {
+      if (plane.nbytes() == 0 || ::mlock(plane.host_bytes(), plane.nbytes()) == 0) continue;
+      const int error = errno;
+      rlimit limit{};
+      ::getrlimit(RLIMIT_MEMLOCK, &limit);
+      ensure(false, "load: the weights cannot be locked in memory: ",
+             std::generic_category().message(error), "; this process may lock ",
+             limit.rlim_cur >> 10, " KiB (ulimit -l)");
+    }
+}
+
+// What may be one product, if it is dense.
+std::vector<LanguageModel::Joined> joinable(LanguageModel& model) {
+  auto all = model.joined();
+  std::erase_if(all, [](const LanguageModel::Joined& j) {
+    return std::ranges::any_of(j.parts, [](nn::Linear* part) { return part->weight.packed(); });
+  });
+  return all;
 }
 
 // The weights and biases of all parts.
@@ -215,7 +255,7 @@ std::set<const array*> parts_of(std::span<const LanguageModel::Joined> joined) {
   std::set<const array*> all;
   for (const auto& j : joined)
     for (nn::Linear* part : j.parts) {
-      all.insert(&part->weight.dense);
+      all.insert(&part->weight.planes()[0]);
       if (part->bias) all.insert(&*part->bias);
     }
   return all;
@@ -224,19 +264,32 @@ std::set<const array*> parts_of(std::span<const LanguageModel::Joined> joined) {
 void join(const LanguageModel::Joined& j, Device device) {
   std::vector<array*> weights, biases;
   for (nn::Linear* part : j.parts) {
-    weights.push_back(&part->weight.dense);
+    weights.push_back(&part->weight.planes()[0]);
     if (part->bias) biases.push_back(&*part->bias);
   }
   nn::Linear& whole = j.whole->emplace(*j.parts[0]);
-  whole.weight.dense = place_joined(weights, device);
+  whole.weight = place_joined(weights, device);
   if (!biases.empty()) whole.bias = place_joined(biases, device);
+}
+
+void take_in_int8(const nn::Parameters& parameters, Device device) {
+  constexpr std::string_view what = "load: activations in int8 are for ";
+  ensure(device == Device(Device::cpu), what, "the CPU; leave them out on ", device);
+  bool any = false;
+  for (const auto& [name, p] : parameters)
+    if (p.packed()) p.set(p.value().with_int8(true)), any = true;
+  ensure(any, what, "packed weights, of which this model has none; leave them out");
 }
 
 }  // namespace
 
-std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
+std::unique_ptr<LanguageModel> load_model(const ModelFiles& files, const LoadOptions& options) {
+  return load_model(read_checkpoint(files), options);
+}
+
+std::unique_ptr<LanguageModel> load_model(const Checkpoint& checkpoint,
                                           const LoadOptions& options) {
-  const JsonObject whole = read_config(folder), config = language_config(whole);
+  const JsonObject &whole = checkpoint.config, config = language_config(whole);
   std::unique_ptr<LanguageModel> model = make_model(whole);
   auto& facts = model->facts;
   FileHash hash = FileHash::sha256();
@@ -247,22 +300,25 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
           *options.context, ", the model's is ", facts.context_length);
     facts.context_length = *options.context;
   }
-  facts.dtype = options.dtype.value_or(config_dtype(config));
-  nn::Parameters parameters = model->parameters();
-  size_t elements = 0;
-  for (auto& [name, p] : parameters) elements += p->size();
-  check_memory(*model, elements, facts.dtype, options.context);
-  Tensors tensors;
   if (!options.random_weights) {
-    refuse_packed(folder, config);
-    tensors = arranged(folder, *model, load_checkpoint(folder), /*values=*/true);
-    parameters = model->parameters();  // a head that is not tied after all
+    fast::Matrices read = checkpoint.tensors(/*values=*/true);
+    if (options.verify) verify_weights(checkpoint.where, read, checkpoint.named);
+    auto tensors = arranged(checkpoint.where, *model, std::move(read), /*values=*/true);
+    nn::load(model->parameters(), tensors);
   }
-  facts.bos = ids_of(folder, config, "bos_token_id");
-  facts.eos = ids_of(folder, config, "eos_token_id");
+  const nn::Parameters parameters = model->parameters();
+  facts.dtype = options.dtype ? *options.dtype : dtype_of(parameters, config);
+  ensure(options.state == Packing::dense || default_device() == Device(Device::cpu),
+         "load: keys and values in ", state_name(options.state),
+         " are for the CPU; leave --kv out on ", default_device());
+  facts.state = options.state;
+  if (options.random_weights && checkpoint.packing) pack_shapes(*model, checkpoint);
+  check_memory(*model, facts.dtype, options.context);
+  facts.bos = ids_of(checkpoint, config, "bos_token_id");
+  facts.eos = ids_of(checkpoint, config, "eos_token_id");
   const Device device = default_device();
   const auto joined = options.join.value_or(device != Device(Device::cpu))
-                          ? model->joined()
+                          ? joinable(*model)
                           : std::vector<LanguageModel::Joined>();
   const std::set<const array*> parts = parts_of(joined);
   const auto place_whole = [&](array& p) {
@@ -273,19 +329,28 @@ std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
     for (auto& [name, p] : parameters)
       if (model->exact(name)) *p = astype(*p, float32);
   } else {
-    nn::load(parameters, std::exchange(tensors, {}));
     Arrays all;
     for (auto& [name, p] : parameters) {
-      const Dtype dtype = model->exact(name) ? float32 : facts.dtype;
-      const bool mapped = options.mapped || p->dtype() != dtype;
-      all.push_back(*p = mapped ? astype(*p, dtype) : copy(*p));
+      const bool exact = model->exact(name);
+      const fast::Matrix stored = p.value();
+      p.set(exact ? fast::Matrix(fast::dequantize(stored, float32)) : stored.as(facts.dtype));
+      for (size_t i = 0; i < p.planes().size(); ++i) {
+        array& plane = p.planes()[i];
+        const bool as_stored = plane.same_node(stored.planes()[i]);
+        if (!options.mapped && as_stored) plane = copy(plane);
+        if (p.packed()) plane = contiguous(plane);  // as kernels read it, once and for all
+        all.push_back(plane);
+      }
     }
     eval(all);
   }
-  for (auto& [name, p] : parameters) place_whole(*p);
+  for (auto& [name, p] : parameters)
+    for (array& plane : p.planes()) place_whole(plane);
   for (const auto& j : joined) join(j, device);
+  if (options.int8) take_in_int8(parameters, device);
+  facts.int8 = options.int8;
   if (options.locked) lock(parameters);
-  for (auto& [name, p] : parameters) facts.weights_bytes += p->nbytes();
+  for (auto& [name, p] : parameters) facts.weights_bytes += p.nbytes();
   facts.bytes_per_token = model->costs(facts.dtype).bytes_per_token;
   return model;
 }
@@ -299,6 +364,42 @@ uint64_t splitmix64(uint64_t x) {  // Steele, Lea, Flood 2014: a full-period mix
   return x ^ x >> 31;
 }
 
+/// Random codes; scales, and biases, with which the values have about the spread of dense ones.
+void fill_packed(const nn::Parameter& p, uint64_t seed) {
+  constexpr float kMost = 0.0346f;  // of a uniform distribution with a deviation of 0.02
+  const Packing packing = p.value().packing();
+  const std::span<array> planes = p.planes();
+  array& codes = planes[0];
+  codes = uninitialized(codes.shape(), codes.dtype());
+  const int64_t words = int64_t(codes.nbytes() / 8), chunk = 1 << 17;
+  const bool wide = packing_info(packing).wide_scales;
+  // Without the bit that would make e4m3 large, or NaN.
+  const uint64_t mask =
+      planes.size() == 2 && code_bits(packing) == 8 ? 0xbfbfbfbfbfbfbfbfu : ~uint64_t{0};
+  std::byte* const out = reinterpret_cast<std::byte*>(codes.node().data());
+  std::memset(out + words * 8, 0, codes.nbytes() % 8);
+  cpu::parallel_for((words + chunk - 1) / chunk, [&](int64_t c) {
+    uint64_t state = splitmix64(seed + uint64_t(c));
+    for (int64_t i = c * chunk; i < std::min(words, (c + 1) * chunk); ++i) {
+      const uint64_t bits = splitmix64(state++) & mask;
+      std::memcpy(out + i * 8, &bits, 8);
+    }
+  });
+  if (planes.size() == 3) {
+    planes[1] = full(planes[1].shape(), 2 * kMost / float((1 << code_bits(packing)) - 1),
+                     planes[1].dtype());
+    planes[2] = full(planes[2].shape(), -kMost, planes[2].dtype());
+  } else if (planes.size() == 2 && wide) {
+    const float most = to_string(packing).starts_with("int8") ? 127 : 2;
+    planes[1] = full(planes[1].shape(), kMost / most, planes[1].dtype());
+  } else if (planes.size() == 2) {  // 2^-7, or as near as an e4m3 is
+    planes[1] = full(planes[1].shape(), packing == Packing::nvfp4 ? 4 : 120, uint8);
+  }
+  Arrays rest;
+  for (array& plane : planes.subspan(1)) rest.push_back(plane = contiguous(plane));
+  eval(rest);
+}
+
 }  // namespace
 
 void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed,
@@ -307,8 +408,14 @@ void fill_random(const nn::Parameters& parameters, Dtype dtype, uint64_t seed,
   constexpr float kSpread = 0.02f;     // initializer_range of Phi and most others
   uint64_t tensor = 0;
   for (auto& [name, p] : parameters) {
-    array& parameter = *p;
     ++tensor;
+    if (p.packed()) {
+      fill_packed(p, seed * 0x100000001b3u + (tensor << 32));
+      for (array& plane : p.planes())
+        if (made) made(plane);
+      continue;
+    }
+    array& parameter = *p;
     const bool norm = name.find("norm") != std::string::npos && name.ends_with("weight");
     const int64_t n = int64_t(parameter.size());
     visit(Types<float16_t, bfloat16_t, float>{}, dtype, "random weights", [&]<class T>() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "hearth/io/json.h"
+#include "hearth/llm/checkpoint.h"
 #include "hearth/llm/kv_cache.h"
 #include "hearth/llm/part.h"
 #include "hearth/llm/rewrite.h"
@@ -39,7 +40,9 @@ class LanguageModel {
   virtual std::span<const Rewrite> rewrites() const { return {}; }
   KvCache make_cache(int batch = 1) const;
   KvCache make_cache(std::span<const RowState> rows) const;
-  CacheShape cache_shape() const { return {states(), facts.context_length, facts.dtype}; }
+  CacheShape cache_shape() const {
+    return {states(), facts.context_length, facts.dtype, facts.state};
+  }
   /// What the layers make of rows of one length, after the last norm: (batch, length, hidden).
   array features(const array& tokens);
   /// What a row of so many tokens is kept in, in a cache of that dtype.
@@ -48,9 +51,10 @@ class LanguageModel {
   /// longest, and a window that of steps of `step` tokens.
   size_t state_bytes(std::span<const int> lengths, int step = 1) const;
   /// What it has, what of it a token passes through, and what every decoded token reads with
-  /// parameters of that dtype: all but tables of which it takes a row, and other experts.
+  /// parameters of that dtype, but for packed ones: all but tables of which it takes a row, and
+  /// other experts.
   struct Costs {
-    size_t parameters = 0, active = 0, bytes_per_token = 0;
+    size_t parameters = 0, active = 0, bytes_per_token = 0, bytes = 0;  // bytes: of all, loaded
   };
   Costs costs(Dtype dtype);
   /// What a step of so many rows is expected to read: weights once, and of experts those that rows
@@ -89,6 +93,10 @@ class LanguageModel {
                             // frequencies of rope; 0: none
     int dynamic_from = 0;   // a longer row has frequencies of rope of its own length; 0: none
     Dtype dtype = float32;
+    Packing state = Packing::dense;  // of keys and values; dense: in that dtype
+    bool int8 = false;               // packed weights meet few rows in eight bits
+    /// What weights meet: "int8", or the dtype's short name.
+    std::string_view activations() const { return int8 ? "int8" : short_name(dtype); }
     size_t weights_bytes = 0;  // of all parameters
     // Of what a decoded token reads of them: all but the embedding, and of experts those chosen.
     size_t bytes_per_token = 0;
@@ -108,7 +116,7 @@ class LanguageModel {
 };
 
 struct LoadOptions {
-  std::optional<Dtype> dtype = {};  // default: the checkpoint's
+  std::optional<Dtype> dtype = {};  // default: the checkpoint's; packed weights stay as they are
   bool random_weights = false;      // only config.json is read
   uint64_t seed = 0;                // of the random weights
   /// LanguageModel::joined() in one memory; default: on devices other than the CPU, where weights
@@ -117,15 +125,22 @@ struct LoadOptions {
   std::optional<bool> join = {};
   /// The most positions of a row, at most the model's; the memory for them must be free.
   std::optional<int> context = {};
+  /// Keys and values in fewer bits: q8_0 or q4_0 (ops/state_packing.h). On the CPU.
+  Packing state = Packing::dense;
   bool mapped = true;   // else the weights are read into memory of their own
+  bool int8 = false;    // Matrix::with_int8 of packed weights, on the CPU
   bool locked = false;  // the weights' memory is never swapped out or dropped
+  bool verify = false;  // weights that are NaN or infinite are an error
 };
 
 /// The model in `folder` (config.json's model_type chooses the class), its weights mapped without a
 /// copy where the dtype is the checkpoint's. Throws what recognize() says of a folder that is no
 /// model that hearth runs, naming missing, unused or mis-shaped tensors, or when the memory would
 /// not suffice.
-std::unique_ptr<LanguageModel> load_model(const std::filesystem::path& folder,
+std::unique_ptr<LanguageModel> load_model(const ModelFiles& folder,
+                                          const LoadOptions& options = {});
+/// The same of what was read already.
+std::unique_ptr<LanguageModel> load_model(const Checkpoint& checkpoint,
                                           const LoadOptions& options = {});
 
 /// Fills every parameter with values of the spread that training starts from, each in its own

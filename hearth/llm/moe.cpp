@@ -10,11 +10,6 @@ namespace hearth::llm {
 namespace {
 
 /// x[..., from:to]
-array last(const array& x, int from, int to) {
-  Shape start(size_t(x.ndim()), 0), stop = x.shape();
-  start.back() = from, stop.back() = to;
-  return slice(x, start, stop);
-}
 /// The places of the n largest of the last axis, the largest first, the lower of equals first.
 array best(const array& x, int n) { return last(argsort(negative(x), -1), 0, n); }
 
@@ -49,10 +44,10 @@ Routed route(const Router& r, const array& logits, const std::optional<array>& c
 }
 
 Moe::Experts::Experts(const MoeTraits& t, int hidden)
-    : up_proj{zeros({t.router.experts, t.width, hidden})},
-      down_proj{zeros({t.router.experts, hidden, t.width})} {
+    : up_proj(zeros({t.router.experts, t.width, hidden})),
+      down_proj(zeros({t.router.experts, hidden, t.width})) {
   const int E = t.router.experts;
-  if (t.gated) gate_proj = nn::Weight{zeros({E, t.width, hidden})};
+  if (t.gated) gate_proj = zeros({E, t.width, hidden});
   if (!t.bias) return;
   if (t.gated) gate_proj_bias = zeros({E, t.width});
   up_proj_bias = zeros({E, t.width});
@@ -76,9 +71,8 @@ void Moe::reads(std::vector<fast::Projection>& all) const {
 Output Moe::operator()(const Input& in) const {
   const MoeTraits& t = traits;
   size_t next = 0;
-  const array logits = t.router.exact
-                           ? fast::linear(astype(in.x, float32), astype(gate.weight.dense, float32))
-                           : in.read[next++];
+  const array logits = t.router.exact ? fast::linear(astype(in.x, float32), gate.weight.as(float32))
+                                      : in.read[next++];
   Routed routed = route(t.router, logits, e_score_correction_bias);
   if (per_expert_scale)
     routed.weights =
@@ -87,11 +81,11 @@ Output Moe::operator()(const Input& in) const {
   // Every chosen expert's products in one parallel region, then every one's way back.
   const fast::Activation activation = t.clamped ? fast::Activation::none : t.activation;
   const auto up = [&](fast::Activation a) {
-    return fast::Projection{experts.up_proj.dense, experts.up_proj_bias, a};
+    return fast::Projection{experts.up_proj, experts.up_proj_bias, a};
   };
   std::vector<fast::Projection> first;
   const bool one_pass = t.gated && !t.clamped;
-  if (t.gated) first = {{experts.gate_proj->dense, experts.gate_proj_bias, activation, one_pass}};
+  if (t.gated) first = {{*experts.gate_proj, experts.gate_proj_bias, activation, one_pass}};
   first.push_back(up(t.gated ? fast::Activation::none : activation));
   Arrays y = fast::expert_linears(expand_dims(in.x, -2), routed.ids, first);
   if (t.squared) y[0] = square(y[0]);
@@ -104,7 +98,7 @@ Output Moe::operator()(const Input& in) const {
         multiply(multiply(add(u, array(1.0f)), g), sigmoid(multiply(g, array(t.clamped->alpha))));
     inner = astype(inner, dtype);
   }
-  const fast::Projection down[] = {{experts.down_proj.dense, experts.down_proj_bias}};
+  const fast::Projection down[] = {{experts.down_proj, experts.down_proj_bias}};
   const array back = fast::expert_linears(inner, routed.ids, down)[0];  // (B, L, chosen, hidden)
   const array weighed = multiply(astype(back, float32), expand_dims(routed.weights, -1));
   Output out{.sum = astype(sum(weighed, -2), in.x.dtype())};

@@ -54,8 +54,8 @@ struct Moe {
 
   struct Experts {
     Experts(const MoeTraits& traits, int hidden);
-    std::optional<nn::Weight> gate_proj;  // (experts, width, hidden)
-    nn::Weight up_proj, down_proj;        // (experts, width, hidden), (experts, hidden, width)
+    std::optional<fast::Matrix> gate_proj;  // (experts, width, hidden)
+    fast::Matrix up_proj, down_proj;        // (experts, width, hidden), (experts, hidden, width)
     std::optional<array> gate_proj_bias, up_proj_bias, down_proj_bias;
     HEARTH_FIELDS(gate_proj, up_proj, down_proj, gate_proj_bias, up_proj_bias, down_proj_bias)
   };

@@ -21,6 +21,7 @@
 
 #include "hearth/llm/kv_cache.h"
 #include "hearth/ops/fast.h"
+#include "hearth/ops/movement.h"
 
 namespace hearth::llm {
 
@@ -45,6 +46,13 @@ struct Input {
   int batch() const { return x.shape(0); }
   int length() const { return x.shape(1); }
 };
+
+/// Elements [from, to) of the last axis.
+inline array last(const array& x, int from, int to) {
+  Shape start(size_t(x.ndim()), 0), stop = x.shape();
+  start.back() = from, stop.back() = to;
+  return slice(x, start, stop);
+}
 
 /// What a part adds to the stream.
 struct Output {

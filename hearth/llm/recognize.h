@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "hearth/io/checkpoint.h"
 #include "hearth/llm/model.h"
 
 namespace hearth::llm {
@@ -18,27 +17,22 @@ struct Recognized {
   std::string type;    // model_type of config.json; empty where there is none
   std::string packed;  // how the weights are quantized: "AWQ, 4 bits"; empty for plain ones
   size_t tensors = 0, parameters = 0, bytes = 0;  // of the weights that are there, if usable
-  std::vector<std::string> dtypes;                // of these, without repetition
-  bool tokenizer = false;                         // a tokenizer.json is there, so text can be given
+  std::vector<std::string> dtypes;                // of these, or packings, without repetition
+  LanguageModel::Costs costs;                     // in the dtype that config.json names, if usable
+  std::string architecture, mix;  // of a GGUF file: general.architecture; what its tensors are of
+  bool tokenizer = false;         // a tokenizer.json is there, so text can be given
 };
 
 /// Never throws for what it finds; a path that does not exist is a finding too.
-Recognized recognize(const std::filesystem::path& path);
+Recognized recognize(const ModelFiles& files);
 
-// The steps of load_model that refuse, in order. Each throws std::runtime_error with a sentence.
-
-/// config.json of a folder.
-JsonObject read_config(const std::filesystem::path& folder);
-/// "AWQ, 4 bits" where the weights are quantized, as config.json says; else empty.
-std::string packed_by(const JsonObject& config);
-/// Refuses weights that are quantized.
-void refuse_packed(const std::filesystem::path& folder, const JsonObject& config);
-/// A checkpoint's tensors as the model's parameters, by its rewrites; refuses those of another
-/// model, naming how they are packed if names show it. A head that is tied to the embedding: as
-/// transformers does, where both are there and equal, the embedding counts and the head is taken
-/// away; both and different: not tied; the head alone: it is the embedding. Without `values` the
-/// tensors are shapes: heads are taken to be equal, and nothing is computed.
-Tensors arranged(const std::filesystem::path& folder, LanguageModel& model, Tensors tensors,
-                 bool values);
+/// A checkpoint's tensors as the model's parameters, by its rewrites. Throws std::runtime_error
+/// with a sentence for those of another model, naming how they are packed if names show it. A head
+/// that is tied to the embedding: as transformers does, where both are there and equal, the
+/// embedding counts and the head is taken away; both and different: not tied; the head alone: it is
+/// the embedding. Without `values` the tensors are shapes: heads are taken to be equal, and nothing
+/// is computed.
+fast::Matrices arranged(const std::string& where, LanguageModel& model, fast::Matrices tensors,
+                        bool values);
 
 }  // namespace hearth::llm

@@ -9,6 +9,8 @@
 
 namespace hearth::llm {
 
+using fast::Matrices, fast::Matrix;
+
 namespace {
 
 bool digit(char c) { return c >= '0' && c <= '9'; }
@@ -55,9 +57,44 @@ std::vector<std::string> parts_of(const std::string& list) {
   return parts;
 }
 
+/// Whole rows lie along all axes but the last.
+void ensure_rows(const std::string& name, const Matrix& x, int axis, std::string_view done) {
+  ensure(!x.packed() || axis + 1 < x.ndim(), name, ": is packed (", to_string(x.packing()),
+         ") along axis ", axis, ", along which it would have to be ", done,
+         "; dequantize it before");
+}
+const array& dense(const std::string& name, const Matrix& x, std::string_view done) {
+  ensure(!x.packed(), name, ": is packed (", to_string(x.packing()), "), but would have to be ",
+         done, "; dequantize it before");
+  return x.dense();
+}
+/// f of the first planes of all, of their second ones, and so on.
+template <class F>
+Matrix joined_planes(const std::vector<Matrix>& all, const F& f) {
+  Arrays planes;
+  for (size_t i = 0; i < all[0].planes().size(); ++i) {
+    Arrays each;
+    for (const Matrix& m : all) each.push_back(m.planes()[i]);
+    planes.push_back(f(each));
+  }
+  return {all[0].packing(), planes, all[0].dtype()};
+}
+
+/// Rows [first, first + count) of each of the groups that axis `axis` of x is.
+array rows_of_groups(const array& x, int axis, int groups, int first, int count) {
+  Shape grouped(x.shape().begin(), x.shape().begin() + axis);
+  grouped.push_back(groups), grouped.push_back(x.shape(axis) / groups);
+  grouped.insert(grouped.end(), x.shape().begin() + axis + 1, x.shape().end());
+  Shape start(grouped.size(), 0), stop = grouped, shape = x.shape();
+  start[size_t(axis) + 1] = first, stop[size_t(axis) + 1] = first + count;
+  shape[size_t(axis)] = groups * count;
+  const array part = reshape(slice(reshape(x, grouped), start, stop), shape);
+  return groups > 1 ? contiguous(part) : part;
+}
+
 /// The rows of x to each part of the rule.
-Arrays split_rows(const std::string& name, const array& x, const Rewrite& rule, size_t parts) {
-  const size_t axis = size_t(rule.axis);
+std::vector<Matrix> split_rows(const std::string& name, const Matrix& x, const Rewrite& rule,
+                               size_t parts) {
   const int rows = x.ndim() > rule.axis ? x.shape(rule.axis) : 0, groups = rule.groups;
   const int each = groups > 0 && rows % groups == 0 ? rows / groups : 0;
   std::vector<int> wanted = rule.rows;
@@ -65,19 +102,15 @@ Arrays split_rows(const std::string& name, const array& x, const Rewrite& rule, 
   int64_t sum = 0;
   for (const int n : wanted) sum += n;
   ensure(wanted.size() == parts && sum == each && each > 0, name, ": its shape is ", x.shape(),
-         ", of which axis ", axis, " does not split into ", groups, " x (",
+         ", of which axis ", rule.axis, " does not split into ", groups, " x (",
          Shape(wanted.begin(), wanted.end()), ") rows, as config.json says");
-  Shape grouped(x.shape().begin(), x.shape().begin() + rule.axis), start(size_t(x.ndim()) + 1, 0);
-  grouped.push_back(groups), grouped.push_back(each);
-  grouped.insert(grouped.end(), x.shape().begin() + rule.axis + 1, x.shape().end());
-  const array all = reshape(x, grouped);
-  Arrays out;
+  ensure_rows(name, x, rule.axis, "split");
+  std::vector<Matrix> out;
+  int first = 0;
   for (const int n : wanted) {
-    Shape stop = grouped, shape = x.shape();
-    stop[axis + 1] = start[axis + 1] + n, shape[axis] = groups * n;
-    const array part = reshape(slice(all, start, stop), shape);
-    out.push_back(groups > 1 ? contiguous(part) : part);
-    start[axis + 1] = stop[axis + 1];
+    out.push_back(map_planes(
+        x, [&](const array& plane) { return rows_of_groups(plane, rule.axis, groups, first, n); }));
+    first += n;
   }
   return out;
 }
@@ -87,7 +120,7 @@ class Applied {
  public:
   Applied(const Rewrite& rule, bool values) : rule_(rule), values_(values) {}
 
-  void take(const std::string& name, const array& x) {
+  void take(const std::string& name, const Matrix& x) {
     const auto m = find(rule_.from, name);
     if (!m) return put(name, x);
     const std::string to = replaced(name, *m, rule_.to);
@@ -96,31 +129,42 @@ class Applied {
       case Rewrite::rename: return put(to, x);
       case Rewrite::split: {
         const std::vector<std::string> parts = parts_of(rule_.to);
-        const Arrays rows = split_rows(name, x, rule_, parts.size());
+        const std::vector<Matrix> rows = split_rows(name, x, rule_, parts.size());
         for (size_t i = 0; i < parts.size(); ++i) {
-          Arrays same;
+          std::vector<Matrix> same;
           for (size_t k = 0; k < parts.size(); ++k)
             if (parts[k] == parts[i]) same.push_back(rows[k]);
-          if (std::find(parts.begin(), parts.begin() + long(i), parts[i]) ==
+          if (std::find(parts.begin(), parts.begin() + long(i), parts[i]) !=
               parts.begin() + long(i))
-            put(replaced(name, *m, parts[i]),
-                same.size() > 1 ? concatenate(same, rule_.axis) : same[0]);
+            continue;
+          put(replaced(name, *m, parts[i]),
+              same.size() > 1
+                  ? joined_planes(same,
+                                  [&](const Arrays& each) { return concatenate(each, rule_.axis); })
+                  : same[0]);
         }
         return;
       }
       case Rewrite::transpose:
         ensure(x.ndim() >= 2, name, ": its shape is ", x.shape(), ", wanted 2 axes or more");
-        return put(to, contiguous(swapaxes(x, -1, -2)));
-      case Rewrite::flatten: return put(to, flatten(x));
+        return put(to, contiguous(swapaxes(dense(name, x, "transposed"), -1, -2)));
+      case Rewrite::unpack: return put(to, fast::dequantize(x));
+      case Rewrite::flatten: return put(to, flatten(dense(name, x, "flattened")));
       case Rewrite::grouped: {
         const int rows = x.ndim() > 0 ? x.shape(0) : 0;
         ensure(rows > 0 && rows % rule_.groups == 0, name, ": its shape is ", x.shape(),
                ", of which the first axis is not ", rule_.groups, " groups");
-        Shape shape{rule_.groups, rows / rule_.groups};
-        shape.insert(shape.end(), x.shape().begin() + 1, x.shape().end());
-        return put(to, reshape(x, shape));
+        ensure_rows(name, x, 0, "grouped");
+        return put(to, map_planes(x, [&](const array& plane) {
+                     Shape shape{rule_.groups, rows / rule_.groups};
+                     shape.insert(shape.end(), plane.shape().begin() + 1, plane.shape().end());
+                     return reshape(plane, shape);
+                   }));
       }
-      case Rewrite::plus_one: return put(to, values_ ? add(astype(x, float32), array(1.0f)) : x);
+      case Rewrite::plus_one: {
+        const array& w = dense(name, x, "changed");
+        return put(to, values_ ? add(astype(w, float32), array(1.0f)) : w);
+      }
       case Rewrite::stack: {
         ensure(m->number.size() <= 6, name, ": the number is too large");
         auto& all = stacks_[to];
@@ -129,34 +173,38 @@ class Applied {
       }
     }
   }
-  Tensors finish() {
+  Matrices finish() {
     for (const auto& [name, all] : stacks_) {
-      Arrays in_order;
+      std::vector<Matrix> in_order;
+      const Matrix& first = all.begin()->second;
       for (const auto& [number, x] : all) {
         ensure(size_t(number) == in_order.size(), name, ": part ", in_order.size(), " is missing");
-        ensure(x.shape() == all.begin()->second.shape() && x.dtype() == all.begin()->second.dtype(),
-               name, ": its parts are ", all.begin()->second.shape(), " and ", x.shape());
+        ensure(x.shape() == first.shape() && x.dtype() == first.dtype(), name, ": its parts are ",
+               first.shape(), " and ", x.shape());
+        ensure(x.packing() == first.packing(), name,
+               ": its parts are packed differently: ", to_string(first.packing()), " and ",
+               to_string(x.packing()));
         in_order.push_back(x);
       }
-      put(name, stack(in_order, 0));
+      put(name, joined_planes(in_order, [](const Arrays& each) { return stack(each, 0); }));
     }
     return std::move(out_);
   }
 
  private:
-  void put(const std::string& name, const array& x) {
+  void put(const std::string& name, const Matrix& x) {
     ensure(out_.emplace(name, x).second, name, ": is there twice, under two names");
   }
 
   const Rewrite& rule_;
   const bool values_;
-  Tensors out_;
-  std::map<std::string, std::map<int, array>> stacks_;
+  Matrices out_;
+  std::map<std::string, std::map<int, Matrix>> stacks_;
 };
 
 }  // namespace
 
-Tensors rewrite(Tensors tensors, std::span<const Rewrite> rules, bool values) {
+Matrices rewrite(Matrices tensors, std::span<const Rewrite> rules, bool values) {
   for (const Rewrite& rule : rules) {
     Applied applied(rule, values);
     for (const auto& [name, x] : tensors) applied.take(name, x);
@@ -228,6 +276,7 @@ Tensors undone(Tensors tensors, const Rewrite& rule) {
         if (!later) out.emplace(name, x);
         break;
       }
+      case Rewrite::unpack:
       case Rewrite::rename: out.emplace(key_of(rule, *m, name), x); break;
       case Rewrite::transpose: out.emplace(key_of(rule, *m, name), swapaxes(x, -1, -2)); break;
       case Rewrite::plus_one:

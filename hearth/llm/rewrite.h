@@ -6,10 +6,12 @@
 #include <vector>
 
 #include "hearth/core/tensors.h"
+#include "hearth/ops/matrix.h"
 
 namespace hearth::llm {
 
 /// Applied to every tensor, one rule after the other; a name that does not match stays as it is.
+/// What moves rows takes packed tensors as they are.
 struct Rewrite {
   enum Operation {
     rename,
@@ -17,6 +19,7 @@ struct Rewrite {
     split,      // rows go to the names of `to`, which commas separate; what a name gets more than
                 // once becomes one
     transpose,  // the last two axes change places
+    unpack,     // a packed tensor becomes its values, for what cannot be done to it as it is
     flatten,    // all axes become one
     grouped,    // the first axis becomes two: `groups`, and the rows of each
     plus_one,   // 1 + w, in f32: norms that keep w
@@ -33,9 +36,9 @@ struct Rewrite {
 };
 
 /// The tensors by the names of parameters. Throws std::runtime_error naming a tensor that a rule
-/// does not fit, and one that two become. Without `values` the tensors stand for their shapes and
-/// dtypes: these stay.
-Tensors rewrite(Tensors tensors, std::span<const Rewrite> rules, bool values = true);
+/// does not fit, a packed one that it would take apart, and one that two become. Without `values`
+/// the tensors stand for their shapes and dtypes: these stay.
+fast::Matrices rewrite(fast::Matrices tensors, std::span<const Rewrite> rules, bool values = true);
 
 /// The parameters as a checkpoint has them: rewrite() of it gives them again.
 Tensors rewrite_back(Tensors parameters, std::span<const Rewrite> rules);

@@ -163,6 +163,8 @@ Rope read_rope(const JsonObject& config, int head_dim, const RopeKeys& keys) {
   ensure(dims <= head_dim && dims % 2 == 0, config.where(), ": partial_rotary_factor ", part,
          " rotates ", dims, " of ", head_dim, " dimensions; wanted an even number of at most all");
   Rope rope{.rotation = {.dims = dims, .base = float(base)}};
+  // MLX's name: neighbours are rotated together.
+  rope.rotation.traditional = config.flag("rope_traditional", false);
   if (dims == 0) return rope;
   Rates rates = plain(base, dims);
   if (type == "linear") {
@@ -178,6 +180,8 @@ Rope read_rope(const JsonObject& config, int head_dim, const RopeKeys& keys) {
   } else if (type == "longrope") {
     longrope(s, rates, rope);
     return rope;
+  } else if (type == "factors") {  // what a GGUF file has of any other
+    rates = divided(s, std::move(rates), "factors");
   } else if (type == "dynamic") {
     ensure(dims > 2, config.where(), ": a dynamic rope needs more than 2 dimensions");
     rope.beyond = std::make_shared<Rope::Beyond>(Rope::Beyond{

@@ -31,7 +31,7 @@ void check_fits(const CacheShape& shape, const RowState& state) {
           check(kept >= needed && kept <= state.length, "state: layer ", i, " has the shape ",
                 x.shape(), ", wanted from ", needed, " to ", state.length, " positions, of ",
                 wanted);
-          wanted = {wanted[0], kept, wanted[1]};
+          wanted = {wanted[0], kept, int(state_row(shape.state, wanted[1]))};
         }
         check(x.shape() == wanted, "state: layer ", i, " has the shape ", x.shape(), ", wanted ",
               wanted);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "hearth/core/array.h"
+#include "hearth/ops/state_packing.h"
 
 namespace hearth::llm {
 
@@ -30,9 +31,15 @@ struct CacheShape {
   std::vector<StateShape> layers;
   int context_length;  // the most positions a row may have
   Dtype dtype;
+  Packing state = Packing::dense;  // of the positions' rows: uint8 where they are packed
 
   Dtype dtype_of(const StateShape& layer) const {
-    return layer.kind == StateShape::fixed ? layer.dtype.value_or(dtype) : dtype;
+    if (layer.kind == StateShape::fixed) return layer.dtype.value_or(dtype);
+    return state == Packing::dense ? dtype : uint8;
+  }
+  /// A part of positions of so many rows and positions.
+  Shape positions(int rows, const Shape& part, int count) const {
+    return {rows, part[0], count, int(state_row(state, part[1]))};
   }
 };
 

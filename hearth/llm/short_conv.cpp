@@ -47,7 +47,7 @@ ShortConv::ShortConv(const ShortConvTraits& t, int hidden)
       conv(hidden, t.taps, t.bias) {}
 
 StateShape ShortConv::state() const {
-  return {.kind = StateShape::fixed, .parts = {{traits.taps - 1, out_proj.weight.dense.shape(0)}}};
+  return {.kind = StateShape::fixed, .parts = {{traits.taps - 1, out_proj.weight.shape(0)}}};
 }
 
 Output ShortConv::operator()(const Input& in, LayerState& state) const {

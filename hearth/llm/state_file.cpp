@@ -17,7 +17,7 @@ constexpr const char* kVersion = "1";  // of the file's form
 // Keys of the file's metadata.
 constexpr const char *kState = "hearth_state", *kType = "model_type", *kModel = "model",
                      *kDtype = "dtype", *kReadAs = "read_as", *kPrompt = "prompt", *kMark = "mark",
-                     *kHash = "sha256";
+                     *kHash = "sha256", *kKv = "kv";
 // Names of its tensors; "layers.3.0" is the first part of layer 3.
 constexpr const char *kIds = "ids", *kLayers = "layers", *kMarked = "marked";
 
@@ -58,9 +58,12 @@ std::string hash_of(LanguageModel& model) {
   FileHash hash = FileHash::sha256();
   hash.add(concat(model.facts.config_hash, "\n"));
   for (const auto& [name, p] : model.parameters()) {
-    Shape start(p->shape().size(), 0), steps = start;
-    for (size_t i = 0; i < steps.size(); ++i) steps[i] = std::max(1, (p->shape()[i] + 3) / 4);
-    add_tensor(hash, concat(name, " ", p->shape()), copy(slice(*p, start, p->shape(), steps)));
+    for (const array& plane : p.planes()) {
+      const Shape& shape = plane.shape();
+      Shape start(shape.size(), 0), steps = start;
+      for (size_t i = 0; i < steps.size(); ++i) steps[i] = std::max(1, (shape[i] + 3) / 4);
+      add_tensor(hash, concat(name, " ", shape), copy(slice(plane, start, shape, steps)));
+    }
   }
   return hash.digits();
 }
@@ -70,6 +73,8 @@ std::string hash_of(const Metadata& metadata, const Tensors& tensors) {
   FileHash hash = FileHash::sha256();
   for (const char* key : {kState, kType, kModel, kDtype, kReadAs, kPrompt, kMark})
     hash.add(concat(key, "=", metadata.at(key), "\n"));
+  if (const auto kv = metadata.find(kKv); kv != metadata.end())
+    hash.add(concat(kKv, "=", kv->second, "\n"));
   std::vector<std::string> names;
   for (const auto& [name, x] : tensors) names.push_back(name);
   std::sort(names.begin(), names.end());
@@ -93,6 +98,7 @@ void save_state(const std::filesystem::path& file, LanguageModel& model, const B
                     {kReadAs, concat(state.row.read_as)},
                     {kPrompt, concat(state.prompt)},
                     {kMark, concat(state.row.mark)}};
+  if (model.facts.state != Packing::dense) metadata[kKv] = state_name(model.facts.state);
   metadata[kHash] = hash_of(metadata, tensors);
   write_safetensors(file, tensors, metadata);
 }
@@ -117,6 +123,15 @@ Beginning load_state(const std::filesystem::path& file, LanguageModel& model) {
   ensure(said(kDtype) == short_name(facts.dtype), name, ": the state is of ",
          in_quotes(said(kDtype)), ", the model runs in ", short_name(facts.dtype),
          "; give --dtype ", in_quotes(said(kDtype)), ", or make another with --save-state");
+  const auto kv = metadata.find(kKv);
+  const std::string kept = kv == metadata.end() ? "" : kv->second;
+  const auto shown = [](std::string_view state) {
+    return state.empty() ? std::string("the model's dtype") : in_quotes(state);
+  };
+  ensure(kept == state_name(facts.state), name, ": the state's keys and values are in ",
+         shown(kept), ", the model keeps them in ", shown(state_name(facts.state)), "; ",
+         kept.empty() ? "leave --kv out" : concat("give --kv ", in_quotes(kept)),
+         ", or make another with --save-state");
   ensure(said(kModel) == hash_of(model), name, ": this is the state of another ", facts.type,
          " model: its config.json or its weights differ; give --model the one that it was made "
          "with, or make another with --save-state");

@@ -6,24 +6,21 @@
 #include <nlohmann/json.hpp>
 
 #include "hearth/base/error.h"
+#include "hearth/io/gguf.h"
 #include "hearth/io/json.h"
 #include "hearth/llm/tokenizer/parts.h"
 #include "hearth/llm/tokenizer/utf8.h"
 
 namespace hearth::llm {
-namespace {
-
-// What one thread needs to encode. It is kept between calls, for the words it remembers.
-struct Memory {
-  Normalizer::Memory normalizer;
-  PreTokenizer::Memory pieces;
-  Model::Memory model;
-  std::vector<AddedTokens::Part> parts, inner;
-};
-
-}  // namespace
-
 struct Tokenizer::Impl {
+  // What one thread needs to encode. It is kept between calls, for the words it remembers.
+  struct Memory {
+    Normalizer::Memory normalizer;
+    PreTokenizer::Memory pieces;
+    Model::Memory model;
+    std::vector<AddedTokens::Part> parts, inner;
+  };
+
   TokenizerParts parts;
   TokenizerConfig config;
   std::vector<int> special;  // ids, ascending
@@ -151,7 +148,10 @@ TokenizerParts parse(std::string_view text, const std::string& name, TokenizerCo
 
 }  // namespace
 
-std::optional<std::filesystem::path> Tokenizer::file_in(const std::filesystem::path& folder) {
+std::optional<std::filesystem::path> Tokenizer::file_in(const ModelFiles& files) {
+  if (const auto& gguf = files.gguf())
+    return has_tokenizer(*gguf) ? std::optional<std::filesystem::path>(gguf->name()) : std::nullopt;
+  const std::filesystem::path& folder = files.path();
   std::error_code none;
   for (const char* name : {"tokenizer.json", "tekken.json", "tokenizer.model", "tiktoken.model"})
     if (std::filesystem::is_regular_file(folder / name, none)) return folder / name;
@@ -162,15 +162,30 @@ std::optional<std::filesystem::path> Tokenizer::file_in(const std::filesystem::p
   return first;
 }
 
-Tokenizer Tokenizer::load(const std::filesystem::path& folder_or_file) {
-  const bool folder = std::filesystem::is_directory(folder_or_file);
-  const auto file =
-      folder ? file_in(folder_or_file).value_or(folder_or_file / "tokenizer.json") : folder_or_file;
+Tokenizer Tokenizer::load(const ModelFiles& files) {
+  if (const auto& gguf = files.gguf()) return of_gguf(*gguf);
+  const std::filesystem::path& path = files.path();
+  const bool folder = std::filesystem::is_directory(path);
+  const auto file = folder ? file_in(files).value_or(path / "tokenizer.json") : path;
   ensure(std::filesystem::is_regular_file(file), "tokenizer: no file ", file.string(),
          ", nor a tekken.json, tokenizer.model or tiktoken file beside it. If the folder has "
          "another form (vocab.json and merges.txt, or vocab.txt), transformers writes this one: "
          "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)");
   return from_json(read_file(file), file.string(), TokenizerConfig::load(file.parent_path()));
+}
+
+Tokenizer Tokenizer::of_gguf(const Gguf& file) {
+  try {
+    TokenizerConfig config;
+    TokenizerParts parts = parse_gguf_tokenizer(file, config);
+    return Tokenizer(std::make_shared<const Impl>(std::move(parts), std::move(config)));
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {
+    const std::string_view what = error.what();
+    const bool named = what.starts_with(file.name());
+    throw std::runtime_error(concat("tokenizer: ", named ? "" : file.name() + ": ", what));
+  }
 }
 
 Tokenizer Tokenizer::from_json(std::string_view text, const std::string& name,

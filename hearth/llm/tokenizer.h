@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "hearth/io/model_files.h"
+
 namespace hearth::llm {
 
 /// What tokenizer_config.json (and chat_template.jinja) say beside tokenizer.json; what they do not
@@ -30,17 +32,20 @@ struct TokenizerConfig {
 class Tokenizer {
  public:
   /// Reads a folder with a tokenizer.json, or else a tekken.json, tokenizer.model or tiktoken file;
-  /// or any such file itself. Throws std::runtime_error with the file's name where it is missing,
-  /// damaged, or needs a kind of step that is not known.
-  static Tokenizer load(const std::filesystem::path& folder_or_file);
+  /// or any such file itself; or a model's GGUF file. Throws std::runtime_error with the file's
+  /// name where it is missing, damaged, or needs a kind of step that is not known.
+  static Tokenizer load(const ModelFiles& folder_or_file);
 
   /// The file of a folder that `load` would read, if it has one.
-  static std::optional<std::filesystem::path> file_in(const std::filesystem::path& folder);
+  static std::optional<std::filesystem::path> file_in(const ModelFiles& folder);
 
   /// Reads the text of a tokenizer.json, or the bytes of one of the other files; `name` stands for
   /// it in errors.
   static Tokenizer from_json(std::string_view text, const std::string& name = "tokenizer.json",
                              TokenizerConfig config = {});
+
+  /// Reads the metadata of a GGUF file.
+  static Tokenizer of_gguf(const Gguf& file);
 
   /// The ids of `text`. What is not valid UTF-8 counts as U+FFFD. Special tokens in the text are
   /// recognised; `add_special_tokens` adds those of the file's post-processor, BOS for instance.

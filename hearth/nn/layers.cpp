@@ -38,27 +38,28 @@ array plus(const array& x, const std::optional<array>& bias) { return bias ? add
 
 }  // namespace
 
-Linear::Linear(int in, int out, bool bias) : weight{spread({out, in}, in)} {
+Linear::Linear(int in, int out, bool bias) : weight(spread({out, in}, in)) {
   if (bias) this->bias = spread({out}, in);
 }
 array Linear::operator()(const array& x, fast::Activation activation,
                          const std::optional<array>& residual) const {
-  Dtype dtype = promote_types(x.dtype(), weight.dense.dtype());
+  Dtype dtype = promote_types(x.dtype(), weight.dtype());
   if (bias) dtype = promote_types(dtype, bias->dtype());
   if (residual) dtype = promote_types(dtype, residual->dtype());
   const auto cast = [&](const std::optional<array>& a) {
     return a ? std::optional(astype(*a, dtype)) : std::nullopt;
   };
-  return fast::linear(astype(x, dtype), astype(weight.dense, dtype), cast(bias), activation,
-                      cast(residual));
+  return fast::linear(astype(x, dtype), weight.as(dtype), cast(bias), activation, cast(residual));
 }
 
 Embedding::Embedding(int number, int dims)
-    : weight{random::normal({number, dims}, 0.0f, 1 / std::sqrt(float(dims)))} {}
-array Embedding::operator()(const array& ids) const { return take(weight.dense, ids, 0); }
+    : weight(random::normal({number, dims}, 0.0f, 1 / std::sqrt(float(dims)))) {}
+array Embedding::operator()(const array& ids) const {
+  return fast::dequantize(fast::take_rows(weight, ids));
+}
 array Embedding::as_linear(const array& x) const {
-  const Dtype dtype = promote_types(x.dtype(), weight.dense.dtype());
-  return fast::linear(astype(x, dtype), astype(weight.dense, dtype));
+  const Dtype dtype = promote_types(x.dtype(), weight.dtype());
+  return fast::linear(astype(x, dtype), weight.as(dtype));
 }
 
 Conv1d::Conv1d(int in_channels, int out_channels, int kernel_size, int stride, int padding,
@@ -76,8 +77,7 @@ array Conv1d::operator()(const array& x) const {
 
 Conv2d::Conv2d(int in_channels, int out_channels, HeightWidth kernel_size, HeightWidth stride,
                HeightWidth padding, HeightWidth dilation, int groups, bool bias)
-    : weight(kernel("Conv2d", in_channels, out_channels, {kernel_size.height, kernel_size.width},
-                    groups)),
+    : weight(kernel("Conv2d", in_channels, out_channels, {kernel_size[0], kernel_size[1]}, groups)),
       stride(stride),
       padding(padding),
       dilation(dilation),
@@ -85,7 +85,7 @@ Conv2d::Conv2d(int in_channels, int out_channels, HeightWidth kernel_size, Heigh
   if (bias) this->bias = zeros({out_channels});
 }
 array Conv2d::operator()(const array& x) const {
-  const auto pair = [](const HeightWidth& both) { return std::pair(both.height, both.width); };
+  const auto pair = [](const HeightWidth& both) { return std::pair(both[0], both[1]); };
   return plus(conv2d(x, weight, pair(stride), pair(padding), pair(dilation), groups), bias);
 }
 

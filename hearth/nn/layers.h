@@ -1,6 +1,7 @@
 // Layers: structs with parameters and a call. What they hold at first is MLX's initialisation,
 // which costs nothing until it is used.
 #pragma once
+#include <array>
 #include <optional>
 
 #include "hearth/nn/module.h"
@@ -10,7 +11,7 @@ namespace hearth::nn {
 
 /// activation(x W^T + b) + residual: x (..., in) -> (..., out).
 struct Linear {
-  Weight weight;              // (out, in)
+  fast::Matrix weight;        // (out, in)
   std::optional<array> bias;  // (out)
   HEARTH_FIELDS(weight, bias)
 
@@ -20,15 +21,15 @@ struct Linear {
   /// For fast::linears: several layers on the same input in one pass.
   fast::Projection projection(fast::Activation activation = fast::Activation::none,
                               bool gates = false) const {
-    return {weight.dense, bias, activation, gates};
+    return {weight, bias, activation, gates};
   }
   /// For fast::linear_sum.
-  fast::Term term(const array& x) const { return {x, weight.dense, bias}; }
+  fast::Term term(const array& x) const { return {x, weight, bias}; }
 };
 
 /// Integers -> rows of the table: (...) -> (..., dims).
 struct Embedding {
-  Weight weight;  // (number, dims)
+  fast::Matrix weight;  // (number, dims)
   HEARTH_FIELDS(weight)
 
   Embedding(int number, int dims);
@@ -51,12 +52,17 @@ struct Conv1d {
   array operator()(const array& x) const;
 };
 
-/// A number for each axis of an image, or one for both.
-struct HeightWidth {
-  int height, width;
-  HeightWidth(int both) : height(both), width(both) {}
-  HeightWidth(int height, int width) : height(height), width(width) {}
+/// A number for each of N axes, or one for all.
+template <int N>
+struct PerAxis {
+  std::array<int, N> numbers;
+  PerAxis(int all) { numbers.fill(all); }
+  template <class... Rest>
+  requires(N > 1 && sizeof...(Rest) == N - 1) PerAxis(int first, Rest... rest)
+      : numbers{first, int(rest)...} {}
+  int operator[](int axis) const { return numbers[size_t(axis)]; }
 };
+using HeightWidth = PerAxis<2>;
 
 /// The same over images: (N, H, W, in) -> (N, H', W', out).
 struct Conv2d {

@@ -8,17 +8,40 @@
 
 #include "hearth/base/fields.h"
 #include "hearth/core/tensors.h"
+#include "hearth/ops/matrix.h"
 
 namespace hearth::nn {
 
-/// What a layer multiplies by: (out, in). A struct of its own, so that a packed form with scales
-/// can stand here without any model knowing.
-struct Weight {
-  array dense;
-};
+/// Where a parameter lies in a module: an array, or a matrix, which may be packed.
+class Parameter {
+ public:
+  Parameter(array* a) : array_(a) {}
+  Parameter(fast::Matrix* m) : matrix_(m) {}
 
+  /// The array; throws for what is packed.
+  array& operator*() const;
+  array* operator->() const { return &**this; }
+
+  bool matrix() const { return matrix_ != nullptr; }
+  bool packed() const { return matrix_ && matrix_->packed(); }
+  fast::Matrix value() const { return matrix_ ? *matrix_ : fast::Matrix(*array_); }
+  /// An array takes the values of a packed one.
+  void set(const fast::Matrix& m) const;
+  /// The arrays that it is made of.
+  std::span<array> planes() const;
+  Shape shape() const { return value().shape(); }
+  size_t size() const { return value().size(); }
+  size_t nbytes() const { return value().nbytes(); }
+
+ private:
+  array* array_ = nullptr;
+  fast::Matrix* matrix_ = nullptr;
+};
 /// "model.layers.3.mlp.fc1.weight" -> where it lies in the module.
-using Parameters = std::map<std::string, array*>;
+using Parameters = std::map<std::string, Parameter>;
+/// What the arrays of a packed parameter are called, as MLX does: "fc1.weight", "fc1.scales",
+/// "fc1.biases".
+std::string plane_name(const std::string& parameter, Packing packing, int plane);
 /// Checkpoint key -> parameter name; "" for a tensor to be passed over.
 using Rename = std::function<std::string(const std::string& key)>;
 
@@ -30,13 +53,13 @@ concept Module = requires(M& m) {
 
 template <class>
 inline constexpr bool kParameter = false;
-/// The visitor behind parameters(): walks arrays, weights, optional ones, lists, and modules.
+/// The visitor behind parameters(): walks arrays, matrices, optional ones, lists, and modules.
 struct Collector {
   std::string prefix;
   Parameters& out;
 
   void operator()(const char* name, array& a) const { out.emplace(prefix + name, &a); }
-  void operator()(const char* name, Weight& w) const { out.emplace(prefix + name, &w.dense); }
+  void operator()(const char* name, fast::Matrix& m) const { out.emplace(prefix + name, &m); }
   template <class T>
   void operator()(const char* name, std::optional<T>& maybe) const {
     if (maybe) (*this)(name, *maybe);
@@ -54,7 +77,7 @@ struct Collector {
   void operator()(const char*, T&) const {
     static_assert(kParameter<T>,
                   "HEARTH_FIELDS lists a member that is no parameter: leave it out, or make it an "
-                  "array, a Weight, a struct with HEARTH_FIELDS, or a std::optional or std::vector "
+                  "array, a Matrix, a struct with HEARTH_FIELDS, or a std::optional or std::vector "
                   "of these");
   }
 };
@@ -75,27 +98,45 @@ using Shapes = std::unordered_map<std::string, Shape>;
 std::string mismatch(const Parameters& parameters, const Shapes& shapes, const Rename& rename = {},
                      const Rename& before = {});
 
-/// Puts a checkpoint's tensors in place of the parameters, in the dtype that they are stored in.
-/// Throws one std::runtime_error with the mismatch(); the parameters are then as before.
+/// A checkpoint's arrays as one matrix. Throws std::runtime_error that names the tensor.
+fast::Matrix matrix_of(const std::string& key, Packing packing, const Arrays& planes);
+
+/// Puts a checkpoint's tensors in place of the parameters, as they are stored: in their dtypes,
+/// packed or not. Throws one std::runtime_error with the mismatch(); the parameters are then as
+/// before.
+void load(const Parameters& parameters, const fast::Matrices& tensors, const Rename& rename = {});
+/// The same of arrays: those of a parameter that is packed are its planes, by plane_name().
 void load(const Parameters& parameters, const Tensors& tensors, const Rename& rename = {});
 template <Module M>
 void load(M& module, const Tensors& tensors, const Rename& rename = {}) {
   load(parameters(module), tensors, rename);
 }
 
-/// The parameters as named arrays, to be saved.
+/// The parameters as named arrays, to be saved; what is packed as its planes.
 Tensors tensors(const Parameters& parameters);
 template <Module M>
 Tensors tensors(M& module) {
   return tensors(parameters(module));
 }
 
+/// Packs the matrices of a module as MLX's nn.quantize does: what its Linear and Embedding layers
+/// multiply by, but for those that `but` names. Throws std::invalid_argument naming one of which
+/// the rows are no whole number of groups.
+void quantize(const Parameters& parameters, std::optional<int> group_size = {},
+              std::optional<int> bits = {}, const std::string& mode = "affine",
+              const std::function<bool(const std::string& name)>& but = {});
+template <Module M>
+void quantize(M& module, std::optional<int> group_size = {}, std::optional<int> bits = {},
+              const std::string& mode = "affine") {
+  quantize(parameters(module), group_size, bits, mode);
+}
+
 /// Computes the parameters, all at once: what update() gave them is lazy.
 void eval(const Parameters& parameters);
 
 /// The loss, a scalar, and its gradients by the parameters, by name: `loss` computes it with the
-/// module that they lie in. Parameters that are not floating have none. A part of a module's
-/// parameters leaves the others as they are.
+/// module that they lie in. Parameters that are packed or not floating have none. A part of a
+/// module's parameters leaves the others as they are.
 std::pair<array, Tensors> value_and_grad(const Parameters& parameters,
                                          const std::function<array()>& loss);
 

@@ -63,6 +63,25 @@ void Adam::update(const Parameters& parameters, const Tensors& gradients) {
   }
 }
 
+void AdaDelta::update(const Parameters& parameters, const Tensors& gradients) {
+  check(rho >= 0 && eps >= 0, "AdaDelta: wanted rho and eps 0 or more, got ", rho, " and ", eps);
+  for (const auto& [name, gradient] : gradients) {
+    array& parameter = optim::parameter(parameters, name);
+    const array w = widen(parameter), g = widen(gradient);
+    array& square_mean = state_of(v, name, w);
+    array& changes = state_of(u, name, w);  // of the squares of what w was moved by
+    const auto running = [&](const array& mean, const array& x) {
+      return add(times(rho, mean), times(1 - double(rho), square(x)));
+    };
+    const array small(eps, w.dtype());
+    square_mean = running(square_mean, g);
+    const array change =
+        multiply(divide(sqrt(add(changes, small)), sqrt(add(square_mean, small))), g);
+    changes = running(changes, change);
+    parameter = astype(subtract(w, times(learning_rate, change)), parameter.dtype());
+  }
+}
+
 std::pair<Tensors, array> clip_grad_norm(const Tensors& gradients, float max_norm) {
   array total(0.0f);
   for (const auto& [name, g] : gradients)

@@ -37,6 +37,17 @@ inline Adam AdamW(float learning_rate, float b1 = 0.9f, float b2 = 0.999f, float
   return {learning_rate, b1, b2, eps, bias_correction, weight_decay};
 }
 
+/// v' = rho v + (1 - rho) g^2; d = g sqrt(u + eps) / sqrt(v' + eps); u' = rho u + (1 - rho) d^2;
+/// w' = w - learning_rate d.
+struct AdaDelta {
+  float learning_rate;
+  float rho = 0.9f, eps = 1e-6f;
+  Tensors v = {}, u = {};
+
+  /// Throws std::invalid_argument unless 0 <= rho and 0 <= eps.
+  void update(const Parameters& parameters, const Tensors& gradients);
+};
+
 /// The gradients times max_norm / norm if their norm is above max_norm; and the norm, a scalar.
 std::pair<Tensors, array> clip_grad_norm(const Tensors& gradients, float max_norm);
 

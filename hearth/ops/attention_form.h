@@ -1,6 +1,7 @@
 // What attention to a cache does, as one struct from the public function to the kernels.
 #pragma once
 #include "hearth/base/fields.h"
+#include "hearth/ops/packing.h"
 
 namespace hearth::fast {
 
@@ -27,7 +28,10 @@ struct AttentionForm {
   int latent = 0;
   bool has_sinks = false;  // set by the functions: a logit a head takes a share, without a value
   Rotation rotation = {};  // of q and k
-  HEARTH_FIELDS(scale, softcap, window, ring, writes, latent, has_sinks, rotation)
+  /// Not dense: caches hold rows of that packing, uint8 (B, Hkv, capacity, state_row), of keys and
+  /// of values as long as they (ops/state_packing.h).
+  Packing state = Packing::dense;
+  HEARTH_FIELDS(scale, softcap, window, ring, writes, latent, has_sinks, rotation, state)
 };
 
 }  // namespace hearth::fast

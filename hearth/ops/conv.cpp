@@ -17,7 +17,8 @@ using Ints = std::vector<int>;
 
 /// A padding that was computed in 64 bits.
 int padding(int64_t n) {
-  check(n >= INT32_MIN && n <= INT32_MAX, "convolution: a padding of ", n, " is too large");
+  check<std::overflow_error>(n >= INT32_MIN && n <= INT32_MAX, "convolution: a padding of ", n,
+                             " is too large");
   return int(n);
 }
 
@@ -25,7 +26,7 @@ int padding(int64_t n) {
 array spread(const array& x, int axis, int d) {
   if (d == 1) return x;
   Shape apart = x.shape();
-  apart[size_t(axis)] = detail::axis_size(int64_t(x.shape(axis)) * d, "convolution");
+  apart[size_t(axis)] = axis_size(int64_t(x.shape(axis)) * d, "convolution");
   array y = expand_dims(x, axis + 1);
   y = reshape(pad(y, {axis + 1}, Shape{0}, Shape{d - 1}), apart);
   Shape stop = apart;
@@ -55,40 +56,40 @@ array padded(array x, const std::vector<Sweep>& axes) {
 
 /// What the kernel sees at each place: a view (groups, N, M..., K..., C / groups) of x as it is
 /// padded, and as a matrix (groups, N M..., K... C / groups).
-array windows(const array& x, const array& weight, const Shape& out, const Convolution& op) {
-  const int n = int(op.axes.size()), channels = x.shape(-1) / op.groups;
+array windows(const array& x, const Shape& weight, const Shape& out, const std::vector<Sweep>& axes,
+              int groups) {
+  const int n = int(axes.size()), channels = x.shape(-1) / groups;
   const Strides steps = row_major(x.shape());
-  Shape shape{op.groups, x.shape(0)};
+  Shape shape{groups, x.shape(0)};
   Strides strides{channels, steps[0]};
-  int64_t rows = x.shape(0), columns = channels;
   for (int i = 1; i <= n; ++i) {
-    rows *= out[size_t(i)];
     shape.push_back(out[size_t(i)]);
-    strides.push_back(steps[size_t(i)] * op.axes[size_t(i) - 1].stride);
+    strides.push_back(steps[size_t(i)] * axes[size_t(i) - 1].stride);
   }
   for (int i = 1; i <= n; ++i) {
-    columns *= weight.shape(i);
-    shape.push_back(weight.shape(i));
-    strides.push_back(steps[size_t(i)] * op.axes[size_t(i) - 1].kernel_dilation);
+    shape.push_back(weight[size_t(i)]);
+    strides.push_back(steps[size_t(i)] * axes[size_t(i) - 1].kernel_dilation);
   }
   shape.push_back(channels);
   strides.push_back(1);
-  check(rows <= INT32_MAX && columns <= INT32_MAX, "convolution: ", rows, " places of ", columns,
-        " elements are too many; take fewer rows of the input at a time");
-  return reshape(as_strided(x, shape, strides, 0), {op.groups, int(rows), int(columns)});
+  const size_t rows = element_count(Shape(out.begin(), out.end() - 1)),
+               columns = element_count(Shape(weight.begin() + 1, weight.end()));
+  check<std::overflow_error>(rows <= INT32_MAX && columns <= INT32_MAX, "convolution: ", rows,
+                             " places of ", columns,
+                             " elements are too many; take fewer rows of the input at a time");
+  return reshape(as_strided(x, shape, strides, 0), {groups, int(rows), int(columns)});
 }
 
 /// (O, ...) -> (groups, O / groups, the rest in one)
 array by_group(const array& weight, int groups) {
   const int64_t rest = int64_t(weight.size()) / std::max(1, weight.shape(0));
-  return reshape(weight,
-                 {groups, weight.shape(0) / groups, detail::axis_size(rest, "convolution")});
+  return reshape(weight, {groups, weight.shape(0) / groups, axis_size(rest, "convolution")});
 }
 
 /// (N, M..., O) -> (groups, N M..., O / groups)
 array rows_by_group(const array& y, int groups) {
   const int channels = y.shape(-1);
-  const int rows = detail::axis_size(int64_t(y.size()) / std::max(1, channels), "convolution");
+  const int rows = axis_size(int64_t(y.size()) / std::max(1, channels), "convolution");
   return swapaxes(reshape(y, {rows, groups, channels / groups}), 0, 1);
 }
 
@@ -105,10 +106,10 @@ Specs Convolution::infer(std::span<const array> in) const {
   Shape out{x[0]};
   for (size_t i = 0; i < axes.size(); ++i) {
     const int64_t places = axes[i].places(x[i + 1], w[i + 1]);
-    check(places >= 1 && places <= INT32_MAX, "convolution: weight ", w,
-          " does not fit in an input of ", x, " along axis ", i + 1, " with padding ", axes[i].low,
-          " and ", axes[i].high, ", dilation ", axes[i].kernel_dilation);
-    out.push_back(int(places));
+    check(places >= 1, "convolution: weight ", w, " does not fit in an input of ", x,
+          " along axis ", i + 1, " with padding ", axes[i].low, " and ", axes[i].high,
+          ", dilation ", axes[i].kernel_dilation);
+    out.push_back(axis_size(places, "convolution"));
   }
   out.push_back(w[0]);
   return {{out, in[0].dtype()}};
@@ -116,7 +117,7 @@ Specs Convolution::infer(std::span<const array> in) const {
 
 std::optional<Arrays> Convolution::decompose(const Arrays& in) const {
   const Shape out = infer(in)[0].shape;
-  const array seen = windows(padded(in[0], axes), in[1], out, *this);
+  const array seen = windows(padded(in[0], axes), in[1].shape(), out, axes, groups);
   const array y = matmul(seen, swapaxes(by_group(in[1], groups), 1, 2));  // (groups, rows, O / g)
   return Arrays{reshape(swapaxes(y, 0, 1), out)};
 }
@@ -144,10 +145,23 @@ std::optional<Cotangents> Convolution::vjp(const Arrays& in, const Arrays&, cons
   turned[0] = x.shape(-1);
   turned.back() = w.shape(0) / groups;
   const array kernel = reshape(swapaxes(reshape(flip(w, spatial), split), 1, -1), turned);
-  const array seen = windows(padded(x, axes), w, d[0].shape(), *this);
-  const array dw = matmul(swapaxes(rows_by_group(d[0], groups), 1, 2), seen);
+  const Shape sizes(w.shape().begin() + 1, w.shape().end() - 1);
   return Cotangents{apply(std::make_shared<Convolution>(std::move(back), groups), {d[0], kernel}),
-                    reshape(dw, w.shape())};
+                    apply(std::make_shared<ConvolutionWeight>(axes, groups, sizes), {x, d[0]})};
+}
+
+Specs ConvolutionWeight::infer(std::span<const array> in) const {
+  Shape out{in[1].shape(-1)};
+  out.insert(out.end(), kernel.begin(), kernel.end());
+  out.push_back(in[0].shape(-1) / groups);
+  return {{out, in[0].dtype()}};
+}
+
+std::optional<Arrays> ConvolutionWeight::decompose(const Arrays& in) const {
+  const array &x = in[0], &d = in[1];
+  const Shape out = infer(in)[0].shape;
+  const array seen = windows(padded(x, axes), out, d.shape(), axes, groups);
+  return Arrays{reshape(matmul(swapaxes(rows_by_group(d, groups), 1, 2), seen), out)};
 }
 
 array conv_general(array input, array weight, Ints stride, Ints padding_lo, Ints padding_hi,

@@ -15,8 +15,6 @@ namespace {
 using detail::binary;
 using Constant = Map::Constant;
 
-Dtype at_least_float(Dtype d) { return is_inexact(d) ? d : float32; }
-
 // What the operands become, and what comes out.
 struct Dtypes {
   Dtype operand, result;
@@ -47,6 +45,22 @@ Dtypes dtypes(ElementOp op, Dtype promoted) {
   return d;
 }
 
+std::shared_ptr<Map> alone(ElementOp op) {
+  switch (op) {
+#define UNARY(name, ...) \
+  case ElementOp::name:  \
+    return std::make_shared<Elementwise<ElementOp::name>>();
+#define BINARY UNARY
+#define TERNARY UNARY
+#include "hearth/ops/elementwise_names.inc"
+#undef UNARY
+#undef BINARY
+#undef TERNARY
+    case ElementOp::astype: break;
+  }
+  return std::make_shared<Elementwise<ElementOp::astype>>();
+}
+
 // Programs of one step on plain inputs are made once.
 std::shared_ptr<const Map> one_step(ElementOp op, Dtype operand, Dtype result) {
   using Slot = std::atomic<const std::shared_ptr<const Map>*>;
@@ -54,7 +68,7 @@ std::shared_ptr<const Map> one_step(ElementOp op, Dtype operand, Dtype result) {
   Slot& slot = slots[int(op)][int(operand)][int(result)];
   const auto* made = slot.load(std::memory_order_acquire);
   if (!made) {
-    auto map = std::make_shared<Map>();
+    auto map = alone(op);
     const int arity = op == ElementOp::astype ? 1 : info(op).arity;
     map->inputs.resize(size_t(arity), operand);
     if (info(op).rule == ResultRule::Select) map->inputs[0] = bool_;

@@ -16,7 +16,7 @@ namespace hearth {
 #define BINARY(name, ...) array name(const array& a, const array& b, StreamOrDevice s = {});
 #define TERNARY(name, ...) \
   array name(const array& a, const array& b, const array& c, StreamOrDevice s = {});
-#include "hearth/ops/elementwise.inc"
+#include "hearth/ops/elementwise_names.inc"
 #undef UNARY
 #undef BINARY
 #undef TERNARY

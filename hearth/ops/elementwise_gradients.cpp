@@ -19,7 +19,6 @@ constexpr double kPi = 3.14159265358979323846;
 constexpr std::nullopt_t none = std::nullopt;
 
 array like(double k, const array& x) { return array(k, x.dtype()); }
-array conjugate_of(const array& x) { return is_complex(x.dtype()) ? conjugate(x) : x; }
 std::optional<array> imag_gradient(const array& d, const array& x) {
   if (!is_complex(x.dtype())) return none;
   return d * array(complex64_t(0, -1));
@@ -105,7 +104,7 @@ Slope slope_of(ElementOp op, int by, std::span<const Dtype> operands, Dtype resu
   for (Dtype d : operands) in.push_back(array(1, d));
   for (const array& x : in) wide.push_back(widen(x));
   const size_t arity = operands.size() - 2;
-  array &y = wide[arity], &d = wide[arity + 1];
+  array &y = wide[arity], d = conjugate_of(wide[arity + 1]);
   if (!y.same_node(in[arity])) {  // a half: y was rounded, so it is computed anew
     auto map = std::make_shared<Map>();
     SmallVector<array, 3> from(wide.begin(), wide.begin() + long(arity));
@@ -118,7 +117,7 @@ Slope slope_of(ElementOp op, int by, std::span<const Dtype> operands, Dtype resu
   Slope slope;
   slope.flows = g.has_value();
   if (!g || g->same_node(d)) return slope;
-  slope.map = joined(astype(*g, result), in, slope.uses);
+  slope.map = joined(astype(conjugate_of(*g), result), in, slope.uses);
   return slope;
 }
 
@@ -177,7 +176,7 @@ std::optional<Cotangents> Map::vjp(const Arrays& in, const Arrays& out, const Ar
     for (int i = 0; i < info(s.op).arity; ++i) {
       const int from = s.from[i];
       const bool constant = from >= int(in.size()) && from < first_step();
-      if (constant || !is_inexact(dtype(from))) continue;
+      if (constant || dtype(from) == bool_) continue;
       // Halves stay wide where more is added to them.
       const bool alone = one_step && repeated_axes(known.back(), regs[from].shape()).empty();
       const Dtype as = alone ? dtype(from) : wide_of(dtype(from));

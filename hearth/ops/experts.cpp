@@ -17,8 +17,9 @@ Arrays expert_linears(const array& x, const array& ids, std::span<const Projecti
   std::vector<Linear::Part> parts;
   Arrays in{x, astype(ids, int32)};
   for (const Projection& p : projections) {
-    parts.push_back({p.activation, p.bias.has_value(), p.gates});
-    in.push_back(p.weight);
+    parts.push_back(
+        {p.activation, p.bias.has_value(), p.gates, p.weight.packing(), p.weight.int8()});
+    for (const array& plane : p.weight.planes()) in.push_back(plane);
     if (p.bias) in.push_back(*p.bias);
   }
   return apply_all(std::make_shared<ExpertLinear>(std::move(parts)), std::move(in));
@@ -38,24 +39,22 @@ Specs ExpertLinear::infer(std::span<const array> in) const {
     check(x.shape(i) == ids.shape(i), op, ": x is ", x.shape(), ", ids are ", ids.shape(),
           ": wanted x (..., K or 1, k) and ids (..., K)");
   Specs out;
-  size_t next = 2;
-  const int E = in[next].ndim() == 3 ? in[next].shape(0) : 0;
+  Operands operands(in, 2);
+  const int E = in[2].ndim() == 3 ? in[2].shape(0) : 0;
   int gate = -1;  // rows of the gate before
   for (size_t i = 0; i < parts.size(); ++i) {
     const Linear::Part& part = parts[i];
-    const array& weight = in[next++];
-    check(weight.ndim() == 3 && weight.shape(0) == E && weight.shape(2) == k, op, ": x is ",
-          x.shape(), ", a weight ", weight.shape(), ": wanted (", E > 0 ? concat(E) : "experts",
-          ", n, ", k, ")");
-    check(weight.dtype() == x.dtype(), op, ": wanted one dtype, got ", x.dtype(), " and ",
-          weight.dtype(), "; cast with astype");
-    if (part.bias) {
-      const array& bias = in[next++];
-      check(bias.shape() == Shape{E, weight.shape(1)} && bias.dtype() == x.dtype(), op,
-            ": wanted a bias of shape ", Shape{E, weight.shape(1)}, " and dtype ", x.dtype(),
-            ", got ", bias.shape(), " and ", bias.dtype());
-    }
-    const int n = weight.shape(1);
+    const auto planes = operands.weight(part.packing);
+    const Shape weight = shape_of(op, part.packing, planes);
+    check(weight.size() == 3 && weight[0] == E && weight[2] == k, op, ": x is ", x.shape(),
+          ", a weight ", weight, ": wanted (", E > 0 ? concat(E) : "experts", ", n, ", k, ")");
+    check(part.packing != Packing::dense || planes[0].dtype() == x.dtype(), op,
+          ": wanted one dtype, got ", x.dtype(), " and ", planes[0].dtype(), "; cast with astype");
+    const int n = weight[1];
+    if (const array* bias = operands.bias(part.bias))
+      check(bias->shape() == Shape{E, n} && bias->dtype() == x.dtype(), op,
+            ": wanted a bias of shape ", Shape{E, n}, " and dtype ", x.dtype(), ", got ",
+            bias->shape(), " and ", bias->dtype());
     check(gate < 0 || (gate == n && !part.gates && part.activation == Activation::none), op,
           ": a gate of ", gate, " rows wants a part after it with as many, and no activation; got ",
           n);
@@ -81,12 +80,14 @@ std::optional<Arrays> ExpertLinear::decompose(const Arrays& in) const {
   const bool few = ids.size() <= size_t(in[2].shape(0));
   const array column = expand_dims(widen(x), -1), chosen = expand_dims(ids, -1);
   Arrays out;
-  size_t next = 2;
+  Operands operands(in, 2);
   for (const Linear::Part& part : parts) {
-    const array& weight = in[next++];
-    const array* bias = part.bias ? &in[next++] : nullptr;
+    const Matrix weight = operands.matrix(part.packing, x.dtype());
+    const array* bias = operands.bias(part.bias);
     if (few) {
-      array y = squeeze(matmul(take(widen(weight), ids, 0), column), -1);
+      const array rows = weight.packed() ? widen(dequantize(take_rows(weight, ids)))
+                                         : take(widen(weight.dense()), ids, 0);
+      array y = squeeze(matmul(rows, column), -1);
       if (bias) y = add(y, take(widen(*bias), ids, 0));
       out.push_back(astype(activate(y, part.activation), x.dtype()));
       continue;
@@ -94,10 +95,13 @@ std::optional<Arrays> ExpertLinear::decompose(const Arrays& in) const {
     Shape shape = ids.shape();
     shape.push_back(weight.shape(1));
     array y = zeros(shape, x.dtype());
+    const auto expert = [&](int e) {
+      return map_planes(weight, [e](const array& plane) { return take(plane, e, 0); });
+    };
     for (int e = 0; e < weight.shape(0); ++e) {
       std::optional<array> b;
       if (bias) b = take(*bias, e, 0);
-      const array one = linear(x, take(weight, e, 0), b, part.activation);
+      const array one = linear(x, expert(e), b, part.activation);
       y = where(equal(chosen, array(e)), one, y);
     }
     out.push_back(y);

@@ -86,16 +86,16 @@ array scaled_dot_product_attention(const array& queries, const array& keys, cons
       std::move(in));
 }
 
-array linear(const array& x, const array& weight, const std::optional<array>& bias,
+array linear(const array& x, const Matrix& weight, const std::optional<array>& bias,
              Activation activation, const std::optional<array>& residual, StreamOrDevice s) {
   StreamScope scope(s);
-  SmallVector<array, 3> in{x, weight};
+  SmallVector<array, 3> in{x};
+  for (const array& plane : weight.planes()) in.push_back(plane);
   if (bias) in.push_back(*bias);
   if (residual) in.push_back(*residual);
-  return hearth::apply(
-      std::make_shared<Linear>(std::vector{Linear::Part{activation, bias.has_value(), false}},
-                               residual.has_value()),
-      std::move(in));
+  const Linear::Part part{activation, bias.has_value(), false, weight.packing(), weight.int8()};
+  return hearth::apply(std::make_shared<Linear>(std::vector{part}, residual.has_value()),
+                       std::move(in));
 }
 
 Arrays linears(const array& x, std::span<const Projection> projections,
@@ -111,8 +111,9 @@ Arrays linears(const array& x, std::span<const Projection> projections,
     if (norm->bias) in.push_back(*norm->bias);
   }
   for (const Projection& p : projections) {
-    parts.push_back({p.activation, p.bias.has_value(), p.gates});
-    in.push_back(p.weight);
+    parts.push_back(
+        {p.activation, p.bias.has_value(), p.gates, p.weight.packing(), p.weight.int8()});
+    for (const array& plane : p.weight.planes()) in.push_back(plane);
     if (p.bias) in.push_back(*p.bias);
   }
   return apply_all(std::make_shared<Linear>(std::move(parts), false, first), std::move(in));
@@ -122,16 +123,16 @@ array linear_sum(std::span<const Term> terms, const std::optional<array>& residu
                  StreamOrDevice s) {
   StreamScope scope(s);
   check(!terms.empty(), "linear_sum: wanted at least one term");
-  std::vector<bool> biases;
+  std::vector<LinearSum::Term> kinds;
   SmallVector<array, 3> in;
   for (const Term& t : terms) {
-    biases.push_back(t.bias.has_value());
+    kinds.push_back({t.bias.has_value(), t.weight.packing(), t.weight.int8()});
     in.push_back(t.x);
-    in.push_back(t.weight);
+    for (const array& plane : t.weight.planes()) in.push_back(plane);
     if (t.bias) in.push_back(*t.bias);
   }
   if (residual) in.push_back(*residual);
-  return hearth::apply(std::make_shared<LinearSum>(std::move(biases), residual.has_value()),
+  return hearth::apply(std::make_shared<LinearSum>(std::move(kinds), residual.has_value()),
                        std::move(in));
 }
 

@@ -8,6 +8,7 @@
 #include "hearth/core/array.h"
 #include "hearth/ops/activation.h"
 #include "hearth/ops/attention_form.h"
+#include "hearth/ops/matrix.h"
 
 namespace hearth::fast {
 
@@ -44,14 +45,15 @@ array scaled_dot_product_attention(const array& queries, const array& keys, cons
                                    const std::optional<array>& sinks = {}, StreamOrDevice s = {});
 
 /// activation(x weight^T + bias) + residual: x (..., k), weight (n, k) as checkpoints store it,
-/// bias (n), residual (..., n). One dtype for all, f16, bf16, f32 or f64.
-array linear(const array& x, const array& weight, const std::optional<array>& bias = {},
+/// bias (n), residual (..., n). One dtype for all, f16, bf16, f32 or f64; of a packed weight none
+/// is asked, and it has no gradient.
+array linear(const array& x, const Matrix& weight, const std::optional<array>& bias = {},
              Activation activation = Activation::none, const std::optional<array>& residual = {},
              StreamOrDevice s = {});
 
 /// One of the layers that linears() applies to the same x.
 struct Projection {
-  array weight;               // (n, k)
+  Matrix weight;              // (n, k)
   std::optional<array> bias;  // (n)
   Activation activation = Activation::none;
   bool gates = false;  // the result multiplies that of the next, and is not given itself
@@ -69,7 +71,8 @@ Arrays linears(const array& x, std::span<const Projection> projections,
 
 /// One product of linear_sum: x (..., k), weight (n, k), bias (n).
 struct Term {
-  array x, weight;
+  array x;
+  Matrix weight;
   std::optional<array> bias;
 };
 /// The sum of x weight^T + bias over the terms, plus residual (..., n).

@@ -11,6 +11,7 @@
 #include "hearth/ops/movement.h"
 #include "hearth/ops/primitives_fast.h"
 #include "hearth/ops/reduce.h"
+#include "hearth/ops/state_packing.h"
 #include "hearth/ops/wide.h"
 
 namespace hearth::fast {
@@ -161,6 +162,7 @@ std::optional<Arrays> CachedAttention::decompose(const Arrays& in) const {
   const Inputs i = inputs(in);
   const int B = i.B, L = i.L, capacity = i.capacity;
   const Dtype dtype = i.q->dtype();
+  const bool packed = form.state != Packing::dense;
   const auto heads_first = [](const array& x) { return widen(swapaxes(x, 1, 2)); };
   const auto rotated = [&](const array& x) {
     return form.rotation.dims > 0 ? rotate(x, *i.offsets, form.rotation, i.freqs, false) : x;
@@ -180,8 +182,9 @@ std::optional<Arrays> CachedAttention::decompose(const Arrays& in) const {
   const auto written = [&](const array& cache, const array& rows) {
     if (L == 0 || capacity == 0) return cache;
     const array at = reshape(clip(from, array(0), array(L - 1)), {B, 1, capacity, 1});
-    const array now = where(
-        is_new, take_along_axis(astype(rows, dtype), broadcast_to(at, cache.shape()), 2), cache);
+    const array stored = packed ? packed_state(form.state, rows) : astype(rows, dtype);
+    const array now =
+        where(is_new, take_along_axis(stored, broadcast_to(at, cache.shape()), 2), cache);
     return assign(cache, now);  // in place here too
   };
   const array keys = i.k ? written(*i.cache_k, rotated(heads_first(*i.k))) : *i.cache_k;
@@ -193,7 +196,9 @@ std::optional<Arrays> CachedAttention::decompose(const Arrays& in) const {
   const array held = reshape(logical_and(less(from, array(L)), greater_equal(places, array(0))),
                              {B, 1, capacity, 1});
   const auto clean = [&](const array& cache) {
-    return where(held, widen(cache), array(0.0f, wide_of(dtype)));
+    const array wide =
+        packed ? astype(unpacked_state(form.state, cache, i.D), wide_of(dtype)) : widen(cache);
+    return where(held, wide, array(0.0f, wide_of(dtype)));
   };
   const array key_at = reshape(from, {B, 1, 1, capacity});
   const array query_at = reshape(arange(0, L, 1), {1, 1, L, 1});
@@ -216,7 +221,25 @@ Arrays gated(std::span<const Linear::Part> parts, const Arrays& each) {
   return out;
 }
 
+Arrays with_dense_weights(std::vector<Linear::Part>& parts, const Arrays& in, size_t first) {
+  Arrays out(in.begin(), in.begin() + long(first));
+  Operands operands(in, first);
+  for (Linear::Part& part : parts) {
+    out.push_back(dequantize(operands.matrix(part.packing, in[0].dtype())));
+    if (const array* bias = operands.bias(part.bias)) out.push_back(*bias);
+    part.packing = Packing::dense;
+    part.int8 = false;
+  }
+  return out;
+}
+
 std::optional<Arrays> Linear::decompose(const Arrays& in) const {
+  if (has_packed(parts)) {
+    std::vector<Part> dense = parts;
+    Arrays all = with_dense_weights(dense, in, first_part());
+    if (residual) all.push_back(in.back());
+    return apply_all(std::make_shared<Linear>(std::move(dense), residual, norm), std::move(all));
+  }
   if (has_gates(parts)) {
     std::vector<Part> plain = parts;
     for (Part& part : plain) part.gates = false;
@@ -251,12 +274,12 @@ std::optional<Arrays> Linear::decompose(const Arrays& in) const {
 std::optional<Arrays> LinearSum::decompose(const Arrays& in) const {
   std::optional<array> sum;
   if (residual) sum = in.back();
-  size_t next = 0;
-  for (bool bias : biases) {
-    const array &x = in[next], &weight = in[next + 1];
-    next += 2;
+  Operands operands(in, 0);
+  for (const Term& term : terms) {
+    const array& x = operands.take();
+    const Matrix weight = operands.matrix(term.packing, x.dtype()).with_int8(term.int8);
     std::optional<array> b;
-    if (bias) b = in[next++];
+    if (const array* bias = operands.bias(term.bias)) b = *bias;
     sum = linear(x, weight, b, Activation::none, sum);
   }
   return Arrays{*sum};

@@ -28,7 +28,7 @@ array through(Activation activation, const array& x, const array& d) {
 }  // namespace
 
 std::optional<Cotangents> Linear::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
-  if (norm || has_gates(parts)) return std::nullopt;  // by parts
+  if (norm || has_gates(parts) || has_packed(parts)) return std::nullopt;  // by parts
   const array x = as_rows(in[0]);
   Cotangents out(in.size());
   Arrays slopes, weights;
@@ -56,14 +56,15 @@ std::optional<Cotangents> Linear::vjp(const Arrays& in, const Arrays&, const Arr
 }
 
 std::optional<Cotangents> LinearSum::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
+  if (has_packed(terms)) return std::nullopt;  // by parts
   const array slope = as_rows(d[0]);
   Cotangents out(in.size());
   size_t next = 0;
-  for (bool bias : biases) {
+  for (const Term& term : terms) {
     const array &x = in[next], &weight = in[next + 1];
     out[next++] = reshape(matmul(slope, weight), x.shape());
     out[next++] = matmul(swapaxes(slope, 0, 1), as_rows(x));
-    if (bias) out[next++] = sum(slope, 0);
+    if (term.bias) out[next++] = sum(slope, 0);
   }
   if (residual) out[next] = d[0];
   return out;

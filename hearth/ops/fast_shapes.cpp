@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "hearth/ops/primitives_fast.h"
+#include "hearth/ops/state_packing.h"
 
 namespace hearth {
 namespace {
@@ -9,10 +10,17 @@ namespace {
 void check_floating(std::string_view op, const array& x) {
   check(is_floating(x.dtype()), op, ": wanted a floating dtype, got ", x.dtype());
 }
+void check_dtype(std::string_view op, const array& a, Dtype dtype) {
+  check(a.dtype() == dtype, op, ": wanted one dtype, got ", dtype, " and ", a.dtype(),
+        "; cast with astype");
+}
 void check_same_dtype(std::string_view op, std::span<const array> in, size_t count) {
-  for (size_t i = 1; i < count; ++i)
-    check(in[i].dtype() == in[0].dtype(), op, ": wanted one dtype, got ", in[0].dtype(), " and ",
-          in[i].dtype(), "; cast with astype");
+  for (size_t i = 1; i < count; ++i) check_dtype(op, in[i], in[0].dtype());
+}
+void check_residual(std::string_view op, const array& a, const Spec& like) {
+  check(a.shape() == like.shape, op, ": wanted a residual of shape ", like.shape, ", got ",
+        a.shape());
+  check_dtype(op, a, like.dtype);
 }
 void check_vector(std::string_view op, std::string_view what, const array& a, int size) {
   check(a.ndim() == 1 && a.shape(0) == size, op, ": wanted ", what, " of shape ", Shape{size},
@@ -110,7 +118,7 @@ CachedAttention::Inputs CachedAttention::inputs(std::span<const array> in) const
   i.freqs = take(form.rotation.has_freqs), i.sinks = take(form.has_sinks);
   i.B = i.q->shape(0), i.L = i.q->shape(1), i.H = i.q->shape(2), i.D = i.q->shape(3);
   i.Hkv = i.cache_k->shape(1), i.capacity = i.cache_k->shape(2);
-  i.Dv = values ? i.cache_v->shape(3) : form.latent;
+  i.Dv = !values ? form.latent : form.state == Packing::dense ? i.cache_v->shape(3) : i.D;
   return i;
 }
 
@@ -128,14 +136,19 @@ Specs CachedAttention::infer(std::span<const array> in) const {
         ": q is ", i.q->shape(), ", k ", i.k ? i.k->shape() : none, ", v ",
         i.v ? i.v->shape() : none, ": wanted (B, L, heads, D), k and v with as many heads");
   check(Hkv > 0 && H % Hkv == 0, op, ": wanted a multiple of ", Hkv, " query heads, got ", H);
-  check(i.cache_k->shape() == Shape{B, Hkv, capacity, D} &&
-            (!i.cache_v || i.cache_v->shape() == Shape{B, Hkv, capacity, Dv}),
+  const int key_row = int(state_row(form.state, D)), value_row = int(state_row(form.state, Dv));
+  check(i.cache_k->shape() == Shape{B, Hkv, capacity, key_row} &&
+            (!i.cache_v || i.cache_v->shape() == Shape{B, Hkv, capacity, value_row}),
         op, ": caches are ", i.cache_k->shape(), " and ", i.cache_v ? i.cache_v->shape() : none,
-        ", wanted (", B, ", ", Hkv, ", capacity, ", D, "), and alike but for the last axis");
+        ", wanted (", B, ", ", Hkv, ", capacity, ", key_row, "), and alike but for the last axis");
   check(!i.v || i.v->shape() == Shape{B, L, Hkv, Dv}, op, ": v is ", i.v ? i.v->shape() : none,
         ", its cache ", i.cache_v ? i.cache_v->shape() : none, ": wanted ", Shape{B, L, Hkv, Dv});
   check_floating(op, *i.q);
-  check_same_dtype(op, in, rows);
+  const Dtype kept = form.state == Packing::dense ? i.q->dtype() : uint8;
+  for (const array* x : {i.k, i.v})
+    if (x) check_dtype(op, *x, i.q->dtype());
+  for (const array* cache : {i.cache_k, i.cache_v})
+    if (cache) check_dtype(op, *cache, kept);
   check(i.offsets->dtype() == int32, op, ": wanted int32 offsets, got ", i.offsets->dtype());
   check_vector(op, "offsets", *i.offsets, B);
   check(form.window >= 0, op, ": the window is negative: ", form.window);
@@ -153,8 +166,8 @@ Specs CachedAttention::infer(std::span<const array> in) const {
   }
   if (i.sinks) check_vector(op, "sinks", *i.sinks, H);
   Specs out{{{B, L, H, Dv}, i.q->dtype()}};
-  if (form.writes) out.push_back({i.cache_k->shape(), i.q->dtype()});
-  if (form.writes && i.cache_v) out.push_back({i.cache_v->shape(), i.q->dtype()});
+  if (form.writes) out.push_back({i.cache_k->shape(), kept});
+  if (form.writes && i.cache_v) out.push_back({i.cache_v->shape(), kept});
   return out;
 }
 
@@ -162,25 +175,39 @@ bool has_gates(std::span<const Linear::Part> parts) {
   return std::ranges::any_of(parts, [](const Linear::Part& p) { return p.gates; });
 }
 
+namespace {
+
+/// The rows of a weight of so many columns.
+int rows_of(std::string_view op, const array& x, Packing packing, std::span<const array> planes) {
+  const Shape weight = shape_of(op, packing, planes);
+  check(weight.size() == 2 && weight[1] == x.shape(-1), op, ": x is ", x.shape(), ", the weight ",
+        weight, ": wanted (n, ", x.shape(-1), ")");
+  if (packing == Packing::dense) check_dtype(op, planes[0], x.dtype());
+  return weight[0];
+}
+
+}  // namespace
+
 Specs Linear::infer(std::span<const array> in) const {
   const array& x = in[0];
   check(x.ndim() > 0, "linear: wanted at least one axis, got a scalar");
   check_floating("linear", x);
-  check_same_dtype("linear", in, in.size());
   Specs out;
-  if (norm && norm->scaled) check_vector("linear", "a norm's weight", in[1], x.shape(-1));
-  if (norm && norm->shifted)
-    check_vector("linear", "a norm's bias", in[1 + norm->scaled], x.shape(-1));
-  size_t next = first_part();
+  for (size_t i = 1; i < first_part(); ++i) {
+    check_vector("linear", i == 1 && norm->scaled ? "a norm's weight" : "a norm's bias", in[i],
+                 x.shape(-1));
+    check_dtype("linear", in[i], x.dtype());
+  }
+  Operands operands(in, first_part());
   check(!residual || !has_gates(parts), "linear: a gate takes no residual");
   int gate = -1;  // rows of the gate before
   for (size_t i = 0; i < parts.size(); ++i) {
     const Part& part = parts[i];
-    const array& weight = in[next++];
-    check(weight.ndim() == 2 && weight.shape(1) == x.shape(-1), "linear: x is ", x.shape(),
-          ", the weight ", weight.shape(), ": wanted (n, ", x.shape(-1), ")");
-    if (part.bias) check_vector("linear", "a bias", in[next++], weight.shape(0));
-    const int rows = weight.ndim() > 0 ? weight.shape(0) : 0;
+    const int rows = rows_of("linear", x, part.packing, operands.weight(part.packing));
+    if (const array* bias = operands.bias(part.bias)) {
+      check_vector("linear", "a bias", *bias, rows);
+      check_dtype("linear", *bias, x.dtype());
+    }
     check(gate < 0 || (gate == rows && !part.gates && part.activation == Activation::none),
           "linear: a gate of ", gate,
           " rows wants a part after it with as many, and no activation;", " got ", rows);
@@ -191,32 +218,29 @@ Specs Linear::infer(std::span<const array> in) const {
     shape.back() = rows;
     out.push_back({shape, x.dtype()});
   }
-  if (residual)
-    check(in[next].shape() == out[0].shape, "linear: wanted a residual of shape ", out[0].shape,
-          ", got ", in[next].shape());
+  if (residual) check_residual("linear", operands.take(), out[0]);
   return out;
 }
 
 Specs LinearSum::infer(std::span<const array> in) const {
   check_floating("linear_sum", in[0]);
-  check_same_dtype("linear_sum", in, in.size());
-  Shape out;
-  size_t next = 0;
-  for (size_t i = 0; i < biases.size(); ++i) {
-    const array &x = in[next], &weight = in[next + 1];
-    check(x.ndim() > 0 && weight.ndim() == 2 && weight.shape(1) == x.shape(-1), "linear_sum: x is ",
-          x.shape(), ", the weight ", weight.shape());
+  Spec out{{}, in[0].dtype()};
+  Operands operands(in, 0);
+  for (size_t i = 0; i < terms.size(); ++i) {
+    const array& x = operands.take();
+    check(x.ndim() > 0, "linear_sum: wanted at least one axis, got a scalar");
+    check_dtype("linear_sum", x, out.dtype);
     Shape shape = x.shape();
-    shape.back() = weight.shape(0);
-    check(i == 0 || shape == out, "linear_sum: terms of shape ", out, " and ", shape);
-    out = std::move(shape);
-    next += 2;
-    if (biases[i]) check_vector("linear_sum", "a bias", in[next++], out.back());
+    shape.back() = rows_of("linear_sum", x, terms[i].packing, operands.weight(terms[i].packing));
+    check(i == 0 || shape == out.shape, "linear_sum: terms of shape ", out.shape, " and ", shape);
+    out.shape = std::move(shape);
+    if (const array* bias = operands.bias(terms[i].bias)) {
+      check_vector("linear_sum", "a bias", *bias, out.shape.back());
+      check_dtype("linear_sum", *bias, out.dtype);
+    }
   }
-  if (residual)
-    check(in[next].shape() == out, "linear_sum: wanted a residual of shape ", out, ", got ",
-          in[next].shape());
-  return {{out, in[0].dtype()}};
+  if (residual) check_residual("linear_sum", operands.take(), out);
+  return {out};
 }
 
 }  // namespace fast

@@ -12,11 +12,13 @@ namespace hearth {
 
 namespace {
 
-SmallVector<int, 6> distinct(const std::vector<int>& axes, int ndim, std::string_view who) {
+// Axes in the order of their indices. As in MLX they do not count from the back here.
+SmallVector<int, 6> indexed_axes(const std::vector<int>& axes, int ndim, std::string_view who) {
   normalize_axes(axes, ndim, who);
-  SmallVector<int, 6> out;
-  for (int axis : axes) out.push_back(normalize_axis(axis, ndim, who));
-  return out;
+  for (int axis : axes)
+    check<std::out_of_range>(axis >= 0, who, ": axis ", axis, " counts from the back; wanted ",
+                             axis + ndim);
+  return {axes.begin(), axes.end()};
 }
 
 bool half(Dtype d) { return wide_of(d) != d; }
@@ -29,7 +31,7 @@ array scattered(const array& a, const Arrays& indices, const array& updates,
     return astype(scattered(astype(a, float32), indices, updates, axes, mode, who), a.dtype());
   SmallVector<array, 3> in{a, astype(updates, a.dtype())};
   for (const array& i : broadcast_arrays(indices)) in.push_back(i);
-  return hearth::apply(std::make_shared<Scatter>(mode, distinct(axes, a.ndim(), who)),
+  return hearth::apply(std::make_shared<Scatter>(mode, indexed_axes(axes, a.ndim(), who)),
                        std::move(in));
 }
 
@@ -88,8 +90,8 @@ array take(const array& a, const array& indices, int axis, StreamOrDevice s) {
 array take(const array& a, int index, int axis, StreamOrDevice s) {
   StreamScope scope(s);
   const int at = normalize_axis(axis, a.ndim(), "take"), n = a.shape(at);
-  check(index >= -n && index < n, "take: index ", index, " is out of range for axis ", axis,
-        " of size ", n);
+  check<std::out_of_range>(index >= -n && index < n, "take: index ", index,
+                           " is out of range for axis ", axis, " of size ", n);
   Box box{Shape(a.shape().size(), 0), Shape(a.shape().size(), 1), a.shape()};
   box.start[size_t(at)] = index < 0 ? index + n : index;
   box.shape[size_t(at)] = 1;
@@ -122,8 +124,8 @@ array gather(const array& a, const Arrays& indices, const std::vector<int>& axes
   StreamScope scope(s);
   SmallVector<array, 3> in{a};
   for (const array& i : broadcast_arrays(indices)) in.push_back(i);
-  return hearth::apply(std::make_shared<Gather>(distinct(axes, a.ndim(), "gather"), slice_sizes),
-                       std::move(in));
+  return hearth::apply(
+      std::make_shared<Gather>(indexed_axes(axes, a.ndim(), "gather"), slice_sizes), std::move(in));
 }
 array gather(const array& a, const array& indices, int axis, const Shape& slice_sizes,
              StreamOrDevice s) {

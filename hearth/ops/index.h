@@ -20,8 +20,8 @@ array put_along_axis(const array& a, const array& indices, const array& values, 
 array scatter_add_axis(const array& a, const array& indices, const array& values, int axis,
                        StreamOrDevice s = {});
 
-/// The blocks of slice_sizes that start at indices (on `axes`; 0 on others). The indices broadcast
-/// to a shape I; the result is I + slice_sizes.
+/// The blocks of slice_sizes that start at indices (on `axes`, from 0 up; 0 on others). The indices
+/// broadcast to a shape I; the result is I + slice_sizes.
 array gather(const array& a, const Arrays& indices, const std::vector<int>& axes,
              const Shape& slice_sizes, StreamOrDevice s = {});
 array gather(const array& a, const array& indices, int axis, const Shape& slice_sizes,

@@ -7,6 +7,7 @@
 #include "hearth/ops/movement_detail.h"
 #include "hearth/ops/primitives_fast.h"
 #include "hearth/ops/reduce.h"
+#include "hearth/ops/wide.h"
 
 namespace hearth {
 namespace {
@@ -58,7 +59,8 @@ array drop(const Operands& x, const array& product) {
 }  // namespace
 
 std::optional<Cotangents> Matmul::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
-  Cotangents out{matmul(d[0], swapaxes(in[1], -1, -2)), matmul(swapaxes(in[0], -1, -2), d[0])};
+  Cotangents out{matmul(d[0], swapaxes(conjugate_of(in[1]), -1, -2)),
+                 matmul(swapaxes(conjugate_of(in[0]), -1, -2), d[0])};
   if (add) out.push_back(d[0]);
   return out;
 }
@@ -128,8 +130,8 @@ array tensordot(const array& a, const array& b, const std::vector<int>& axes_a,
       kept_size *= x.shape(axis);
     }
     for (int axis : summed) summed_size *= x.shape(axis);
-    const int rows = detail::axis_size(kept_size, "tensordot"),
-              columns = detail::axis_size(summed_size, "tensordot");
+    const int rows = axis_size(kept_size, "tensordot"),
+              columns = axis_size(summed_size, "tensordot");
     std::vector<int> order = summed_first ? summed : kept;
     const std::vector<int>& rest = summed_first ? kept : summed;
     order.insert(order.end(), rest.begin(), rest.end());
@@ -170,7 +172,7 @@ array kron(const array& a, const array& b, StreamOrDevice s) {
     left.push_back(1);
     right.push_back(1);
     right.push_back(size(b));
-    out.push_back(detail::axis_size(int64_t(size(a)) * size(b), "kron"));
+    out.push_back(axis_size(int64_t(size(a)) * size(b), "kron"));
   }
   return reshape(multiply(reshape(a, left), reshape(b, right)), out);
 }

@@ -32,9 +32,9 @@ void infer_size(Shape& shape, size_t size, std::string_view who) {
   check(std::find(shape.begin(), shape.end(), -1) == shape.end(), who, ": only one size can be -1");
   const size_t known = element_count(shape);
   check(known > 0, who, ": a size of -1 beside one of 0 can be anything: give it");
-  check(size % known == 0 && size / known <= INT32_MAX, who, ": ", size,
-        " elements do not divide into shape ", shape, " with one size to be found");
-  *unknown = ShapeElem(size / known);
+  check(size % known == 0, who, ": ", size, " elements do not divide into shape ", shape,
+        " with one size to be found");
+  *unknown = axis_size(int64_t(size / known), who);
 }
 
 }  // namespace
@@ -88,10 +88,7 @@ array flatten(const array& a, int start_axis, int end_axis, StreamOrDevice s) {
         " are none");
   Shape shape(a.shape().begin(), a.shape().begin() + first);
   const Shape joined(a.shape().begin() + first, a.shape().begin() + last + 1);
-  const size_t size = element_count(joined);
-  check(size <= INT32_MAX, "flatten: axes of shape ", joined,
-        " are too many elements for one axis");
-  shape.push_back(ShapeElem(size));
+  shape.push_back(axis_size(int64_t(element_count(joined)), "flatten"));
   shape.insert(shape.end(), a.shape().begin() + last + 1, a.shape().end());
   return reshaped(a, std::move(shape));
 }
@@ -161,6 +158,9 @@ Arrays atleast_3d(const Arrays& a, StreamOrDevice s) { return each(a, atleast_3d
 array transpose(const array& a, const std::vector<int>& axes, StreamOrDevice s) {
   StreamScope scope(s);
   check(int(axes.size()) == a.ndim(), "transpose: ", axes.size(), " axes for shape ", a.shape());
+  for (int axis : axes)
+    check(axis >= -a.ndim() && axis < a.ndim(), "transpose: axis ", axis, " of shape ", a.shape(),
+          "; wanted each axis once");
   normalize_axes(axes, a.ndim(), "transpose");  // a permutation
   SmallVector<int, 6> order;
   for (int axis : axes) order.push_back(normalize_axis(axis, a.ndim(), "transpose"));
@@ -217,7 +217,7 @@ array tile(const array& arr, std::vector<int> reps, StreamOrDevice s) {
           " are not a number of times");
     apart.push_back(1), apart.push_back(shape[i]);
     repeated.push_back(reps[i]), repeated.push_back(shape[i]);
-    joined.push_back(detail::axis_size(int64_t(reps[i]) * shape[i], "tile"));
+    joined.push_back(axis_size(int64_t(reps[i]) * shape[i], "tile"));
   }
   return reshaped(broadcast_to(reshaped(arr, apart), repeated), joined);
 }
@@ -265,6 +265,7 @@ array stack(const Arrays& arrays, StreamOrDevice s) { return stack(arrays, 0, s)
 
 array diagonal(const array& a, int offset, int axis1, int axis2, StreamOrDevice s) {
   StreamScope scope(s);
+  check(a.ndim() >= 2, "diagonal: shape ", a.shape(), " has no matrices; wanted two axes or more");
   const int rows = normalize_axis(axis1, a.ndim(), "diagonal");
   const int columns = normalize_axis(axis2, a.ndim(), "diagonal");
   check(rows != columns, "diagonal: axis1 and axis2 are both ", rows);
@@ -286,7 +287,7 @@ array diagonal(const array& a, int offset, int axis1, int axis2, StreamOrDevice 
   Box box{Shape(shape.size() + 1, 0), Shape(shape.size() + 1, 1), shape};
   box.shape.push_back(ShapeElem(length));
   if (length > 0) box.start.back() = ShapeElem(down * n_columns + right);
-  if (length > 1) box.strides.back() = detail::axis_size(n_columns + 1, "diagonal");
+  if (length > 1) box.strides.back() = axis_size(n_columns + 1, "diagonal");
   return detail::take_box(flat, box);
 }
 array diag(const array& a, int k, StreamOrDevice s) {
@@ -294,7 +295,8 @@ array diag(const array& a, int k, StreamOrDevice s) {
   check(a.ndim() == 1 || a.ndim() == 2, "diag: wanted a vector or a matrix, got shape ", a.shape());
   if (a.ndim() == 2) return diagonal(a, k);
   const int64_t n = int64_t(a.size()) + std::abs(int64_t(k));
-  check(n <= 46340, "diag: a matrix of ", n, " rows is too large");  // 46340^2 < 2^31
+  check<std::overflow_error>(n <= 46340, "diag: a matrix of ", n,
+                             " rows is too large");  // 46340^2 < 2^31
   const int first = int(k >= 0 ? k : -k * n);
   Box box{{first}, {int(n + 1)}, a.shape()};
   return reshaped(detail::update_box(zeros({int(n * n)}, a.dtype()), a, Update::assign, box),

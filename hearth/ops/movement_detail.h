@@ -4,12 +4,6 @@
 
 namespace hearth::detail {
 
-/// A size that was computed in 64 bits, as an axis: throws if it is more than one can have.
-inline ShapeElem axis_size(int64_t n, std::string_view who) {
-  check(n >= 0 && n <= INT32_MAX, who, ": an axis of ", n, " elements; at most ", INT32_MAX,
-        " are possible");
-  return ShapeElem(n);
-}
 /// The elements of `a` as one axis.
 inline ShapeElem flat_size(const array& a, std::string_view who) {
   return axis_size(int64_t(element_count(a.shape())), who);
@@ -22,6 +16,8 @@ inline void check_indices(const array& indices, std::string_view who) {
 
 /// The elements of the box.
 array take_box(const array& a, const Box& box);
+/// Elements [start, stop) of an axis.
+array part(const array& a, int axis, int64_t start, int64_t stop);
 /// `a` with the box updated; update has the box's shape and a's dtype.
 array update_box(const array& a, const array& update, Update mode, const Box& box);
 /// NumPy's start:stop:strides on an array of that shape.

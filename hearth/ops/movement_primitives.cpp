@@ -5,6 +5,7 @@
 #include "hearth/ops/movement.h"
 #include "hearth/ops/movement_detail.h"
 #include "hearth/ops/reduce.h"
+#include "hearth/ops/wide.h"
 
 namespace hearth {
 
@@ -118,11 +119,11 @@ std::optional<Cotangents> Broadcast::vjp(const Arrays& in, const Arrays&, const 
   return Cotangents{reshape(astype(sum(d[0], axes), in[0].dtype()), from)};
 }
 
-Specs Slice::infer(std::span<const array> in) const {
+Specs StaticSlice::infer(std::span<const array> in) const {
   check_box(box, in[0].shape(), "slice");
   return {{box.shape, in[0].dtype()}};
 }
-std::optional<View> Slice::view(const View& from) const {
+std::optional<View> StaticSlice::view(const View& from) const {
   if (element_count(box.shape) == 0) return no_elements(box.shape, from);
   View out{box.shape, from.strides, from.offset};
   for (size_t i = 0; i < box.shape.size(); ++i) {
@@ -131,7 +132,7 @@ std::optional<View> Slice::view(const View& from) const {
   }
   return out;
 }
-std::optional<Cotangents> Slice::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
+std::optional<Cotangents> StaticSlice::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
   return Cotangents{detail::update_box(zeros_like(in[0]), d[0], Update::assign, box)};
 }
 
@@ -175,9 +176,7 @@ Specs Reinterpret::infer(std::span<const array> in) const {
     const int64_t bytes = shape.back() * old_size;
     check(bytes % new_size == 0, "view: the last axis of shape ", shape, " has ", bytes,
           " bytes, not a multiple of ", to, "'s ", new_size);
-    check(bytes / new_size <= INT32_MAX, "view: the last axis of shape ", shape,
-          " gets too long as ", to);
-    shape.back() = ShapeElem(bytes / new_size);
+    shape.back() = axis_size(bytes / new_size, "view");
   }
   return {{shape, to}};
 }
@@ -216,8 +215,7 @@ Specs Concatenate::infer(std::span<const array> in) const {
     check(other == shape, "concatenate: shapes ", in[0].shape(), " and ", a.shape(),
           " differ outside axis ", axis);
   }
-  check(total <= INT32_MAX, "concatenate: axis ", axis, " would have ", total, " elements");
-  shape[size_t(axis)] = ShapeElem(total);
+  shape[size_t(axis)] = axis_size(total, "concatenate");
   return {{shape, in[0].dtype()}};
 }
 std::optional<Cotangents> Concatenate::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
@@ -248,7 +246,9 @@ std::optional<Cotangents> SliceUpdate::vjp(const Arrays& in, const Arrays& out,
   switch (mode) {
     case Update::assign: return Cotangents{with(zeros_like(part)), part};
     case Update::add: return Cotangents{d[0], part};
-    case Update::prod: return Cotangents{with(multiply(part, in[1])), multiply(part, was)};
+    case Update::prod:
+      return Cotangents{with(multiply(part, conjugate_of(in[1]))),
+                        multiply(part, conjugate_of(was))};
     default: {  // the larger (smaller) one gets it, the source of equals
       const array kept = equal(detail::take_box(out[0], box), was);
       return Cotangents{with(where(kept, part, zeros_like(part))),

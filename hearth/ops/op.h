@@ -9,10 +9,11 @@ namespace hearth {
 #define HEARTH_PRIMITIVES(X) \
   X(Copy) X(Assign) \
   X(Map) X(StopGradient) \
-  X(Matmul) X(LayerNorm) X(RMSNorm) X(RoPE) X(Attention) X(CachedAttention) X(Linear) X(LinearSum) X(Convolution) \
+  X(Matmul) X(LayerNorm) X(RMSNorm) X(RoPE) X(Attention) X(CachedAttention) X(Linear) X(LinearSum) X(Convolution) X(ConvolutionWeight) \
+  X(Quantize) X(Dequantize) \
   X(ExpertLinear) X(CausalConv) X(GatedDelta) \
   X(Reduce) X(ArgReduce) X(Scan) X(Sort) X(Softmax) X(LogSumExp) \
-  X(Contiguous) X(Reshape) X(Transpose) X(Broadcast) X(Slice) X(AsStrided) X(Reinterpret) \
+  X(Contiguous) X(Reshape) X(Transpose) X(Broadcast) X(StaticSlice) X(AsStrided) X(Reinterpret) \
   X(Concatenate) X(SliceUpdate) X(DynamicSlice) X(DynamicSliceUpdate) X(Arange) \
   X(Gather) X(Scatter) X(GatherAxis) X(ScatterAxis) X(MaskedScatter) X(SearchSorted) X(RandomBits)
 // clang-format on

@@ -7,6 +7,7 @@
 #include "hearth/ops/experts.h"
 #include "hearth/ops/fast.h"
 #include "hearth/ops/index.h"
+#include "hearth/ops/indexing.h"
 #include "hearth/ops/matmul.h"
 #include "hearth/ops/movement.h"
 #include "hearth/ops/random.h"

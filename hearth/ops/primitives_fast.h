@@ -1,6 +1,9 @@
 // The structs of matrix products and fused operations. Optional inputs stand in the order of the
 // public function's arguments, those that are absent left out.
 #pragma once
+#include <algorithm>
+#include <utility>
+
 #include "hearth/ops/fast.h"
 #include "hearth/ops/primitives.h"
 
@@ -37,6 +40,20 @@ struct Convolution : Op<Convolution, primitive_id::Convolution> {
   std::optional<Arrays> decompose(const Arrays& in) const override;
   std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
                                 const Arrays& d) const override;
+};
+
+/// The gradient of a Convolution by its weight: input (N, L..., C), d (N, M..., O) -> (O, K..., C /
+/// groups), K the sizes of the kernel.
+struct ConvolutionWeight : Op<ConvolutionWeight, primitive_id::ConvolutionWeight> {
+  std::vector<Sweep> axes;
+  int groups;
+  Shape kernel;
+  ConvolutionWeight(std::vector<Sweep> axes, int groups, Shape kernel)
+      : axes(std::move(axes)), groups(groups), kernel(std::move(kernel)) {}
+  HEARTH_FIELDS(axes, groups, kernel)
+  std::string_view name() const override { return "convolution_weight"; }
+  Specs infer(std::span<const array> in) const override;
+  std::optional<Arrays> decompose(const Arrays& in) const override;
 };
 
 namespace fast {
@@ -112,14 +129,17 @@ struct CachedAttention : Op<CachedAttention, primitive_id::CachedAttention> {
   Inputs inputs(std::span<const array> in) const;
 };
 
-/// x (..., k), the norm's weight (k) and bias (k) if it has them, then weight (n, k) and bias (n)
-/// of each part, and a residual (..., n) of the first -> (..., n) of each part, or of each pair
+/// x (..., k), the norm's weight (k) and bias (k) if it has them, then weight (n, k), as the planes
+/// of its packing, and bias (n) of each part, and a residual (..., n) of the first -> (..., n) of
+/// each part, or of each pair
 struct Linear : Op<Linear, primitive_id::Linear> {
   struct Part {
     Activation activation;
     bool bias;
     bool gates;  // what it gives multiplies what the next part does, and is no output
-    HEARTH_FIELDS(activation, bias, gates)
+    Packing packing = Packing::dense;  // of the weight
+    bool int8 = false;                 // x meets it in eight bits
+    HEARTH_FIELDS(activation, bias, gates, packing, int8)
   };
   struct Norm {
     float eps;
@@ -141,20 +161,78 @@ struct Linear : Op<Linear, primitive_id::Linear> {
   size_t first_part() const { return norm ? size_t(1 + norm->scaled + norm->shifted) : 1; }
 };
 bool has_gates(std::span<const Linear::Part> parts);
+
+/// The inputs of a product from `first` on, one after the other: of each part its weight's planes,
+/// and its bias.
+class Operands {
+ public:
+  Operands(std::span<const array> in, size_t first) : in_(in), next_(first) {}
+  const array& take() { return in_[next_++]; }
+  std::span<const array> weight(Packing packing) {
+    const size_t planes = size_t(packing_info(packing).planes);
+    return in_.subspan(std::exchange(next_, next_ + planes), planes);
+  }
+  /// The same with values taken in that dtype, unless it is dense.
+  Matrix matrix(Packing packing, Dtype dtype) {
+    const auto planes = weight(packing);
+    return packing == Packing::dense ? Matrix(planes[0]) : Matrix(packing, planes, dtype);
+  }
+  /// Null where there is none.
+  const array* bias(bool there) { return there ? &take() : nullptr; }
+
+ private:
+  std::span<const array> in_;
+  size_t next_;
+};
+/// Whether a part's weight, or a term's, is packed.
+template <class Parts>
+bool has_packed(const Parts& parts) {
+  return std::ranges::any_of(parts, [](const auto& p) { return p.packing != Packing::dense; });
+}
+/// The inputs of products with packed weights, dequantised to the dtype of x, and the parts that
+/// take these.
+Arrays with_dense_weights(std::vector<Linear::Part>& parts, const Arrays& in, size_t first);
+
 /// What parts give, from what each gives alone: gates multiply what the next part gives.
 Arrays gated(std::span<const Linear::Part> parts, const Arrays& each);
 
-/// x (..., k), weight (n, k) and bias (n) if it has one of each term, then residual (..., n)
-/// -> (..., n)
+/// x (..., k), weight (n, k), as the planes of its packing, and bias (n) if it has one of each
+/// term, then residual (..., n) -> (..., n)
 struct LinearSum : Op<LinearSum, primitive_id::LinearSum> {
-  std::vector<bool> biases;  // by term
+  struct Term {
+    bool bias;
+    Packing packing = Packing::dense;  // of the weight
+    bool int8 = false;                 // x meets it in eight bits
+    HEARTH_FIELDS(bias, packing, int8)
+  };
+  std::vector<Term> terms;
   bool residual;
-  LinearSum(std::vector<bool> biases, bool residual)
-      : biases(std::move(biases)), residual(residual) {}
-  HEARTH_FIELDS(biases, residual)
+  LinearSum(std::vector<Term> terms, bool residual) : terms(std::move(terms)), residual(residual) {}
+  HEARTH_FIELDS(terms, residual)
   std::string_view name() const override { return "linear_sum"; }
   Specs infer(std::span<const array> in) const override;
   std::optional<Arrays> decompose(const Arrays& in) const override;
+  std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
+                                const Arrays& d) const override;
+};
+
+/// w (..., in), and perhaps the importance of its columns -> the planes of a packing
+struct Quantize : Op<Quantize, primitive_id::Quantize> {
+  Packing packing;
+  explicit Quantize(Packing packing) : packing(packing) {}
+  HEARTH_FIELDS(packing)
+  std::string_view name() const override { return "quantize"; }
+  Specs infer(std::span<const array> in) const override;
+};
+
+/// The planes of a packed matrix (..., in) -> its values in `dtype`
+struct Dequantize : Op<Dequantize, primitive_id::Dequantize> {
+  Packing packing;
+  Dtype dtype;
+  Dequantize(Packing packing, Dtype dtype) : packing(packing), dtype(dtype) {}
+  HEARTH_FIELDS(packing, dtype)
+  std::string_view name() const override { return "dequantize"; }
+  Specs infer(std::span<const array> in) const override;
   std::optional<Cotangents> vjp(const Arrays& in, const Arrays& out,
                                 const Arrays& d) const override;
 };

@@ -4,8 +4,8 @@
 
 namespace hearth::fast {
 
-/// x (..., K or 1, k), ids (..., K), then weight (E, n, k) and bias (E, n) of each part
-/// -> (..., K, n) of each part
+/// x (..., K or 1, k), ids (..., K), then weight (E, n, k), as the planes of its packing, and bias
+/// (E, n) of each part -> (..., K, n) of each part
 struct ExpertLinear : Op<ExpertLinear, primitive_id::ExpertLinear> {
   std::vector<Linear::Part> parts;
   explicit ExpertLinear(std::vector<Linear::Part> parts) : parts(std::move(parts)) {}

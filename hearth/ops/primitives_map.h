@@ -10,7 +10,7 @@ enum class ElementOp : uint8_t {
 #define UNARY(name, ...) name,
 #define BINARY(name, ...) name,
 #define TERNARY(name, ...) name,
-#include "hearth/ops/elementwise.inc"
+#include "hearth/ops/elementwise_names.inc"
 #undef UNARY
 #undef BINARY
 #undef TERNARY
@@ -82,6 +82,10 @@ struct Map : Op<Map, primitive_id::Map> {
  private:
   Arrays all_registers(const Arrays& in) const;
 };
+
+/// The program of one operation alone, on its operands in order: a type for each.
+template <ElementOp op>
+struct Elementwise : Map {};
 
 /// The input itself; gradients end here. (...) -> the same, no kernel.
 struct StopGradient : Op<StopGradient, primitive_id::StopGradient> {

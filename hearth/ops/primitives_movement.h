@@ -83,9 +83,9 @@ struct Box {
 };
 
 /// The elements of a box.
-struct Slice : Op<Slice, primitive_id::Slice> {
+struct StaticSlice : Op<StaticSlice, primitive_id::StaticSlice> {
   Box box;
-  explicit Slice(Box box) : box(std::move(box)) {}
+  explicit StaticSlice(Box box) : box(std::move(box)) {}
   HEARTH_FIELDS(box)
   std::string_view name() const override { return "slice"; }
   Specs infer(std::span<const array> in) const override;

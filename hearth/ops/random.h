@@ -70,6 +70,10 @@ array randint(T low, U high, const Shape& shape, Dtype dtype = int32, const Key&
 array bernoulli(const array& p, const Shape& shape, const Key& key = std::nullopt,
                 StreamOrDevice s = {});
 array bernoulli(const array& p, const Key& key = std::nullopt, StreamOrDevice s = {});
+inline array bernoulli(const array& p, std::initializer_list<int> shape,
+                       const Key& key = std::nullopt, StreamOrDevice s = {}) {
+  return bernoulli(p, Shape(shape), key, s);
+}
 template <Scalar T>
 array bernoulli(T p, const Key& key = std::nullopt, StreamOrDevice s = {}) {
   return bernoulli(array(p), key, s);
@@ -77,6 +81,11 @@ array bernoulli(T p, const Key& key = std::nullopt, StreamOrDevice s = {}) {
 template <Scalar T>
 array bernoulli(T p, const Shape& shape, const Key& key = std::nullopt, StreamOrDevice s = {}) {
   return bernoulli(array(p), shape, key, s);
+}
+template <Scalar T>
+array bernoulli(T p, std::initializer_list<int> shape, const Key& key = std::nullopt,
+                StreamOrDevice s = {}) {
+  return bernoulli(array(p), Shape(shape), key, s);
 }
 array bernoulli(const Key& key = std::nullopt, StreamOrDevice s = {});
 /// N(0, 1) given that it lies in [lower, upper].

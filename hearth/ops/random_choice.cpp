@@ -34,7 +34,8 @@ array categorical(const array& logits, int axis, int num_samples, const Key& key
 }
 array categorical(const array& logits, int axis, const Key& key, StreamOrDevice s) {
   StreamScope scope(s);
-  return draw(logits, axis, logits.shape(), key);
+  const int at = normalize_axis(axis, logits.ndim(), "random::categorical");
+  return draw(logits, at, logits.shape(), key);
 }
 
 array permutation(const array& x, int axis, const Key& key, StreamOrDevice s) {

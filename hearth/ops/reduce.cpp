@@ -23,16 +23,12 @@ array reduce(Reduce::Kind kind, std::string_view who, const array& a, const std:
   return apply(std::make_shared<Reduce>(kind, normalize_axes(axes, a.ndim(), who), keepdims), {a});
 }
 
-Dtype at_least_float(Dtype d) { return is_inexact(d) ? d : float32; }
-
 /// The product of the sizes of the axes.
 int64_t count(const array& a, const std::vector<int>& axes) {
   int64_t n = 1;
   for (int axis : axes) n *= a.shape(axis);
   return n;
 }
-
-array flat(const array& a) { return reshape(a, {-1}); }
 
 }  // namespace
 
@@ -49,6 +45,17 @@ REDUCTION(min)
 REDUCTION(all)
 REDUCTION(any)
 #undef REDUCTION
+
+std::tuple<array, array> minmax(const array& a, const std::vector<int>& axes, bool keepdims,
+                                StreamOrDevice s) {
+  return {min(a, axes, keepdims, s), max(a, axes, keepdims, s)};
+}
+std::tuple<array, array> minmax(const array& a, int axis, bool keepdims, StreamOrDevice s) {
+  return minmax(a, std::vector<int>{axis}, keepdims, s);
+}
+std::tuple<array, array> minmax(const array& a, bool keepdims, StreamOrDevice s) {
+  return minmax(a, every_axis(a), keepdims, s);
+}
 
 array count_nonzero(const array& a, const std::vector<int>& axes, bool keepdims, StreamOrDevice s) {
   StreamScope scope(s);
@@ -118,7 +125,7 @@ array arg_reduce(bool largest, const array& a, int axis, bool keepdims) {
   return apply(std::make_shared<ArgReduce>(largest, axis, keepdims), {a});
 }
 array arg_reduce_all(bool largest, const array& a, bool keepdims) {
-  return reshape(arg_reduce(largest, flat(a), 0, false), Shape(keepdims ? a.ndim() : 0, 1));
+  return reshape(arg_reduce(largest, flatten(a), 0, false), Shape(keepdims ? a.ndim() : 0, 1));
 }
 
 }  // namespace

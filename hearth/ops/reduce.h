@@ -1,5 +1,7 @@
 // Reductions, scans, sorting and softmax: MLX's names, arguments, defaults and results.
 #pragma once
+#include <optional>
+#include <tuple>
 #include <vector>
 
 #include "hearth/core/array.h"
@@ -43,6 +45,16 @@ HEARTH_REDUCTION(logsumexp)
 HEARTH_REDUCTION(median)
 #undef HEARTH_REDUCTION
 
+/// {min, max}
+std::tuple<array, array> minmax(const array& a, const std::vector<int>& axes, bool keepdims = false,
+                                StreamOrDevice s = {});
+std::tuple<array, array> minmax(const array& a, int axis, bool keepdims = false,
+                                StreamOrDevice s = {});
+std::tuple<array, array> minmax(const array& a, bool keepdims, StreamOrDevice s = {});
+inline std::tuple<array, array> minmax(const array& a, StreamOrDevice s = {}) {
+  return minmax(a, false, s);
+}
+
 /// Mean of |a - mean|^2, the divisor lessened by ddof; integers give f32, complex the real type.
 array var(const array& a, const std::vector<int>& axes, bool keepdims = false, int ddof = 0,
           StreamOrDevice s = {});
@@ -74,13 +86,28 @@ array trace(const array& a, StreamOrDevice s = {});
 // Running results along an axis (without one: of the flattened array). reverse: from the end;
 // not inclusive: of the elements before, the operation's identity first.
 
-/// Of bool i32, else the dtype of a.
-array cumsum(const array& a, bool reverse = false, bool inclusive = true, StreamOrDevice s = {});
+/// Of bool i32, else the dtype of a, which becomes `dtype` before if that is given.
+array cumsum(const array& a, bool reverse = false, bool inclusive = true,
+             std::optional<Dtype> dtype = std::nullopt, StreamOrDevice s = {});
 array cumsum(const array& a, int axis, bool reverse = false, bool inclusive = true,
-             StreamOrDevice s = {});
-array cumprod(const array& a, bool reverse = false, bool inclusive = true, StreamOrDevice s = {});
+             std::optional<Dtype> dtype = std::nullopt, StreamOrDevice s = {});
+inline array cumsum(const array& a, bool reverse, bool inclusive, StreamOrDevice s) {
+  return cumsum(a, reverse, inclusive, std::nullopt, s);
+}
+inline array cumsum(const array& a, int axis, bool reverse, bool inclusive, StreamOrDevice s) {
+  return cumsum(a, axis, reverse, inclusive, std::nullopt, s);
+}
+/// The dtype of a, or the one given.
+array cumprod(const array& a, bool reverse = false, bool inclusive = true,
+              std::optional<Dtype> dtype = std::nullopt, StreamOrDevice s = {});
 array cumprod(const array& a, int axis, bool reverse = false, bool inclusive = true,
-              StreamOrDevice s = {});
+              std::optional<Dtype> dtype = std::nullopt, StreamOrDevice s = {});
+inline array cumprod(const array& a, bool reverse, bool inclusive, StreamOrDevice s) {
+  return cumprod(a, reverse, inclusive, std::nullopt, s);
+}
+inline array cumprod(const array& a, int axis, bool reverse, bool inclusive, StreamOrDevice s) {
+  return cumprod(a, axis, reverse, inclusive, std::nullopt, s);
+}
 /// NaN from the first NaN on.
 array cummax(const array& a, bool reverse = false, bool inclusive = true, StreamOrDevice s = {});
 array cummax(const array& a, int axis, bool reverse = false, bool inclusive = true,
@@ -113,6 +140,14 @@ array argpartition(const array& a, int kth, int axis, StreamOrDevice s = {});
 /// The k largest along the axis (NaN counts as largest), in no promised order.
 array topk(const array& a, int k, StreamOrDevice s = {});
 array topk(const array& a, int k, int axis, StreamOrDevice s = {});
+
+/// The different values of the flattened array, ascending, as `size` elements: cut off, or filled
+/// with fill_value (the least of them if not given). Behind them, each if asked for: where each
+/// occurs first (u32), which of them each element of a is (u32, of a's shape), how often each
+/// occurs (i32, 0 of what was filled in). NaN equals NaN.
+Arrays unique(const array& a, int size, bool return_index = false, bool return_inverse = false,
+              bool return_counts = false, const std::optional<array>& fill_value = std::nullopt,
+              StreamOrDevice s = {});
 
 /// exp(a) / sum(exp(a)) over the axes, without overflow; integers give f32. Halves are computed in
 /// f32 and rounded once whether `precise` or not.

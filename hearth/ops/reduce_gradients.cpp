@@ -3,6 +3,7 @@
 #include "hearth/ops/elementwise.h"
 #include "hearth/ops/index.h"
 #include "hearth/ops/movement.h"
+#include "hearth/ops/movement_detail.h"
 #include "hearth/ops/primitives.h"
 #include "hearth/ops/reduce.h"
 #include "hearth/ops/rows.h"
@@ -19,12 +20,6 @@ array places_along(const array& x, int axis) {
   return reshape(arange(0, x.shape()[size_t(axis)]), shape);
 }
 
-array part(const array& x, int axis, int from, int to) {
-  Shape start(x.shape().size(), 0), stop = x.shape();
-  start[size_t(axis)] = from, stop[size_t(axis)] = to;
-  return slice(x, start, stop);
-}
-
 /// The product of all others, times d: by running products from both ends, so that zeros divide
 /// nothing. x is (..., n), d (..., 1).
 array product_gradient(const array& x, const array& d) {
@@ -36,15 +31,16 @@ array product_gradient(const array& x, const array& d) {
 /// exception, and the derivatives of this are right as well.
 array sum_of_products(const array& x, const array& d, int axis) {
   const int n = x.shape()[size_t(axis)];
-  array sums = d, products = part(x, axis, 1, n);  // of stretches of `reach`
+  array sums = d, products = detail::part(x, axis, 1, n);  // of stretches of `reach`
   for (int64_t reach = 1; reach < n; reach *= 2) {
     const int rest = n - int(reach);  // starts from which a whole stretch follows
-    sums = concatenate({part(sums, axis, 0, rest) + products * part(sums, axis, int(reach), n),
-                        part(sums, axis, rest, n)},
-                       axis);
+    sums = concatenate(
+        {detail::part(sums, axis, 0, rest) + products * detail::part(sums, axis, int(reach), n),
+         detail::part(sums, axis, rest, n)},
+        axis);
     if (reach < rest)
-      products =
-          part(products, axis, 0, rest - int(reach)) * part(products, axis, int(reach), rest);
+      products = detail::part(products, axis, 0, rest - int(reach)) *
+                 detail::part(products, axis, int(reach), rest);
   }
   return sums;
 }
@@ -74,7 +70,7 @@ std::optional<Cotangents> Reduce::vjp(const Arrays& in, const Arrays& out, const
     }
     case Kind::prod: {
       if (auto grads = vjp_of_halves(*this, in, d)) return grads;
-      const array r = rows(x, axes);
+      const array r = rows(conjugate_of(x), axes);
       Shape one = r.shape();
       one.back() = 1;
       return Cotangents{from_rows(product_gradient(r, reshape(d[0], one)), x, axes)};
@@ -97,11 +93,12 @@ std::optional<Cotangents> Scan::vjp(const Arrays& in, const Arrays& out, const A
       const int n = x.shape()[size_t(axis)];
       if (n == 0) return Cotangents{x};
       const auto turn = [&](const array& v) { return reverse ? flip(v, axis) : v; };
-      const array forward = turn(x);
+      const array forward = turn(conjugate_of(x));
       array from_above = turn(d[0]);
       if (!inclusive)
-        from_above = concatenate(
-            {part(from_above, axis, 1, n), zeros_like(part(from_above, axis, 0, 1))}, axis);
+        from_above = concatenate({detail::part(from_above, axis, 1, n),
+                                  zeros_like(detail::part(from_above, axis, 0, 1))},
+                                 axis);
       const array below = cumprod(forward, axis, false, false);
       return Cotangents{turn(below * sum_of_products(forward, from_above, axis))};
     }
@@ -118,8 +115,8 @@ std::optional<Cotangents> Scan::vjp(const Arrays& in, const Arrays& out, const A
                            : cummax(where(hit, at, array(0)), axis);
       array grad = d[0];
       if (!inclusive && n > 0) {
-        from = reverse ? part(from, axis, 1, n) : part(from, axis, 0, n - 1);
-        grad = reverse ? part(grad, axis, 0, n - 1) : part(grad, axis, 1, n);
+        from = reverse ? detail::part(from, axis, 1, n) : detail::part(from, axis, 0, n - 1);
+        grad = reverse ? detail::part(grad, axis, 0, n - 1) : detail::part(grad, axis, 1, n);
       }
       return Cotangents{scatter_add_axis(zeros_like(x), from, grad, axis)};
     }
@@ -145,13 +142,13 @@ std::optional<Cotangents> Sort::vjp(const Arrays& in, const Arrays&, const Array
 
 std::optional<Cotangents> Softmax::vjp(const Arrays& in, const Arrays& out, const Arrays& d) const {
   if (auto grads = vjp_of_halves(*this, in, d)) return grads;
-  const array dy = d[0] * out[0];
-  return Cotangents{dy - out[0] * sum(dy, -1, true)};
+  const array y = conjugate_of(out[0]), dy = d[0] * y;
+  return Cotangents{dy - y * sum(dy, -1, true)};
 }
 
 std::optional<Cotangents> LogSumExp::vjp(const Arrays& in, const Arrays&, const Arrays& d) const {
   if (auto grads = vjp_of_halves(*this, in, d)) return grads;
-  return Cotangents{d[0] * softmax(in[0], -1)};
+  return Cotangents{d[0] * conjugate_of(softmax(in[0], -1))};
 }
 
 }  // namespace hearth

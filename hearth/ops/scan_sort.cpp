@@ -6,12 +6,22 @@
 
 namespace hearth {
 
-namespace {
-
-array flat(const array& a) { return reshape(a, {-1}); }
-
-}  // namespace
-
+#define SCAN_AS(name, kind)                                                                      \
+  array name(const array& a, int axis, bool reverse, bool inclusive, std::optional<Dtype> dtype, \
+             StreamOrDevice s) {                                                                 \
+    StreamScope scope(s);                                                                        \
+    axis = normalize_axis(axis, a.ndim(), #name);                                                \
+    return apply(std::make_shared<Scan>(Scan::Kind::kind, axis, reverse, inclusive),             \
+                 {astype(a, dtype.value_or(a.dtype()))});                                        \
+  }                                                                                              \
+  array name(const array& a, bool reverse, bool inclusive, std::optional<Dtype> dtype,           \
+             StreamOrDevice s) {                                                                 \
+    StreamScope scope(s);                                                                        \
+    return name(flatten(a), 0, reverse, inclusive, dtype);                                       \
+  }
+SCAN_AS(cumsum, sum)
+SCAN_AS(cumprod, prod)
+#undef SCAN_AS
 #define SCAN(name, kind)                                                                   \
   array name(const array& a, int axis, bool reverse, bool inclusive, StreamOrDevice s) {   \
     StreamScope scope(s);                                                                  \
@@ -20,10 +30,8 @@ array flat(const array& a) { return reshape(a, {-1}); }
   }                                                                                        \
   array name(const array& a, bool reverse, bool inclusive, StreamOrDevice s) {             \
     StreamScope scope(s);                                                                  \
-    return name(flat(a), 0, reverse, inclusive);                                           \
+    return name(flatten(a), 0, reverse, inclusive);                                        \
   }
-SCAN(cumsum, sum)
-SCAN(cumprod, prod)
 SCAN(cummax, max)
 SCAN(cummin, min)
 #undef SCAN
@@ -35,7 +43,7 @@ array logcumsumexp(const array& a, int axis, bool reverse, bool inclusive, Strea
 }
 array logcumsumexp(const array& a, bool reverse, bool inclusive, StreamOrDevice s) {
   StreamScope scope(s);
-  return logcumsumexp(flat(a), 0, reverse, inclusive);
+  return logcumsumexp(flatten(a), 0, reverse, inclusive);
 }
 
 array diff(const array& a, int n, int axis, StreamOrDevice s) {
@@ -60,7 +68,7 @@ array sort(const array& a, int axis, StreamOrDevice s) {
 }
 array sort(const array& a, StreamOrDevice s) {
   StreamScope scope(s);
-  return sort(flat(a), 0);
+  return sort(flatten(a), 0);
 }
 array argsort(const array& a, int axis, StreamOrDevice s) {
   StreamScope scope(s);
@@ -68,7 +76,7 @@ array argsort(const array& a, int axis, StreamOrDevice s) {
 }
 array argsort(const array& a, StreamOrDevice s) {
   StreamScope scope(s);
-  return argsort(flat(a), 0);
+  return argsort(flatten(a), 0);
 }
 
 namespace {
@@ -89,7 +97,7 @@ array partition(const array& a, int kth, int axis, StreamOrDevice s) {
 }
 array partition(const array& a, int kth, StreamOrDevice s) {
   StreamScope scope(s);
-  return partition(flat(a), kth, 0, false);
+  return partition(flatten(a), kth, 0, false);
 }
 array argpartition(const array& a, int kth, int axis, StreamOrDevice s) {
   StreamScope scope(s);
@@ -97,7 +105,7 @@ array argpartition(const array& a, int kth, int axis, StreamOrDevice s) {
 }
 array argpartition(const array& a, int kth, StreamOrDevice s) {
   StreamScope scope(s);
-  return partition(flat(a), kth, 0, true);
+  return partition(flatten(a), kth, 0, true);
 }
 
 array topk(const array& a, int k, int axis, StreamOrDevice s) {
@@ -112,7 +120,7 @@ array topk(const array& a, int k, int axis, StreamOrDevice s) {
 }
 array topk(const array& a, int k, StreamOrDevice s) {
   StreamScope scope(s);
-  return topk(flat(a), k, 0);
+  return topk(flatten(a), k, 0);
 }
 
 std::string_view Scan::name() const {

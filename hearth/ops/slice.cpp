@@ -42,7 +42,7 @@ array take_box(const array& a, const Box& box) {
   bool whole = box.shape == a.shape();
   for (size_t i = 0; whole && i < box.shape.size(); ++i)
     whole = box.shape[i] <= 1 || box.strides[i] == 1;
-  return whole ? a : apply(std::make_shared<Slice>(box), {a});
+  return whole ? a : apply(std::make_shared<StaticSlice>(box), {a});
 }
 
 array update_box(const array& a, const array& update, Update mode, const Box& box) {
@@ -132,11 +132,11 @@ UPDATE(max)
 UPDATE(min)
 #undef UPDATE
 
-static array part(const array& a, int axis, int64_t start, int64_t stop) {
+array detail::part(const array& a, int axis, int64_t start, int64_t stop) {
   Box box{Shape(a.shape().size(), 0), Shape(a.shape().size(), 1), a.shape()};
   box.start[size_t(axis)] = stop > start ? ShapeElem(start) : 0;
   box.shape[size_t(axis)] = ShapeElem(std::max<int64_t>(0, stop - start));
-  return detail::take_box(a, box);
+  return take_box(a, box);
 }
 
 Arrays split(const array& a, const Shape& indices, int axis, StreamOrDevice s) {
@@ -148,7 +148,7 @@ Arrays split(const array& a, const Shape& indices, int axis, StreamOrDevice s) {
   for (size_t i = 0; i <= indices.size(); ++i) {
     int64_t stop = i < indices.size() ? indices[i] : n;
     stop = std::clamp<int64_t>(stop < 0 ? stop + n : stop, 0, n);
-    out.push_back(part(a, at, start, stop));
+    out.push_back(detail::part(a, at, start, stop));
     start = stop;
   }
   return out;
@@ -164,7 +164,8 @@ Arrays split(const array& a, int num_splits, int axis, StreamOrDevice s) {
         " does not divide into ", num_splits, " equal parts; give indices instead");
   Arrays out;
   for (int i = 0; i < num_splits; ++i)
-    out.push_back(part(a, at, int64_t(n / num_splits) * i, int64_t(n / num_splits) * (i + 1)));
+    out.push_back(
+        detail::part(a, at, int64_t(n / num_splits) * i, int64_t(n / num_splits) * (i + 1)));
   return out;
 }
 Arrays split(const array& a, int num_splits, StreamOrDevice s) {
@@ -174,7 +175,7 @@ Arrays unstack(const array& a, int axis, StreamOrDevice s) {
   StreamScope scope(s);
   const int at = normalize_axis(axis, a.ndim(), "unstack");
   Arrays out;
-  for (int i = 0; i < a.shape(at); ++i) out.push_back(squeeze(part(a, at, i, i + 1), at));
+  for (int i = 0; i < a.shape(at); ++i) out.push_back(squeeze(detail::part(a, at, i, i + 1), at));
   return out;
 }
 Arrays unstack(const array& a, StreamOrDevice s) { return unstack(a, 0, s); }
@@ -206,7 +207,9 @@ array roll(const array& a, const Shape& shift, const std::vector<int>& axes, Str
     const int64_t n = a.shape(axis);
     if (n == 0) continue;
     const int64_t by = (shift[i] % n + n) % n;
-    if (by > 0) out = concatenate({part(out, axis, n - by, n), part(out, axis, 0, n - by)}, axis);
+    if (by > 0)
+      out = concatenate({detail::part(out, axis, n - by, n), detail::part(out, axis, 0, n - by)},
+                        axis);
   }
   return out;
 }
@@ -258,9 +261,7 @@ array pad(const array& a, const std::vector<int>& axes, const Shape& low_pad_siz
     const auto axis = size_t(normalize_axis(axes[i], a.ndim(), "pad"));
     check(low_pad_size[i] >= 0 && high_pad_size[i] >= 0, "pad: sizes ", low_pad_size[i], " and ",
           high_pad_size[i], " of axis ", axis, " must not be negative");
-    const int64_t size = int64_t(shape[axis]) + low_pad_size[i] + high_pad_size[i];
-    check(size <= INT32_MAX, "pad: axis ", axis, " would have ", size, " elements");
-    shape[axis] = ShapeElem(size);
+    shape[axis] = axis_size(int64_t(shape[axis]) + low_pad_size[i] + high_pad_size[i], "pad");
     inside.start[axis] = low_pad_size[i];
   }
   if (shape == a.shape()) return a;

@@ -8,12 +8,6 @@
 
 namespace hearth {
 
-namespace {
-
-Dtype at_least_float(Dtype d) { return is_inexact(d) ? d : float32; }
-
-}  // namespace
-
 array logsumexp(const array& a, const std::vector<int>& axes, bool keepdims, StreamOrDevice s) {
   StreamScope scope(s);
   const auto sorted = normalize_axes(axes, a.ndim(), "logsumexp");

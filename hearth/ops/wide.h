@@ -7,7 +7,12 @@ namespace hearth {
 
 /// The dtype that formulas on d are computed in: float32 for halves, else d.
 constexpr Dtype wide_of(Dtype d) { return d == float16 || d == bfloat16 ? float32 : d; }
+/// What an operation of inexact results gives for d.
+constexpr Dtype at_least_float(Dtype d) { return is_inexact(d) ? d : float32; }
 inline array widen(const array& x) { return astype(x, wide_of(x.dtype())); }
+
+/// x, if it is complex conjugated: what the gradient of a product by its other factor takes.
+inline array conjugate_of(const array& x) { return is_complex(x.dtype()) ? conjugate(x) : x; }
 
 /// f(x, more...) of the widened operands, rounded once if together they are a half. Costs nothing
 /// where no operand is.

@@ -12,7 +12,9 @@ using ScalarFunction = std::function<array(const Arrays&)>;  // its result has o
 using UnaryFunction = std::function<array(const array&)>;
 
 /// {outputs, the gradients of sum(outputs * cotangents) by each primal}. Cotangents have the shapes
-/// of the outputs.
+/// of the outputs, and are taken as their dtypes. Integers have gradients like any number (a cast
+/// passes them on), as in MLX; bools have none. The gradient by z = x + iy is that by x + i times
+/// that by y, of the real part of sum(outputs * conjugate(cotangents)).
 std::pair<Arrays, Arrays> vjp(const Function& fun, const Arrays& primals, const Arrays& cotangents);
 std::pair<array, array> vjp(const UnaryFunction& fun, const array& primal, const array& cotangent);
 

@@ -58,8 +58,8 @@ std::string compiled(const std::string& text) {
   const auto source = folder / "program.cpp", log = folder / "log";
   std::ofstream(source) << text;
   const std::string command =
-      concat("c++ -std=c++20 -fsyntax-only -I", testing::source_dir().string(), " ",
-             source.string(), " >", log.string(), " 2>&1");
+      concat("c++ -std=c++20 -fsyntax-only -I", testing::source_dir().string(), " -I",
+             testing::generated_dir().string(), " ", source.string(), " >", log.string(), " 2>&1");
   const int status = std::system(command.c_str());
   return status == 0 ? "" : testing::content_of(log);
 }
@@ -71,7 +71,8 @@ int errors(const std::string& said) {
 
 TEST(Fields, WhatDoesNotBelongThereIsOneSentence) {
   if (std::system("c++ --version >/dev/null 2>&1") != 0) GTEST_SKIP() << "there is no compiler";
-  if (!std::filesystem::exists(testing::source_path("hearth/nn/layers.h")))
+  if (!std::filesystem::exists(testing::source_path("hearth/nn/layers.h")) ||
+      !std::filesystem::exists(testing::generated_dir()))
     GTEST_SKIP() << "the tests were carried here without the headers";
   const std::string module =
       "#include \"hearth/nn/layers.h\"\n"

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "tests/instrumented.h"
 #include "tests/process.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
@@ -38,19 +39,9 @@ inline nlohmann::json json_of(Words args, const std::string& input = "") {
   return json;
 }
 
-// The sanitizers reserve terabytes of addresses for themselves.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kAddressesLimited = false;
-#elif defined(__has_feature)
-constexpr bool kAddressesLimited =
-    !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
-#else
-constexpr bool kAddressesLimited = true;
-#endif
-
 /// run_hearth with no more than 1 GiB of address space, so that a huge allocation fails.
 inline Finished run_limited(Words args, const std::string& input = "") {
-  if (!kAddressesLimited) return run_hearth(std::move(args), input);
+  if (kInstrumented) return run_hearth(std::move(args), input);
   const Words limit = {"sh", "-c", "ulimit -v 1048576 && exec \"$@\"", "sh", hearth_binary()};
   args.insert(args.begin(), limit.begin(), limit.end());
   return run(std::move(args), input);

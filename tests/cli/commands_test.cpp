@@ -106,6 +106,9 @@ TEST(cli_bench, bad_usage_is_a_sentence_and_exit_2) {
   expect_usage({"bench", "-r", "0"}, "--repetitions");
   expect_usage({"bench", "-p", "513"}, "must fit in the model's context of 512");
   expect_usage({"bench", "--dtype", "f64"}, "dtype 'f64' is not one of f16, bf16, f32");
+  expect_usage({"bench", "--activations", "int4"}, "'int4' is not int8");
+  expect_failure({"bench", "--activations", "int8"},
+                 "packed weights, of which this model has none");
 }
 
 /// Runs a small bench of these options, and reads its rows.
@@ -251,6 +254,8 @@ TEST(cli_info, says_in_json_what_the_manual_lists) {
   EXPECT_EQ(j, (json{{"model", phi_2},
                      {"use", nullptr},
                      {"active_parameters", 2779683840},
+                     {"gguf_architecture", nullptr},
+                     {"gguf_types", nullptr},
                      {"tokenizer", nullptr},
                      {"template", nullptr},
                      {"device", "cpu"},
@@ -266,9 +271,19 @@ TEST(cli_info, says_in_json_what_the_manual_lists) {
                      {"context", 2048},
                      {"has_weights", false},
                      {"has_tokenizer", false},
+                     {"memory_bytes", 5559367680},
+                     {"bits_per_weight", 16.0},
                      {"weights_bytes", nullptr},
                      {"f16_bytes", 5559367680},
                      {"f32_bytes", 11118735360}}));
+}
+
+// 32 layers of keys and values of 2560 elements, 80 each: in q8 of three blocks of 34 bytes.
+TEST(cli_info, counts_a_state_in_fewer_bits) {
+  const std::string phi_2 = source_path("models/configs/phi-2").string();
+  EXPECT_EQ(json_of({"info", phi_2, "--kv", "q8"})["state_bytes_per_token"], 32 * 2 * 32 * 3 * 34);
+  EXPECT_EQ(json_of({"info", phi_2, "--kv", "q4"})["state_bytes_per_token"], 32 * 2 * 32 * 3 * 18);
+  expect_usage({"info", phi_2, "--kv", "q5"}, "'q5' is not q8 or q4");
 }
 
 TEST(cli_info, counts_the_weights_that_are_there) {
@@ -289,13 +304,13 @@ TEST(cli_info, a_folder_that_hearth_cannot_run_is_an_error_that_says_why) {
   const std::string pointer =
       "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 20049360\n";
   json packed = json::parse(content_of(source_path("models/tiny-phi/config.json")));
-  packed["quantization_config"] = {{"quant_method", "awq"}, {"bits", 4}};
+  packed["quantization_config"] = {{"quant_method", "hqq"}, {"bits", 4}};
   const json index = {{"weight_map", {{"lm_head.bias", "model-00001-of-00002.safetensors"}}}};
   const std::pair<ModelFolder::Files, const char*> folders[] = {
       {{{"model.safetensors", pointer}}, "Git LFS pointer"},
       {{{"model.safetensors", "<!DOCTYPE html><html>"}}, "web page"},
       {{{"model.safetensors", std::nullopt}, {"pytorch_model.bin", "PK\3\4"}}, "pytorch_model.bin"},
-      {{{"config.json", packed.dump()}}, "AWQ"},
+      {{{"config.json", packed.dump()}}, "HQQ"},
       {{{"model.safetensors", std::nullopt}, {"model.safetensors.index.json", index.dump()}},
        "model-00001-of-00002.safetensors"},
       {{{"config.json", std::nullopt}}, "config.json"},

@@ -170,7 +170,7 @@ TEST(docs, commands_of_the_readme_run) {
       line = trimmed(line.substr(0, line.find(" #")));
       const std::string program = "build/release/hearth ";
       if (!line.starts_with(program)) continue;
-      const bool slow = std::regex_search(line, std::regex("phi-2|Qwen|cuda|probe|lab run"));
+      const bool slow = std::regex_search(line, std::regex("phi-2|Qwen|gguf|cuda|probe|lab run"));
       if (slow) continue;
       const Finished f = run({"bash", "-c",
                               "cd " + source_dir().string() + " && " + hearth_binary() + " " +

@@ -422,7 +422,7 @@ TEST(cli_generate, bad_usage_is_a_sentence_and_exit_2) {
       {{"--deterministic"}, "--deterministic: means nothing without --load-state"},
       {{"--penalty-window", "8"},
        "means nothing without --repetition-penalty or --frequency-penalty or --presence-penalty"},
-      {{"--model", ""}, "--model: '', wanted a folder, or a name as on the Hub"},
+      {{"--model", ""}, "--model: '', wanted a folder, a GGUF file, or a name as on the Hub"},
       {{"--prompt"}, "--prompt"},
   };
   for (const auto& [options, sentence] : cases) {

@@ -251,7 +251,7 @@ TEST(Lab, ResumeTakesNothingThatTheRunBeganWith) {
 TEST(Lab, NothingMeasuredIsAFailure) {
   const Ran ran({"--engines", "hearth:cpu:speed=9"});
   EXPECT_EQ(ran.exit_code, 1);
-  EXPECT_THAT(ran.out, HasSubstr("no option speed; there are dtype, threads"));
+  EXPECT_THAT(ran.out, HasSubstr("no option speed; there are activations, dtype, kv,"));
   EXPECT_EQ(ran.result().engines[0].status, lab::EngineStatus::unavailable);
 }
 
@@ -332,7 +332,7 @@ TEST(Lab, WarmUpAndSamplesHaveSecondsOfTheirOwn) {
     const Ran ran({"--engines", fake("sleep=0.02").text, "--pairs", "2", "--starts", "1",
                    "--warmup", warmup, "--seconds", seconds});
     EXPECT_EQ(ran.exit_code, 0) << ran.err;
-    const auto& all = ran.result().engines.at(0).repetitions;
+    const std::vector<lab::Repetition> all = ran.result().engines.at(0).repetitions;
     return std::pair(std::ranges::count(all, true, &lab::Repetition::warmup), std::ssize(all));
   };
   const auto [warm, warm_all] = repetitions("2", "0");
@@ -467,6 +467,29 @@ TEST_P(Peers, MakeHearthsTokens) {
       << ran.out;
   for (const auto& rep : result.engines[1].repetitions)
     EXPECT_EQ(rep.ids, result.engines[0].repetitions[0].ids);
+}
+
+// A GGUF goes to every engine as it is. The prompt is ids, and codes of eight bits meet activations
+// in eight bits in both.
+TEST(Lab, PeersTakeTheSameGgufFile) {
+  const TempFolder folder;
+  const std::string file = folder / "model.gguf";
+  ASSERT_EQ(run_hearth({"quantize", "--to", "q8_0", "-o", file}).exit_code, 0);
+  const std::string same = "hearth:cpu:dtype=f32,activations=int8";
+  const Ran ran({"--model", file, "--engines", same, "--engines", "hearth:cpu", "--engines",
+                 "llama.cpp:cpu", "--prompt-tokens", "8", "--pairs", "1"});
+  const auto result = ran.result();
+  EXPECT_EQ(result.engines[0].activations, "int8");
+  EXPECT_NEAR(result.engines[0].bytes_per_weight.value.value_or(0), 34. / 32, 0.01);
+  const auto gate = [&](int a, int b) {
+    return lab::comparability(result, result.engines[size_t(a)], result.engines[size_t(b)], 0);
+  };
+  EXPECT_THAT(gate(0, 1).differences, ::testing::Contains(HasSubstr("activations: int8 against")));
+  if (result.engines[2].status == lab::EngineStatus::unavailable)
+    GTEST_SKIP() << "llama.cpp: " << result.engines[2].faults[0];
+  ASSERT_EQ(result.engines[2].status, lab::EngineStatus::ok) << ran.out;
+  EXPECT_TRUE(gate(0, 2).comparable()) << ran.out;
+  EXPECT_THAT(gate(1, 2).differences, ::testing::Contains(HasSubstr("activations: bf16 against")));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Peers, ::testing::Values("torch", "mlx", "llama.cpp", "onnxruntime"));

@@ -246,5 +246,25 @@ TEST(cli_output, help_and_bars_are_as_wide_as_the_terminal) {
   }
 }
 
+// Names of files are bytes; JSON is UTF-8.
+TEST(cli_output, json_of_files_whose_names_are_not_utf8) {
+  const TempFolder folder;
+  const std::string model = folder / "caf\xe9", out = folder / "new\xff";
+  std::filesystem::create_directory_symlink(source_path("models/tiny-phi"), model);
+  const std::string story = source_path("tests/data/llm/story.txt").string();
+  for (const Words& args : {Words{"generate", "-n", "1"},
+                            {"bench", "-p", "2", "-n", "2", "-r", "1"},
+                            {"perplexity", "-f", story, "--window", "64"},
+                            {"perplexity", "-f", story, "--kl-divergence-base", out + ".base"},
+                            {"imatrix", "-f", story, "-o", out + ".imatrix"},
+                            {"quantize", "--to", "q8_0", "-o", out + ".gguf"},
+                            {"info"}}) {
+    SCOPED_TRACE(args[0]);
+    Words all = args;
+    all.insert(all.end(), {"--model", model});
+    EXPECT_FALSE(json_of(all).empty());
+  }
+}
+
 }  // namespace
 }  // namespace hearth::testing

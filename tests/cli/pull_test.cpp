@@ -1,5 +1,6 @@
 // hearth pull, as a user runs it, from a Hub on the loopback.
 #include "tests/cli/cli.h"
+#include "tests/cli/terminal.h"
 #include "tests/fake_hub.h"
 
 namespace hearth::testing {
@@ -176,6 +177,32 @@ TEST_F(cli_pull, shares_its_cache_with_huggingface_hub) {
   hub_.server.forget_requests();
   EXPECT_EQ(pull().out, fetched.out);
   EXPECT_EQ(hub_.count("/resolve/"), 0);
+}
+
+// On a terminal chat asks whether to fetch what is not there.
+TEST_F(cli_pull, chat_says_how_to_fetch_a_gguf_file_or_asks) {
+  hub_.files = {{"x-Q4_0.gguf", content_of(source_path("tests/data/gguf/tiny.gguf"))}};
+  const Words chat = {"chat", "owner/model:Q4_0", "-p", "Hi", "-n", "1"};
+  const Finished none = run_hearth(chat, "", environment());
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_THAT(none.err, HasSubstr("hearth pull owner/model:Q4_0"));
+  for (const std::string& variable : environment()) {
+    const size_t sign = variable.find('=');
+    ::setenv(variable.substr(0, sign).c_str(), variable.substr(sign + 1).c_str(), 1);
+  }
+  {
+    Terminal refused(chat);
+    EXPECT_TRUE(refused.see("Fetch it from the Hub now? [y/N]"));
+    refused.type("n\n");
+    EXPECT_TRUE(refused.see("hearth pull owner/model:Q4_0"));
+  }
+  Terminal asked(chat);
+  EXPECT_TRUE(asked.see("Fetch it from the Hub now? [y/N]"));
+  asked.type("y\n");
+  EXPECT_TRUE(asked.see("x-Q4_0.gguf (llama"));
+  for (const std::string& variable : environment())
+    ::unsetenv(variable.substr(0, variable.find('=')).c_str());
+  EXPECT_EQ(run_hearth(chat, "", environment()).exit_code, 0);
 }
 
 }  // namespace

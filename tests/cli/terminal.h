@@ -32,6 +32,8 @@ class Terminal {
       setenv("TERM", "xterm-256color", 1);
       setenv("LC_ALL", "C.UTF-8", 1);
       unsetenv("COLUMNS");
+      for (int one : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE})
+        signal(one, SIG_DFL);  // whatever nohup left to the tests
       execv(argv[0], argv.data());
       _exit(127);
     }

@@ -122,9 +122,11 @@ TEST_F(Hub, NeverAdvisesToFetchWhatMightBeRefused) {
 }
 
 TEST_F(Hub, SaysWhatAFileIs) {
-  const auto file = folder_.write("m.gguf", "GGUF\3");
+  const auto file = folder_.write("m.npy", "\x93NUMPY\1");
   EXPECT_THAT(error_of([&] { find_model(file.string()); }),
-              AllOf(HasSubstr("m.gguf is a GGUF file"), HasSubstr("a file, wanted the folder")));
+              AllOf(HasSubstr("m.npy is a NumPy file"), HasSubstr("a file, wanted the folder")));
+  const auto model = folder_.write("m.gguf", "GGUF\3");  // a model of its own
+  EXPECT_EQ(find_model(model.string()), model);
 }
 
 TEST_F(Hub, KnowsWhatEveryToolCallsAModel) {

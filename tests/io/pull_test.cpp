@@ -2,16 +2,9 @@
 #include "hearth/io/pull.h"
 
 #include <fcntl.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <sys/file.h>
 
-#include <cstdlib>
-#include <set>
-
-#include "hearth/io/hub.h"
-#include "tests/fake_hub.h"
-#include "tests/temp_folder.h"
+#include "tests/io/pull_fixture.h"
 
 namespace hearth {
 namespace {
@@ -26,70 +19,7 @@ using ::testing::Not;
 using Reply = FakeHub::Reply;
 using Request = FakeHub::Request;
 
-class Pull : public ::testing::Test {
- protected:
-  void SetUp() override {
-    for (const char* name : {"HF_HUB_CACHE", "HF_HOME", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH",
-                             "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "http_proxy"}) {
-      const char* value = std::getenv(name);
-      before_[name] = value ? std::optional<std::string>(value) : std::nullopt;
-      ::unsetenv(name);
-    }
-    ::setenv("HF_HOME", home_.path().c_str(), 1);
-    ::setenv("HF_ENDPOINT", hub_.url().c_str(), 1);
-  }
-  void TearDown() override {
-    for (const auto& [name, value] : before_)
-      value ? ::setenv(name.c_str(), value->c_str(), 1) : ::unsetenv(name.c_str());
-  }
-
-  static constexpr const char* kName = "owner/model";
-  PullOptions quick_ = [] {
-    PullOptions options;
-    options.retries = {.most = 3, .first_wait_s = 0.001};
-    return options;
-  }();
-  Pulled pull(const std::string& name = kName) { return pull_model(name, quick_); }
-  std::string error_of_pull(const std::string& name = kName) {
-    return error_of([&] { pull(name); });
-  }
-  fs::path model() const { return home_ / "hub/models--owner--model"; }
-  fs::path incomplete(const std::string& name) const {
-    return model() / "blobs" / (hub_.hash(name) + ".incomplete");
-  }
-  /// What the Hub lists, with other words in the place of these.
-  void lie(const std::string& from, const std::string& to) {
-    hub_.spoil = [from, to](const Request& request, Reply& reply) {
-      if (!request.path.starts_with("/api")) return;
-      std::string& text = reply.body;
-      for (size_t at = 0; (at = text.find(from, at)) != text.npos; at += to.size())
-        text.replace(at, from.size(), to);
-    };
-  }
-  /// What the snapshot has is what the Hub has, of the names given; nothing half is left.
-  void expect_whole(const std::set<std::string>& names) {
-    std::set<std::string> found;
-    const fs::path snapshot = model() / "snapshots" / hub_.commit;
-    for (const auto& entry : fs::recursive_directory_iterator(snapshot)) {
-      if (entry.is_directory()) continue;
-      const std::string name = entry.path().lexically_relative(snapshot).string();
-      EXPECT_TRUE(fs::is_symlink(entry.path())) << name;
-      found.insert(name);
-      EXPECT_EQ(content_of(entry.path()), hub_.files.at(name)) << name;
-    }
-    EXPECT_EQ(found, names);
-    EXPECT_EQ(content_of(model() / "refs/main"), hub_.commit);
-    for (const auto& entry : fs::directory_iterator(model() / "blobs"))
-      EXPECT_TRUE(is_hash(entry.path().filename().string())) << entry.path();
-  }
-  const std::set<std::string> all_ = {"config.json", "tokenizer.json", "model.safetensors"};
-
-  testing::TempFolder home_;
-  FakeHub hub_;
-
- private:
-  std::map<std::string, std::optional<std::string>> before_;
-};
+class Pull : public testing::PullTest {};
 
 TEST_F(Pull, WritesTheCacheAsHuggingFaceDoes) {
   hub_.files["1_Pooling/config.json"] = "{\"pooling\": 1}";

@@ -126,6 +126,7 @@ TEST_F(RecognizeFolder, WhatStandsInTheWeightsPlace) {
                              Not(HasSubstr("optimizer"))));
   folder_.write("model.gguf", gguf("phi2"));
   EXPECT_THAT(error(), HasSubstr("model.gguf is there: a GGUF file (version 3) of a phi2 model"));
+  EXPECT_THAT(error(), HasSubstr("name the file"));
   std::filesystem::remove(folder_ / "model.gguf");
   folder_.write("model-00001-of-00002.safetensors", std::string(8, '\0'));
   folder_.write("model-00002-of-00002.safetensors", std::string(8, '\0'));

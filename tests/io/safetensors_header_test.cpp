@@ -114,8 +114,8 @@ TEST(SafetensorsHeader, RefusesRepeatedNames) {
 }
 
 TEST(SafetensorsHeader, NamesUnknownDtypesAndThoseItKnows) {
-  EXPECT_THAT(error_in("{" + tensor("x", "F8_E4M3", "[1]", "[0,1]") + "}", 1),
-              AllOf(HasSubstr("tensor \"x\": dtype \"F8_E4M3\" is not one of"), HasSubstr("BF16"),
+  EXPECT_THAT(error_in("{" + tensor("x", "F8_E5M2", "[1]", "[0,1]") + "}", 1),
+              AllOf(HasSubstr("tensor \"x\": dtype \"F8_E5M2\" is not one of"), HasSubstr("BF16"),
                     HasSubstr("C64")));
   EXPECT_THAT(error_in(R"({"x":{"dtype":3,"shape":[],"data_offsets":[0,1]}})", 1),
               HasSubstr("dtype is missing or not a text"));

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A server of tests that speaks as much of an API as the adapter needs: fake_server.py PORT [api] [fault].
 
-PORT is a number, or a file that its number goes to. The API is openai, llama.cpp or ollama. Faults: slow (answers 503
-to its first five requests), early (two tokens fewer), strict (knows no other fields), dies (at the first request for
+PORT is a number, or a file that its number goes to. The API is openai, llama.cpp or ollama. Faults: slowN (answers 503
+to its first N requests), early (two tokens fewer), strict (knows no other fields), dies (at the first request for
 tokens), broken (no JSON), silent (ends before it listens), listless (lists no models)."""
 import http.server
 import json
@@ -13,6 +13,7 @@ port, api, fault = (sys.argv[1:] + ["openai", ""][len(sys.argv) - 2:])[:3]
 if fault == "silent":
     sys.exit("no such model")
 asked_before = 0
+slow = int(fault.removeprefix("slow")) if fault.startswith("slow") else 0
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -25,7 +26,7 @@ class Server(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         global asked_before
         asked_before += 1
-        if fault == "slow" and asked_before <= 5:
+        if asked_before <= slow:
             return self.answer({"error": "loading"}, status=503)
         known = {"openai": {"/v1/models": {"data": [{"id": "a-model"}, {"id": "b-model"}]}},
                  "llama.cpp": {"/props": {"default_generation_settings": {}, "model_path": "a-model",

@@ -7,6 +7,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "tests/instrumented.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
 
@@ -191,11 +192,12 @@ TEST(ChatTemplate, HostileTemplatesEndSoon) {
       "{{ not " + std::string(100000, '(') + "1 }}",
       "{{ x" + std::string(400000, '.') + " }}",
   };
-  for (const std::string& source : sources) {
+  for (size_t i = 0; i < std::size(sources); i += testing::kInstrumented ? 4 : 1) {
+    const std::string source = sources[i];
     SCOPED_TRACE(source.substr(0, 160));
     const std::clock_t start = std::clock();
     EXPECT_THROW(render(source), TemplateError);
-    EXPECT_LT(std::clock() - start, 20 * CLOCKS_PER_SEC);
+    EXPECT_LT(std::clock() - start, (testing::kInstrumented ? 200 : 20) * CLOCKS_PER_SEC);
   }
 }
 

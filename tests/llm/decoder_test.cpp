@@ -11,6 +11,7 @@
 #include "hearth/llm/prefill.h"
 #include "hearth/llm/registry.h"
 #include "hearth/ops/ops.h"
+#include "tests/llm/rewritten.h"
 #include "tests/on_device.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
@@ -234,12 +235,12 @@ std::vector<float> values(const Tensors& all, const std::string& name) {
 TEST(Rewrites, RenameSkipAndAnchor) {
   const std::vector<Rewrite> rules{
       {"^a.", "x."}, {".b$", ".c"}, {"drop", "", Rewrite::skip}, {"n.*.w", "w.*"}};
-  const Tensors out = rewrite(tensors({{"a.b", array(1.0f)},
-                                       {"b.a.b.d", array(2.0f)},
-                                       {"keep.drop.this", array(3.0f)},
-                                       {"n.12.w", array(4.0f)},
-                                       {"n.q.w", array(5.0f)}}),
-                              rules);
+  const Tensors out = rewritten(tensors({{"a.b", array(1.0f)},
+                                         {"b.a.b.d", array(2.0f)},
+                                         {"keep.drop.this", array(3.0f)},
+                                         {"n.12.w", array(4.0f)},
+                                         {"n.q.w", array(5.0f)}}),
+                                rules);
   EXPECT_EQ(out.size(), 4u);
   EXPECT_EQ(values(out, "x.c"), std::vector<float>{1});
   EXPECT_EQ(values(out, "b.a.b.d"), std::vector<float>{2});
@@ -259,7 +260,7 @@ TEST(Rewrites, SplitTransposeStackAndAddOne) {
   Tensors in = tensors(
       {{"qkv.w", rows}, {"by_head.w", rows}, {"t.w", rows}, {"norm.w", array({0.0f, -1.0f})}});
   for (int i = 0; i < 11; ++i) in.emplace("e." + std::to_string(i) + ".w", full({2}, float(i)));
-  const Tensors out = rewrite(in, rules);
+  const Tensors out = rewritten(in, rules);
   EXPECT_EQ(out.at("q.w").shape(), (Shape{3, 2}));
   EXPECT_EQ(values(out, "v.w"), (std::vector<float>{10, 11}));
   EXPECT_EQ(values(out, "a.w"), (std::vector<float>{0, 1, 4, 5, 8, 9}));
@@ -277,7 +278,7 @@ TEST(Rewrites, GoBackwardsForEveryFamily) {
     const auto model = make_model(object(config));
     fill_random(model->parameters(), float32, 7);
     const Tensors before = nn::tensors(model->parameters());
-    const Tensors after = rewrite(rewrite_back(before, model->rewrites()), model->rewrites());
+    const Tensors after = rewritten(rewrite_back(before, model->rewrites()), model->rewrites());
     EXPECT_EQ(after.size(), before.size()) << name;
     for (const auto& [key, x] : before) {
       ASSERT_TRUE(after.contains(key)) << name << ": " << key;
@@ -288,7 +289,7 @@ TEST(Rewrites, GoBackwardsForEveryFamily) {
 
 TEST(Rewrites, ThatDoNotFitNameTheTensor) {
   const auto fails = [](const Tensors& in, const Rewrite& rule) {
-    return error_of([&] { rewrite(in, std::span(&rule, 1)); });
+    return error_of([&] { rewritten(in, std::span(&rule, 1)); });
   };
   const Tensors one = tensors({{"m.w", zeros({5, 2})}});
   EXPECT_THAT(fails(one, {"m.w", "a,b", Rewrite::split, {2, 2}}),

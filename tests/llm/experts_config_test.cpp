@@ -8,6 +8,7 @@
 #include "hearth/llm/model.h"
 #include "hearth/llm/rewrite.h"
 #include "hearth/ops/ops.h"
+#include "tests/llm/rewritten.h"
 #include "tests/llm/tiny_checkpoint.h"
 
 namespace hearth::llm {
@@ -73,7 +74,7 @@ TEST(Rewrites, SplitAlongAnAxisAndPutPartsOfOneNameTogether) {
       {"row$", "row", Rewrite::flatten},
   };
   const array rows = reshape(arange(0, 12, 1, float32), {12, 1});
-  const Tensors got = rewrite(
+  const Tensors got = rewritten(
       {{"both", x}, {"turns", x}, {"qkvz", rows}, {"heads", rows}, {"row", reshape(rows, {1, 12})}},
       rules);
   using Values = std::vector<float>;
@@ -90,8 +91,8 @@ TEST(Rewrites, SplitAlongAnAxisAndPutPartsOfOneNameTogether) {
   EXPECT_EQ(got.at("row").shape(), (Shape{12}));
   for (const auto& rule : {rules[0], rules[1], rules[2], rules[3]})
     EXPECT_NE(error_of([&] {
-                rewrite({{rule.from.substr(0, rule.from.size() - 1), zeros({7, 7})}},
-                        std::span(&rule, 1));
+                rewritten({{rule.from.substr(0, rule.from.size() - 1), zeros({7, 7})}},
+                          std::span(&rule, 1));
               }).find("its shape is (7, 7)"),
               std::string::npos);
 }

@@ -11,20 +11,22 @@
 
 namespace hearth::testing {
 
-/// Element i of the tensor `name`: center + scale u, u in [-1, 1) by FNV-1a of the name and
-/// splitmix64 of i, as values() of the script has it.
-inline array tiny_tensor(const std::string& name, const Shape& shape, double center, double scale,
-                         uint64_t salt) {
+/// FNV-1a of the name and splitmix64 of i, as hashes() of tools/tiny_values.py has it.
+inline uint64_t tiny_hash(const std::string& name, size_t i, uint64_t salt) {
   uint64_t seed = 0xcbf29ce484222325u;
   for (unsigned char byte : name) seed = (seed ^ byte) * 0x100000001b3u;
+  uint64_t x = (i + 1) * 0x9e3779b97f4a7c15u + seed + salt;
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+  return x ^ x >> 31;
+}
+
+/// Element i of the tensor `name`: center + scale u, u in [-1, 1) by its hash.
+inline array tiny_tensor(const std::string& name, const Shape& shape, double center, double scale,
+                         uint64_t salt) {
   std::vector<float> values(element_count(shape));
-  for (size_t i = 0; i < values.size(); ++i) {
-    uint64_t x = (i + 1) * 0x9e3779b97f4a7c15u + seed + salt;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    x ^= x >> 31;
-    values[i] = float(center + scale * (double(x >> 40) / (1 << 23) - 1));
-  }
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = float(center + scale * (double(tiny_hash(name, i, salt) >> 40) / (1 << 23) - 1));
   return array(values.begin(), shape);
 }
 

@@ -88,14 +88,14 @@ TEST(NNGradients, OfLayersAreTheirSlopesByEveryParameter) {
   nn::Linear linear(4, 3);
   expect_gradients({"linear",
                     [&](const Arrays& in) {
-                      linear.weight.dense = in[1], linear.bias = in[2];
+                      linear.weight = in[1], linear.bias = in[2];
                       return Arrays{linear(in[0], fast::Activation::silu, in[3])};
                     },
                     {x, scattered({3, 4}, 1), scattered({3}, 2), scattered({2, 3}, 3)}});
   nn::Embedding embedding(5, 4);
   expect_gradients({"embedding",
                     [&](const Arrays& in) {
-                      embedding.weight.dense = in[0];
+                      embedding.weight = in[0];
                       const array rows = embedding(array({3, 1, 3}, {3}));
                       return Arrays{embedding.as_linear(square(rows))};
                     },

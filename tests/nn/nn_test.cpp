@@ -11,6 +11,7 @@
 #include "hearth/nn/functional.h"
 #include "hearth/nn/layers.h"
 #include "hearth/nn/optim.h"
+#include "hearth/nn/pooling.h"
 #include "hearth/ops/create.h"
 #include "hearth/ops/matmul.h"
 #include "hearth/ops/movement.h"
@@ -84,6 +85,38 @@ array convolution(const std::string& op, const json& args, const Arrays& in) {
       Conv2d(args[0], args[1], pair(2, 0), pair(3, 1), pair(4, 0), pair(5, 1), groups, bias));
 }
 
+/// Pools in torch's words ("max_pool2d", with or without " slope"): what comes out, or the gradient
+/// where the results have the weights in[1].
+template <class Pool, class Sizes>
+array pooled(const json& args, const Arrays& in, bool slope) {
+  const auto sizes = [](const json& a) {
+    if constexpr (std::is_same_v<Sizes, PerAxis<1>>)
+      return Sizes(a.get<int>());
+    else if constexpr (std::is_same_v<Sizes, PerAxis<2>>)
+      return a.is_array() ? Sizes(a[0].get<int>(), a[1].get<int>()) : Sizes(a.get<int>());
+    else
+      return a.is_array() ? Sizes(a[0].get<int>(), a[1].get<int>(), a[2].get<int>())
+                          : Sizes(a.get<int>());
+  };
+  const Pool pool(sizes(args[0]), sizes(args[1]), sizes(args[2]));
+  if (!slope) return pool(in[0]);
+  return vjp([&](const array& x) { return pool(x); }, in[0], in[1]).second;
+}
+array pooled(const std::string& op, const json& args, const Arrays& in) {
+  const bool slope = op.ends_with(" slope"), of_max = op.starts_with("max");
+  switch (op[8]) {
+    case '1':
+      return of_max ? pooled<MaxPool1d, PerAxis<1>>(args, in, slope)
+                    : pooled<AvgPool1d, PerAxis<1>>(args, in, slope);
+    case '2':
+      return of_max ? pooled<MaxPool2d, PerAxis<2>>(args, in, slope)
+                    : pooled<AvgPool2d, PerAxis<2>>(args, in, slope);
+    default:
+      return of_max ? pooled<MaxPool3d, PerAxis<3>>(args, in, slope)
+                    : pooled<AvgPool3d, PerAxis<3>>(args, in, slope);
+  }
+}
+
 array run(const json& c, const Arrays& in) {
   const std::string op = c["op"];
   const json& p = c["params"];
@@ -106,6 +139,8 @@ array run(const json& c, const Arrays& in) {
   if (op == "nll_loss") return nll_loss(in[0], ids(in[1]));
   if (op == "kl_div_loss") return kl_div_loss(in[0], in[1]);
   if (op == "Conv1d" || op == "Conv2d") return convolution(op, p["args"], in);
+  if (op.find("_pool") != op.npos) return pooled(op, p["args"], in);
+  if (op == "adadelta") return steps(optim::AdaDelta{0.5f, 0.8f, 1e-3f}, in);
   if (op == "sgd") return steps(optim::SGD{0.1f}, in);
   if (op == "sgd_momentum") return steps(optim::SGD{0.1f, 0.9f, 0.01f}, in);
   if (op == "sgd_nesterov") return steps(optim::SGD{0.1f, 0.8f, 0, 0, true}, in);
@@ -246,6 +281,10 @@ TEST(NN, OptimizersMoveHalvesAsFloats) {
        [](array& w, const Arrays& g) {
          w = steps(optim::AdamW(1e-2f), {w, g[0], g[1], g[2]});
        }},
+      {"AdaDelta",
+       [](array& w, const Arrays& g) {
+         w = steps(optim::AdaDelta{1.0f}, {w, g[0], g[1], g[2]});
+       }},
       {"SGD", [](array& w, const Arrays& g) {
          w = steps(optim::SGD{1e-2f, 0.9f, 1e-3f, 0, true}, {w, g[0], g[1], g[2]});
        }}};
@@ -383,7 +422,7 @@ TEST(NN, LayersBeginAsMlxs) {
     return std::pair(min(a).item<float>(), max(a).item<float>());
   };
   const Linear linear(16, 1000);
-  for (const array& a : {linear.weight.dense, *linear.bias}) {
+  for (const array& a : {linear.weight.dense(), *linear.bias}) {
     const auto [low, high] = ends(a);
     EXPECT_GE(low, -0.25f);
     EXPECT_LT(low, -0.24f);
@@ -391,8 +430,8 @@ TEST(NN, LayersBeginAsMlxs) {
     EXPECT_GT(high, 0.24f);
   }
   const Embedding embedding(1000, 16);
-  EXPECT_NEAR(hearth::std(embedding.weight.dense).item<float>(), 0.25f, 0.01f);
-  EXPECT_NEAR(mean(embedding.weight.dense).item<float>(), 0, 0.01f);
+  EXPECT_NEAR(hearth::std(embedding.weight.dense()).item<float>(), 0.25f, 0.01f);
+  EXPECT_NEAR(mean(embedding.weight.dense()).item<float>(), 0, 0.01f);
   // The eps of a norm counts.
   const array x({1.0f, -1.0f}, {1, 2});
   LayerNorm norm(2, 3.0f);
@@ -405,25 +444,25 @@ TEST(NN, LayersBeginAsMlxs) {
 TEST(NN, LayersAreWhatTheyAreMadeOf) {
   const array x = random::normal({2, 3, 8}, random::key(1));
   Linear linear(8, 5);
-  const array want = add(matmul(x, transpose(linear.weight.dense)), *linear.bias);
+  const array want = add(matmul(x, transpose(linear.weight.dense())), *linear.bias);
   expect_close(linear(x), want, {8, 1}, "linear");
   expect_close(linear(x, fast::Activation::relu, ones({2, 3, 5})), add(relu(want), array(1.0f)),
                {8, 1}, "linear, relu, residual");
   // A half layer on float input computes in float, as in MLX.
-  linear.weight.dense = astype(linear.weight.dense, float16);
+  linear.weight = astype(linear.weight.dense(), float16);
   EXPECT_EQ(linear(x).dtype(), float32);
   EXPECT_EQ(parameters(linear).size(), 2u);
   Linear plain(8, 5, false);
   EXPECT_EQ(parameters(plain).size(), 1u);
-  for (float w : linear.weight.dense.to_vector<float>())
+  for (float w : linear.weight.dense().to_vector<float>())
     EXPECT_LE(std::abs(w), 1 / std::sqrt(8.0f));
 
   Embedding embedding(11, 8);
   const array rows = embedding(array({3, 10}, int32));
   EXPECT_EQ(rows.shape(), (Shape{2, 8}));
-  expect_close(slice(rows, {1, 0}, {2, 8}), slice(embedding.weight.dense, {10, 0}, {11, 8}), {},
+  expect_close(slice(rows, {1, 0}, {2, 8}), slice(embedding.weight.dense(), {10, 0}, {11, 8}), {},
                "embedding");
-  expect_close(embedding.as_linear(rows), matmul(rows, transpose(embedding.weight.dense)), {8, 1},
+  expect_close(embedding.as_linear(rows), matmul(rows, transpose(embedding.weight.dense())), {8, 1},
                "as_linear");
 
   LayerNorm norm(8);

@@ -154,6 +154,76 @@ TEST(Fast, RingsEqualWholeCaches) {
   }
 }
 
+/// The largest difference of two arrays.
+float apart(const array& a, const array& b) {
+  const auto x = astype(a, float32).to_vector<float>(), y = astype(b, float32).to_vector<float>();
+  float most = 0;
+  for (size_t i = 0; i < x.size(); ++i)
+    most = std::isfinite(x[i]) ? std::max(most, std::abs(x[i] - y[i])) : kInf;
+  return most;
+}
+
+// Keys and values in fewer bits: as the plain definition has them, but for a code that rounding
+// tips over; and near what they would be in whole.
+TEST(Fast, CachedAttentionOfPackedStates) {
+  for (const Packing state : {Packing::q8_0, Packing::q4_0})
+    for (const Dtype dtype : {float32, float16, bfloat16})
+      for (const int L : {1, 3, 40}) {
+        const CachedCase plain{2, L, 4, 2, 40, 700, 8, {610, 33}};
+        const auto expect = [&](CachedCase c, const char* what) {
+          const std::string who = concat(state_name(state), " ", what, ", L ", L, ", ", dtype);
+          const array whole = apply_all(cached_op(c, 500.0f, 1.5f), cached_inputs(c, dtype))[0];
+          c.form.state = state;
+          const auto op = cached_op(c, 500.0f, 1.5f);
+          const array y = apply_all(op, cached_inputs(c, dtype))[0];
+          const float rounding = dtype == bfloat16 ? 0.02f : 0.004f;
+          EXPECT_LT(apart(y, (*op->decompose(cached_inputs(c, dtype)))[0]),
+                    state == Packing::q8_0 ? 0.01f + rounding : 0.15f)
+              << who;
+          EXPECT_LT(apart(y, whole), state == Packing::q8_0 ? 0.02f + rounding : 0.35f) << who;
+        };
+        expect(plain, "plain");
+        CachedCase c = plain;
+        c.form.latent = 24;
+        expect(c, "latents");
+        c = plain, c.form.window = 21, c.form.ring = true, c.capacity = 128;
+        expect(c, "in a ring");
+        c = plain, c.D = 64, c.form.has_sinks = true, c.form.softcap = 3;
+        expect(c, "with sinks and a softcap");
+      }
+}
+
+TEST(Fast, PackedStatesAreTheSameRowByRowAndAsArrays) {
+  for (const auto& [state, steps] : {std::pair(Packing::q8_0, 127.0f), {Packing::q4_0, 7.0f}})
+    for (const int dims : {1, 31, 32, 80, 128}) {
+      const array x = multiply(numbers({7, dims}, float32, 3), array(2.5f));
+      const array rows = packed_state(state, x);
+      EXPECT_EQ(rows.shape(), (Shape{7, int(state_row(state, dims))}));
+      const auto bytes = rows.to_vector<uint8_t>();
+      const auto values = x.to_vector<float>();
+      const auto back = unpacked_state(state, rows, dims).to_vector<float>();
+      std::vector<uint8_t> row(size_t(state_row(state, dims)));
+      for (int r = 0; r < 7; ++r) {
+        pack_state(state, values.data() + r * dims, dims, row.data());
+        EXPECT_TRUE(std::equal(row.begin(), row.end(), bytes.begin() + r * long(row.size())))
+            << state_name(state) << " " << dims;
+        float largest = 0;
+        for (int i = 0; i < dims; ++i)
+          largest = std::max(largest, std::abs(values[size_t(r * dims + i)]));
+        for (int i = 0; i < dims; ++i)
+          EXPECT_NEAR(back[size_t(r * dims + i)], values[size_t(r * dims + i)],
+                      3 * largest / steps);
+      }
+    }
+  const float zeros[32] = {}, bad[32] = {1, INFINITY};
+  uint8_t out[34];
+  pack_state(Packing::q8_0, zeros, 32, out);
+  EXPECT_TRUE(std::all_of(out, out + 34, [](uint8_t b) { return b == 0; }));
+  pack_state(Packing::q8_0, bad, 32, out);
+  EXPECT_TRUE(
+      std::isnan(unpacked_state(Packing::q8_0, array(out, {1, 34}), 32).to_vector<float>()[0]));
+}
+
 // Up to 32 queries of a row give the bits that they give one after the other; rows are at different
 // places, and a kv head serves so few query heads that keys are streamed, or so many that they are
 // packed.
@@ -166,34 +236,43 @@ TEST(Fast, AFewQueriesGiveTheBitsOfOneByOne) {
   const Case cases[] = {{2, 2, 64, 1400, 0, false, false},  {4, 1, 80, 1400, 0, false, true},
                         {20, 1, 24, 1400, 0, false, false}, {4, 2, 12, 1400, 70, false, false},
                         {8, 2, 33, 512, 200, true, true},   {40, 2, 16, 512, 100, true, false}};
-  for (const Dtype dtype : {float32, float16, bfloat16})
-    for (const Case& c : cases)
-      for (const int L : {2, 5, 32}) {
-        const array q = numbers({2, L, c.heads, c.D}, dtype, 1),
-                    k = numbers({2, L, c.kv_heads, c.D}, dtype, 2),
-                    v = numbers({2, L, c.kv_heads, c.D}, dtype, 3);
-        fast::AttentionArrays more;
-        if (c.sinks) more.sinks = numbers({c.heads}, dtype, 4);
-        const fast::AttentionForm form{
-            .scale = 0.2f, .window = c.window, .ring = c.ring, .rotation = {.dims = 8}};
-        const auto in_steps_of = [&](int n) {
-          array cache_k = numbers({2, c.kv_heads, c.capacity, c.D}, dtype, 7),
-                cache_v = numbers({2, c.kv_heads, c.capacity, c.D}, dtype, 8);
-          Arrays parts;
-          for (int at = 0; at < L; at += n) {
-            const auto cut = [&](const array& x) {
-              return slice(x, {0, at, 0, 0}, {2, at + n, x.shape(2), c.D});
-            };
-            const auto r = fast::cached_attention(cut(q), cut(k), cut(v), cache_k, cache_v,
-                                                  array({1100 + at, 500 + at}, int32), form, more);
-            cache_k = r.cache_k, cache_v = r.cache_v;
-            parts.push_back(r.y);
-          }
-          return concatenate(parts, 1);
-        };
-        EXPECT_TRUE(same_bits(in_steps_of(L), in_steps_of(1)))
-            << dtype << ", " << c.heads << " heads on " << c.kv_heads << ", L " << L;
-      }
+  const Packing states[] = {Packing::dense, Packing::q8_0, Packing::q4_0};
+  for (const Packing state : states)
+    for (const Dtype dtype : {float32, float16, bfloat16})
+      for (const Case& c : cases)
+        for (const int L : {2, 5, 32}) {
+          const array q = numbers({2, L, c.heads, c.D}, dtype, 1),
+                      k = numbers({2, L, c.kv_heads, c.D}, dtype, 2),
+                      v = numbers({2, L, c.kv_heads, c.D}, dtype, 3);
+          fast::AttentionArrays more;
+          if (c.sinks) more.sinks = numbers({c.heads}, dtype, 4);
+          const fast::AttentionForm form{.scale = 0.2f,
+                                         .window = c.window,
+                                         .ring = c.ring,
+                                         .rotation = {.dims = 8},
+                                         .state = state};
+          const auto cache = [&](uint32_t seed) {
+            const array all = numbers({2, c.kv_heads, c.capacity, c.D}, dtype, seed);
+            return state == Packing::dense ? all : copy(packed_state(state, all));
+          };
+          const auto in_steps_of = [&](int n) {
+            array cache_k = cache(7), cache_v = cache(8);
+            Arrays parts;
+            for (int at = 0; at < L; at += n) {
+              const auto cut = [&](const array& x) {
+                return slice(x, {0, at, 0, 0}, {2, at + n, x.shape(2), c.D});
+              };
+              const auto r =
+                  fast::cached_attention(cut(q), cut(k), cut(v), cache_k, cache_v,
+                                         array({1100 + at, 500 + at}, int32), form, more);
+              cache_k = r.cache_k, cache_v = r.cache_v;
+              parts.push_back(r.y);
+            }
+            return concatenate(parts, 1);
+          };
+          EXPECT_TRUE(same_bits(in_steps_of(L), in_steps_of(1)))
+              << dtype << ", " << c.heads << " heads on " << c.kv_heads << ", L " << L;
+        }
 }
 
 TEST(Fast, CachedAttentionRefusesFormsThatDoNotFit) {

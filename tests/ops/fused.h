@@ -12,6 +12,7 @@
 #include "hearth/core/primitive.h"
 #include "hearth/ops/ops.h"
 #include "hearth/ops/primitives_fast.h"
+#include "hearth/ops/state_packing.h"
 #include "tests/close.h"
 #include "tests/on_device.h"
 
@@ -125,7 +126,8 @@ inline Arrays cached_inputs(const CachedCase& c, Dtype dtype) {
       if (int(row % size_t(c.capacity)) >= c.offsets[row / size_t(c.Hkv * c.capacity)])
         values[i] = NAN;
     }
-    return array(values.begin(), shape, dtype);
+    const array all(values.begin(), shape, dtype);
+    return c.form.state == Packing::dense ? all : copy(packed_state(c.form.state, all));
   };
   const bool values = c.form.latent == 0;
   Arrays in{numbers({c.B, c.L, c.H, c.D}, dtype, 1)};

@@ -121,8 +121,7 @@ TEST(Gradient, OfEveryGradientIsItsSlope) {
   }
 }
 
-// Complex gradients are transposed without conjugation: a move m of the operand moves the result's
-// Re(d r) by Re(g m).
+// A move m of the operand moves Re(conj(d) y), y the result, by Re(conj(g) m).
 TEST(Gradient, OfEveryComplexLineIsItsSlope) {
   for (const Line& line : table()) {
     const ElementOpInfo& about = line.about();
@@ -154,11 +153,11 @@ TEST(Gradient, OfEveryComplexLineIsItsSlope) {
         auto plus = at, minus = at;
         plus[k] += h * m, minus[k] -= h * m;
         const complex64_t rise = run(plus).item<complex64_t>() - run(minus).item<complex64_t>();
-        const float slope = (d * rise).real() / (2 * h);
+        const float slope = (std::conj(d) * rise).real() / (2 * h);
         if (!line.flows[k])
           EXPECT_EQ(g, complex64_t(0)) << about.name;
         else
-          EXPECT_NEAR((g * m).real(), slope, 5e-3 * std::max(1.0f, std::abs(slope)))
+          EXPECT_NEAR((std::conj(g) * m).real(), slope, 5e-3 * std::max(1.0f, std::abs(slope)))
               << about.name << " by operand " << k << " at " << at[k] << " towards " << m;
       }
     }

@@ -44,7 +44,7 @@ SAMPLE(Contiguous, value(false))
 SAMPLE(Reshape, kShape)
 SAMPLE(Transpose, kAxes)
 SAMPLE(Broadcast, kShape)
-SAMPLE(Slice, kBox)
+SAMPLE(StaticSlice, kBox)
 SAMPLE(AsStrided, kShape, Strides{4, 1}, value(int64_t{2}))
 SAMPLE(Reinterpret, value(float32), value(int32))
 SAMPLE(Concatenate, value(1))
@@ -63,6 +63,7 @@ SAMPLE(ArgReduce, value(true), value(1), value(false))
 SAMPLE(Scan, value(Scan::Kind::prod), value(1), value(false), value(true))
 SAMPLE(Sort, value(1), value(false), value(-1))
 SAMPLE(Convolution, std::vector<Sweep>(2), value(1))
+SAMPLE(ConvolutionWeight, std::vector<Sweep>(2), value(1), kShape)
 SAMPLE(LayerNorm, value(1e-5f), value(true), value(false))
 SAMPLE(RMSNorm, value(1e-5f), value(true))
 SAMPLE(RoPE, Rotation{8, false, true, 1e4f, 1}, value(false))
@@ -71,7 +72,9 @@ SAMPLE(CachedAttention,
        AttentionForm{.scale = 0.5f, .softcap = 2, .window = 8, .rotation = {.dims = 8}})
 SAMPLE(Linear, {{Activation::silu, true, false}, {Activation::none, false, true}}, value(true),
        Linear::Norm{1e-5f, false, true, true})
-SAMPLE(LinearSum, {true, false}, value(true))
+SAMPLE(LinearSum, {{true}, {false, Packing::q4_0}}, value(true))
+SAMPLE(Quantize, value(Packing::mxfp4))
+SAMPLE(Dequantize, value(Packing::q4_0), value(float32))
 SAMPLE(ExpertLinear, {{Activation::silu, true, false}, {Activation::none, false, false}})
 SAMPLE(CausalConv, value(Activation::silu), value(true), value(false))
 SAMPLE(GatedDelta, value(true))
@@ -92,7 +95,8 @@ PART(Rotation, value(8), value(false), value(true), value(1e4f), value(2.0f), va
 PART(AttentionForm, value(0.5f), value(2.0f), value(8), value(true), value(false), value(4),
      value(true),
      Rotation{value(8), value(false), value(true), value(1e4f), value(2.0f), value(3.0f)})
-PART(Linear::Part, value(Activation::silu), value(true), value(false))
+PART(Linear::Part, value(Activation::silu), value(true), value(false), value(Packing::q4_0))
+PART(LinearSum::Term, value(true), value(Packing::q4_0))
 PART(Linear::Norm, value(1e-5f), value(true), value(true), value(true))
 PART(Map::Step, value(ElementOp::add), value(float32), value(std::array<uint8_t, 3>{1, 2, 0}))
 PART(Map::Constant, Map::Constant(value(2.5f)))
@@ -219,6 +223,7 @@ TEST(PrimitiveFields, MembersOfNestedStructsAreListed) {
   EXPECT_EQ(unlisted<Rotation>(), std::vector<size_t>());
   EXPECT_EQ(unlisted<AttentionForm>(), std::vector<size_t>());
   EXPECT_EQ(unlisted<Linear::Part>(), std::vector<size_t>());
+  EXPECT_EQ(unlisted<LinearSum::Term>(), std::vector<size_t>());
   EXPECT_EQ(unlisted<Linear::Norm>(), std::vector<size_t>());
   EXPECT_EQ(unlisted<Map::Step>(), std::vector<size_t>());
   EXPECT_EQ(unlisted<Map::Constant>(), std::vector<size_t>());

@@ -370,7 +370,7 @@ TEST(Random, SaysWhatIsWrong) {
   EXPECT_THROW(random::uniform(zeros({3}), ones({3}), {2}, float32, key), std::invalid_argument);
   EXPECT_THROW(random::randint(0, 5, {2}, float32, key), std::invalid_argument);
   EXPECT_THROW(random::bernoulli(array(1), key), std::invalid_argument);
-  EXPECT_THROW(random::categorical(zeros({2, 3}), 2, key), std::invalid_argument);
+  EXPECT_THROW(random::categorical(zeros({2, 3}), 2, key), std::out_of_range);
   EXPECT_THROW(random::categorical(zeros({2, 3}), -1, Shape{3}, key), std::invalid_argument);
 }
 

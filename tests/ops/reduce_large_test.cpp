@@ -144,7 +144,7 @@ template <class F>
 std::string error_of(const F& f) {
   try {
     f();
-  } catch (const std::invalid_argument& e) {
+  } catch (const std::logic_error& e) {
     return e.what();
   }
   return "none";

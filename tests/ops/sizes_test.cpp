@@ -80,7 +80,14 @@ TEST(Sizes, ThatDoNotFitAreErrors) {
                                  {kHigh, kHigh});
        }},
   };
-  for (const auto& [name, call] : calls) EXPECT_THROW(call(), std::invalid_argument) << name;
+  for (const auto& [name, call] : calls) {
+    try {
+      call();
+      ADD_FAILURE() << name << " does not throw";
+    } catch (const std::overflow_error&) {    // a size that is computed
+    } catch (const std::invalid_argument&) {  // one that is given
+    }
+  }
 }
 
 TEST(Sizes, AtTheEdgesAreRight) {

@@ -227,6 +227,11 @@ std::vector<GradientCase> conv_cases() {
             return conv_transpose2d(in[0], in[1], {2, 1}, {1, 0});
           },
           {scattered({1, 3, 2, 2}), scattered({2, 3, 2, 2}, 1)}),
+      one("the gradient of conv1d by its weight",
+          [](auto& in) {
+            return grad([&](const array& w) { return sum(square(conv1d(in[0], w, 2, 1))); })(in[1]);
+          },
+          {scattered({2, 5, 2}), scattered({3, 2, 2}, 1)}),
       one("the gradient of conv1d",
           [](auto& in) {
             return grad([&](const array& x) { return sum(square(conv1d(x, in[1]))); })(in[0]);
@@ -387,7 +392,8 @@ TEST(Gradients, HaveACaseForEveryPrimitive) {
   namespace id = primitive_id;
   std::set<int> covered = {id::Map};  // tests/ops/gradient_test.cpp
   const std::set<int> none = {id::StopGradient, id::ArgReduce,   id::Arange, id::SearchSorted,
-                              id::RandomBits,   id::Reinterpret, id::Assign};  // writes state
+                              id::RandomBits,   id::Reinterpret, id::Assign,  // writes state
+                              id::Quantize,     id::Dequantize};
   for (const GradientCase& c : all_cases())
     for (const array& y : c.f(c.in)) collect(y, covered);
   const char* const names[] = {

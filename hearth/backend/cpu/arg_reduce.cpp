@@ -163,7 +163,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace hearth::cpu {
 namespace {
-HWY_EXPORT(arg_part);
+HEARTH_EXPORT(arg_part);
 }  // namespace
 
 void arg_reduce(const ArgReduce& op, const Args& args, CpuQueue&) {
@@ -207,10 +207,10 @@ void arg_reduce(const ArgReduce& op, const Args& args, CpuQueue&) {
   }
   const int64_t each = std::max<int64_t>(1, (1 << 16) / unit);
   parallel_for((units + each - 1) / each, [&](int64_t i) {
-    HWY_DYNAMIC_DISPATCH(arg_part)(j, i * each, std::min(units, (i + 1) * each));
+    HEARTH_DISPATCH(arg_part)(j, i * each, std::min(units, (i + 1) * each));
   });
   if (j.found)
-    for (int64_t i = 0; i < units / j.parts; ++i) HWY_DYNAMIC_DISPATCH(arg_part)(j, i, -1);
+    for (int64_t i = 0; i < units / j.parts; ++i) HEARTH_DISPATCH(arg_part)(j, i, -1);
 }
 
 }  // namespace hearth::cpu

@@ -4,7 +4,9 @@
 #include <mutex>
 #include <optional>
 
+#include "hearth/backend/cpu/fft.h"
 #include "hearth/backend/cpu/isa.h"
+#include "hearth/backend/cpu/linalg.h"
 #include "hearth/backend/cpu/movement.h"
 #include "hearth/backend/pool.h"
 #include "hearth/base/system.h"
@@ -33,12 +35,16 @@ class Cpu : public Backend {
     kernels.add<&gather>().add<&scatter>().add<&gather_axis>().add<&scatter_axis>();
     kernels.add<&masked_scatter>().add<&search_sorted>();
     kernels.add<&matmul_arrays>().add<&linear_arrays>(linear_fits);
+    kernels.add<&convolution>(convolution_fits).add<&convolution_weight>(convolution_weight_fits);
+    kernels.add<&quantize>().add<&dequantize_arrays>();
     kernels.add<&layer_norm>().add<&rms_norm>();
     kernels.add<&expert_linears>(expert_linears_fit);
     kernels.add<&causal_conv>().add<&gated_delta>(attention_fits);
     kernels.add<&rope>(attention_fits)
         .add<&scaled_dot_product_attention>(attention_fits)
         .add<&cached_attention>(attention_fits);
+    kernels.add<&lu>().add<&solve>().add<&cholesky>().add<&qr>();
+    kernels.add<&svd>().add<&eigh>().add<&eig>().add<&determinant>().add<&fourier>();
   }
   Device::DeviceType type() const override { return Device::cpu; }
   int device_count() const override { return 1; }

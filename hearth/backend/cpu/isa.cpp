@@ -46,9 +46,35 @@ bool may_use_tiles() {
 }
 #endif
 
+/// Those of Highway's targets that this machine has, each as Highway defines it.
+int64_t find_targets() {
+#if HWY_ARCH_X86
+  const auto all = [](auto... has) { return (has && ...); };
+#define HAS(feature) bool(__builtin_cpu_supports(feature))
+  if (!all(HAS("ssse3"), HAS("sse4.1"), HAS("sse4.2"), HAS("aes"), HAS("pclmul"))) return 0;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  __get_cpuid(1, &a, &b, &c, &d);
+  constexpr unsigned kF16c = 1u << 29;
+  if (!all(HAS("avx2"), HAS("fma"), HAS("bmi"), HAS("bmi2"), (c & kF16c) != 0)) return HWY_SSE4;
+  if (!all(HAS("avx512f"), HAS("avx512vl"), HAS("avx512dq"), HAS("avx512bw"), HAS("avx512cd")))
+    return HWY_SSE4 | HWY_AVX2;
+#undef HAS
+  // vbmi, vbmi2, gfni, vaes, vpclmulqdq, vnni, bitalg, vpopcntdq
+  constexpr unsigned kIceLake = 0x5f42;
+  __get_cpuid_count(7, 0, &a, &b, &c, &d);
+  return HWY_SSE4 | HWY_AVX2 | HWY_AVX3 | ((c & kIceLake) == kIceLake ? int64_t{HWY_AVX3_DL} : 0);
+#else
+  return HWY_TARGETS;
+#endif
+}
+int64_t machine_targets() {
+  static const int64_t found = find_targets();
+  return found;
+}
+
 Isa best() {
 #if HWY_ARCH_X86
-  const int64_t targets = hwy::SupportedTargets();
+  const int64_t targets = machine_targets();
   if (!(targets & HWY_SSE4)) return Isa::portable;
   if (!(targets & HWY_AVX2)) return Isa::sse4;
   if (!(targets & HWY_AVX3)) return Isa::avx2;
@@ -77,18 +103,19 @@ std::atomic<bool>& prefetching() {
   return the;
 }
 
-void apply(Isa level) {
-  int64_t targets = hwy::SupportedTargets();
+int64_t targets_of(Isa level) {
+  int64_t targets = machine_targets();
 #if HWY_ARCH_X86
   if (level < Isa::avx512) targets &= ~int64_t{HWY_AVX3 | HWY_AVX3_DL};
   if (level < Isa::avx2) targets &= ~int64_t{HWY_AVX2};
-  if (level < Isa::sse4) targets &= ~int64_t{HWY_SSE4 | HWY_SSSE3};
+  if (level < Isa::sse4) targets &= ~int64_t{HWY_SSE4};
 #endif
-  hwy::GetChosenTarget().Update(targets);
+  return HWY_CHOSEN_TARGET_SHIFT(targets);
 }
 
 struct State {
   std::atomic<Isa> level{best()};
+  std::atomic<int64_t> targets;
   const char* unknown = nullptr;  // HEARTH_ISA, when it names no level: thrown at the first use
   State() {
     if (const char* text = setting("HEARTH_ISA")) {
@@ -98,7 +125,7 @@ struct State {
       else
         level = std::min(best(), Isa(name - kNames));
     }
-    apply(level);
+    targets = targets_of(level);
   }
 };
 
@@ -106,9 +133,6 @@ State& state() {
   static State the;
   return the;
 }
-
-// Before main, so that the choice stands for every HWY_DYNAMIC_DISPATCH, whoever runs first.
-[[maybe_unused]] const State& early = state();
 
 }  // namespace
 
@@ -130,8 +154,10 @@ void set_isa(Isa level) {
   check(level <= best(), "set_isa: this machine has no ", to_string(level), "; its best is ",
         to_string(best()));
   state().level = level;
-  apply(level);
+  state().targets = targets_of(level);
 }
+
+int64_t isa_targets() { return state().targets.load(std::memory_order_relaxed); }
 
 bool prefetches_runs() { return prefetching().load(std::memory_order_relaxed); }
 void set_prefetches_runs(bool yes) { prefetching() = yes; }

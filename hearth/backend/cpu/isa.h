@@ -1,6 +1,7 @@
 // Instruction sets: which the machine has, which is in use, and which ones kernels are built for.
 // Kernel files include this before Highway's headers, so that all are built for the same targets.
 #pragma once
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -31,8 +32,11 @@ std::span<const Isa> isa_levels();
 /// name).
 Isa isa();
 
-/// Changes it for all kernels, HWY_DYNAMIC_DISPATCH included; not while kernels run. For tests.
+/// Changes it for all kernels; not while kernels run. For tests.
 void set_isa(Isa level);
+
+/// Highway's targets that this level contains and the machine has, a bit each as in its tables.
+int64_t isa_targets();
 
 /// Whether the processor itself prefetches four runs of memory as fast as one (AMD's Zen 5 and
 /// later): software that fetches ahead then costs more than it gives.
@@ -41,3 +45,13 @@ bool prefetches_runs();
 void set_prefetches_runs(bool yes);
 
 }  // namespace hearth::cpu
+
+// Highway's HWY_EXPORT and HWY_DYNAMIC_DISPATCH without libhwy, which measures its clock for 2 ms
+// before main. Which targets have kernels differs from file to file (packed_targets.h).
+#define HEARTH_EXPORT(f)                                                     \
+  static decltype(&HWY_STATIC_DISPATCH(f)) const HWY_DISPATCH_TABLE(f)[] = { \
+      HWY_CHOOSE_TARGET_LIST(f), HWY_CHOOSE_FALLBACK(f)}
+#define HEARTH_DISPATCH(f)                                                                \
+  (*HWY_DISPATCH_TABLE(f)[std::countr_zero(                                               \
+      uint64_t((hearth::cpu::isa_targets() & HWY_CHOSEN_TARGET_SHIFT(HWY_TARGETS)) >> 1 | \
+               HWY_CHOSEN_TARGET_MASK_SCALAR >> 1))])

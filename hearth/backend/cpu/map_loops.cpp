@@ -284,9 +284,9 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace hearth::cpu {
 
-HWY_EXPORT(loops);
+HEARTH_EXPORT(loops);
 
-const Loops& map_loops() { return *HWY_DYNAMIC_DISPATCH(loops)(); }
+const Loops& map_loops() { return *HEARTH_DISPATCH(loops)(); }
 
 }  // namespace hearth::cpu
 #endif

@@ -100,7 +100,7 @@ HWY_AFTER_NAMESPACE();
 namespace hearth::cpu {
 namespace {
 
-HWY_EXPORT(norm_range);
+HEARTH_EXPORT(norm_range);
 
 }  // namespace
 
@@ -123,7 +123,7 @@ void norm_rows(const array& x, const array* weight, const array* bias, bool cent
                  y};
   const int64_t block = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, job.n));
   parallel_for((job.rows + block - 1) / block, [&](int64_t i) {
-    HWY_DYNAMIC_DISPATCH(norm_range)(job, i * block, std::min(job.rows, (i + 1) * block));
+    HEARTH_DISPATCH(norm_range)(job, i * block, std::min(job.rows, (i + 1) * block));
   });
 }
 

@@ -1,5 +1,7 @@
 // Random bits by Threefry, compiled once per instruction set: the loop is plain, compilers
 // vectorise it.
+#include "hearth/backend/cpu/isa.h"
+//
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "hearth/backend/cpu/random.cpp"
 #include <hwy/foreach_target.h>
@@ -30,7 +32,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace hearth::cpu {
 
-HWY_EXPORT(threefry);
+HEARTH_EXPORT(threefry);
 
 // MLX's stream of `size` bytes: n = ceil(size / 4) words, of which i and n' + i, n' = ceil(n / 2),
 // come from the counters (i, n' + i); the one without a partner, if n is odd, from (n' - 1, 0).
@@ -44,13 +46,13 @@ static void stream(const uint32_t* key, std::byte* out, int64_t size) {
       std::memcpy(out + at * 4, from, size_t(std::min(many * 4, size - at * 4)));
     };
     if (count > 0) {
-      HWY_DYNAMIC_DISPATCH(threefry)
+      HEARTH_DISPATCH(threefry)
       (key, uint32_t(start), uint32_t(half + start), count, words[0], words[1]);
       write(words[0], start, count);
       write(words[1], half + start, count);
     }
     if (half > pairs && start + kBlock >= half) {
-      HWY_DYNAMIC_DISPATCH(threefry)(key, uint32_t(pairs), 0, 1, words[0], words[1]);
+      HEARTH_DISPATCH(threefry)(key, uint32_t(pairs), 0, 1, words[0], words[1]);
       write(words[0], pairs, 1);
     }
   });

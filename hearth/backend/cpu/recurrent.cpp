@@ -140,8 +140,8 @@ HWY_AFTER_NAMESPACE();
 namespace hearth::cpu {
 namespace {
 
-HWY_EXPORT(conv_row);
-HWY_EXPORT(delta_rows);
+HEARTH_EXPORT(conv_row);
+HEARTH_EXPORT(delta_rows);
 
 /// All elements of an array, row-major, copied if they do not lie so; or nothing.
 struct Plain {
@@ -191,7 +191,7 @@ void causal_conv(const fast::CausalConv& op, const Args& args, CpuQueue&) {
     const int64_t b = task / blocks, first = task % blocks * kRows;
     for (int64_t t = first; t < std::min(L, first + kRows); ++t) {
       for (int64_t j = 0; j < K; ++j) inputs[size_t(j)] = row(b, t + j);
-      HWY_DYNAMIC_DISPATCH(conv_row)({dtype, C, K, inputs.data(), weights.get(), sums});
+      HEARTH_DISPATCH(conv_row)({dtype, C, K, inputs.data(), weights.get(), sums});
       kernels::finish_row(dtype, {C, sums, bias.data, op.activation, nullptr, nullptr, nullptr,
                                   ptr<std::byte>(y) + (b * L + t) * C * size});
     }
@@ -219,7 +219,7 @@ void gated_delta(const fast::GatedDelta& op, const Args& args, CpuQueue&) {
     const int64_t head = task / blocks, b = head / H, h = head % H, hk = h / (H / Hk);
     const int64_t column = task % blocks * kColumns;
     thread_local Scratch scratch;
-    HWY_DYNAMIC_DISPATCH(delta_rows)
+    HEARTH_DISPATCH(delta_rows)
     ({.dtype = q.dtype(),
       .length = L,
       .keys = Dk,

@@ -181,7 +181,7 @@ HWY_AFTER_NAMESPACE();
 namespace hearth::cpu {
 namespace {
 
-HWY_EXPORT(reduce_part);
+HEARTH_EXPORT(reduce_part);
 
 /// A total over a divisor (0: none), rounded once.
 template <class Out, class Total>
@@ -327,9 +327,9 @@ void reduce(const Reduce& op, const Args& args, CpuQueue&) {
     j.partials = partials.data();
   }
   const int64_t tasks = (j.groups * j.segments + j.per_task - 1) / j.per_task;
-  parallel_for(tasks, [&](int64_t i) { HWY_DYNAMIC_DISPATCH(reduce_part)(j, i, false); });
+  parallel_for(tasks, [&](int64_t i) { HEARTH_DISPATCH(reduce_part)(j, i, false); });
   if (j.partials)
-    parallel_for(j.groups, [&](int64_t i) { HWY_DYNAMIC_DISPATCH(reduce_part)(j, i, true); });
+    parallel_for(j.groups, [&](int64_t i) { HEARTH_DISPATCH(reduce_part)(j, i, true); });
 }
 
 }  // namespace hearth::cpu

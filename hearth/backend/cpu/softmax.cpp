@@ -121,7 +121,7 @@ HWY_AFTER_NAMESPACE();
 namespace hearth::cpu {
 namespace {
 
-HWY_EXPORT(rows_part);
+HEARTH_EXPORT(rows_part);
 
 void run_rows(bool logsumexp, const Args& args) {
   const array &in = args.in[0], &out = args.out[0];
@@ -147,7 +147,7 @@ void run_rows(bool logsumexp, const Args& args) {
     thread_local std::vector<double> room;
     const size_t size = size_t(j.n) * (j.type == float64 ? 8 : 4);
     if (room.size() * 8 < size) room.resize((size + 7) / 8);
-    HWY_DYNAMIC_DISPATCH(rows_part)(j, i * each, std::min(rows, (i + 1) * each), room.data());
+    HEARTH_DISPATCH(rows_part)(j, i * each, std::min(rows, (i + 1) * each), room.data());
   });
 }
 

@@ -181,7 +181,7 @@ void cached_attention(const fast::CachedAttention& op, const Args& args, CudaQue
 }
 
 // Rows must be contiguous and caches row-major. Float64, rings, and many queries of long halves,
-// which no kernel has on tensor cores, are decomposed.
+// which no kernel has on tensor cores, and packed caches are decomposed.
 bool cached_attention_fits(const Primitive& p, std::span<const array> in) {
   const auto& op = static_cast<const fast::CachedAttention&>(p);
   const fast::CachedAttention::Inputs i = op.inputs(in);
@@ -193,8 +193,8 @@ bool cached_attention_fits(const Primitive& p, std::span<const array> in) {
     return !x || x->node().strides[3] == 1 || x->shape(3) == 1;
   };
   const bool long_rows = std::max(i.D, i.Dv) > 256;
-  return !op.form.ring && i.q->dtype() != float64 && i.q->size() > 0 && i.Dv > 0 && i.Dv <= 512 &&
-         i.D <= 1024 && !(long_rows && i.L > 32) && i.capacity > 0 &&
+  return op.form.state == Packing::dense && !op.form.ring && i.q->dtype() != float64 &&
+         i.q->size() > 0 && i.Dv > 0 && i.Dv <= 512 && i.D <= 1024 && !(long_rows && i.L > 32) && i.capacity > 0 &&
          rotation.dims <= (i.freqs ? kMaxRotated : kMaxHeadDim) &&
          (!i.freqs || i.freqs->dtype() == float32) && contiguous_rows(i.q) &&
          contiguous_rows(i.k) && contiguous_rows(i.v) && dense(i.cache_k) && dense(i.cache_v) &&

@@ -69,16 +69,16 @@ LinearTasks tasks_of(const fast::Linear& op, std::span<const array> in, std::spa
 }
 LinearTasks tasks_of(const fast::LinearSum& op, std::span<const array> in,
                      std::span<const array> out, const Address& address) {
-  if (op.biases.size() > LinearTask::kMaxTerms) return {};
+  if (op.terms.size() > LinearTask::kMaxTerms) return {};
   LinearTask task = {};
-  task.terms = int8_t(op.biases.size()), task.parts = 1;
+  task.terms = int8_t(op.terms.size()), task.parts = 1;
   size_t next = 0;
   for (int t = 0; t < task.terms; ++t) {
     task.x[t] = address(in[next]), task.k[t] = in[next].shape(-1);
     const array& weight = in[next + 1];
     task.part[0].weight[t] = address(weight), task.part[0].rows = weight.shape(0);
     next += 2;
-    if (op.biases[size_t(t)]) task.part[0].bias[t] = address(in[next++]);
+    if (op.terms[size_t(t)].bias) task.part[0].bias[t] = address(in[next++]);
   }
   if (op.residual) task.residual = address(in.back());
   if (!out.empty()) task.part[0].y = address(out[0]);
@@ -151,12 +151,17 @@ bool stream(const Op& op, const Args& args, CudaQueue& queue) {
 
 }  // namespace
 
-// Norms, gates and sums are the streaming kernel's; elsewhere they are taken apart.
+// Packed weights are dequantised first; norms, gates and sums are the streaming kernel's; elsewhere
+// they are taken apart.
 bool linear_fits(const Primitive& op, std::span<const array> in) {
   for (const array& a : in)
     if (!row_major(a)) return false;
-  if (op.id == primitive_id::LinearSum) return streams(static_cast<const fast::LinearSum&>(op), in);
+  if (op.id == primitive_id::LinearSum) {
+    const auto& sum = static_cast<const fast::LinearSum&>(op);
+    return !has_packed(sum.terms) && streams(sum, in);
+  }
   const auto& linear = static_cast<const fast::Linear&>(op);
+  if (has_packed(linear.parts)) return false;
   return (!linear.norm && !has_gates(linear.parts)) || streams(linear, in);
 }
 
@@ -191,7 +196,8 @@ void linear(const fast::Linear& op, const Args& args, CudaQueue& queue) {
 bool expert_linears_fit(const Primitive& op, std::span<const array> in) {
   for (const array& a : in.subspan(1))
     if (!row_major(a)) return false;
-  return streams(static_cast<const fast::ExpertLinear&>(op), in);
+  const auto& experts = static_cast<const fast::ExpertLinear&>(op);
+  return !has_packed(experts.parts) && streams(experts, in);
 }
 
 void expert_linears(const fast::ExpertLinear& op, const Args& args, CudaQueue& queue) {

@@ -94,14 +94,25 @@ struct HearthEngine::State {
     return n;
   }
 
+  static Packing state(const std::string& text) {
+    const auto packing = state_packing(text);
+    ensure(packing.has_value(), "kv: '", text, "' is not q8 or q4");
+    return *packing;
+  }
+
   json hello(const json& device, const json& options) {
     for (const auto& [key, value] : options.items()) {
       if (key == "threads")
         cpu::set_threads(threads(value));
       else if (key == "dtype")
         options_.dtype = llm::parse_dtype(value.get<std::string>());
+      else if (key == "kv")
+        options_.state = state(value.get<std::string>());
+      else if (key == "activations")
+        ensure(value == "int8", "activations: ", value.dump(), " is not int8"),
+            options_.int8 = true;
       else
-        ensure(false, "no option ", key, "; there are dtype, threads");
+        ensure(false, "no option ", key, "; there are activations, dtype, kv, threads");
     }
     if (device.is_string()) set_default_device(parse_device(device.get<std::string>()));
     json devices = json::array();
@@ -119,8 +130,9 @@ struct HearthEngine::State {
   json load(const std::string& folder) {
     model_ = llm::load_model(folder, options_);
     size_t parameters = 0;
-    for (const auto& [name, p] : model_->parameters()) parameters += p->size();
+    for (const auto& [name, p] : model_->parameters()) parameters += p.size();
     return {{"dtype", short_name(model_->facts.dtype)},
+            {"activations", model_->facts.activations()},
             {"weights_bytes", model_->facts.weights_bytes},
             {"parameters", parameters},
             {"threads", cpu::threads()},

@@ -64,10 +64,52 @@ class Mlx(protocol.Engine):
         mx = self.mx
         return self.model(mx.array([prompt]))[0, -1, mx.array(tokens)].astype(mx.float32).tolist()
 
+    def train_mnist(self, batch, kind):
+        """A function that goes one step further, and the loss of the second step."""
+        import mlx.nn as nn
+        import mlx.optimizers
+        from mlx.utils import tree_unflatten
+
+        mx = self.mx
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv1, self.conv2 = nn.Conv2d(1, 32, 3), nn.Conv2d(32, 64, 3)
+                self.pool = nn.MaxPool2d(2)
+                self.fc1, self.fc2 = nn.Linear(9216, 128), nn.Linear(128, 10)
+
+            def __call__(self, x):
+                x = self.pool(nn.relu(self.conv2(nn.relu(self.conv1(x)))))
+                return self.fc2(nn.relu(self.fc1(x.flatten(1))))
+
+        images, parameters = protocol.mnist(batch)
+        net, images, labels = Net(), mx.array(images).astype(kind), mx.arange(batch) % 10
+        net.update(tree_unflatten([(n, mx.array(w).astype(kind)) for n, w in parameters.items()]))
+        optimizer = mlx.optimizers.AdaDelta(1.0)
+        loss = nn.value_and_grad(net, lambda: nn.losses.cross_entropy(net(images), labels, reduction="mean"))
+
+        def step():
+            value, gradients = loss()
+            optimizer.update(net, gradients)
+            mx.eval(net.parameters(), optimizer.state, value)
+            return value
+
+        step()
+        return step, step()
+
     def op(self, name, dtype, shape, calls):
         mx = self.mx
         kind = {"f16": mx.float16, "bf16": mx.bfloat16, "f32": mx.float32}[dtype]
         key = (name, dtype, tuple(shape))
+        if name == "train_mnist":
+            if getattr(self, "prepared", None) != key:
+                protocol.operands(name, shape)
+                self.step, self.out = self.train_mnist(shape[0], kind)
+                self.prepared = key
+            for _ in range(calls):
+                self.step()
+            return {}
         if getattr(self, "prepared", None) != key:
             self.args = [
                 mx.array(protocol.values(s, seed)).astype(kind)

@@ -1,5 +1,11 @@
 #include "hearth/lab/engines/operations.h"
 
+#include <cmath>
+#include <memory>
+
+#include "hearth/nn/functional.h"
+#include "hearth/nn/optim.h"
+#include "hearth/nn/pooling.h"
 #include "hearth/ops/ops.h"
 
 namespace hearth::lab {
@@ -15,6 +21,53 @@ array operand(const Shape& shape, uint32_t seed, Dtype dtype) {
     to[i] = float(double(x) / 4294967296.0 - 0.5);
   }
   return astype(values, dtype);
+}
+
+/// The network of examples/mnist.cpp, without dropout: engines must find the same losses.
+struct Mnist {
+  nn::Conv2d conv1{1, 32, 3}, conv2{32, 64, 3};
+  nn::Linear fc1{9216, 128}, fc2{128, 10};
+  nn::MaxPool2d pool{2};
+  HEARTH_FIELDS(conv1, conv2, fc1, fc2)
+
+  array operator()(const array& images) const {
+    const array seen = pool(nn::relu(conv2(nn::relu(conv1(images)))));
+    return fc2(nn::relu(fc1(flatten(seen, 1))));
+  }
+};
+
+/// A step of training in each call, always on the same batch. What the engines compare is the loss
+/// of the second step, which two are gone for at first: gradients and AdaDelta are in it.
+Operation train_mnist(int batch, Dtype dtype) {
+  struct Training {
+    array images, labels;
+    Mnist net = {};
+    optim::AdaDelta optimizer{1.0f};
+    nn::Parameters parameters = nn::parameters(net);
+
+    array step() {
+      const auto [loss, gradients] = nn::value_and_grad(parameters, [&] {
+        return nn::cross_entropy(net(images), labels, {}, -1, 0, nn::Reduction::mean);
+      });
+      optimizer.update(parameters, gradients);
+      nn::eval(parameters);
+      return loss;
+    }
+  };
+  const std::shared_ptr<Training> training(
+      new Training{operand({batch, 28, 28, 1}, 0, dtype), remainder(arange(batch), array(10))});
+  uint32_t seed = 1;
+  for (const auto& [name, weight] : training->parameters) {  // conv1.bias, conv1.weight, ...
+    const auto inputs = float(weight->size() / size_t(weight->shape(0)));
+    const array values = operand(weight->shape(), seed++, float32);
+    *weight = astype(values * array(2 / std::sqrt(inputs)), dtype);
+  }
+  training->step();
+  const array second = training->step();
+  return {{second}, [training, second](const Arrays&) {
+            training->step();
+            return second;
+          }};
 }
 
 }  // namespace
@@ -51,6 +104,10 @@ Operation operation(const std::string& name, Dtype dtype, const std::vector<int>
   if (name == "gelu") return one(1, [](const array& x) { return gelu_approx(x); });
   if (name == "sum") return one(1, [](const array& x) { return sum(x); });
   if (name == "sort") return one(1, [](const array& x) { return sort(x); });
+  if (name == "train_mnist") {
+    sizes(1);
+    return train_mnist(s[0], dtype);
+  }
   ensure(false, "hearth has no operation ", name, " yet");
   return {};
 }

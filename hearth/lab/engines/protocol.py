@@ -19,7 +19,7 @@ class Engine:
         raise NotImplementedError
 
     def load(self, model):
-        """{dtype, weights_bytes, parameters, threads, sampling, takes_ids, notes}"""
+        """{dtype, activations, weights_bytes, parameters, threads, sampling, takes_ids, notes}"""
         raise Refusal("this engine runs operations only")
 
     def generate(self, prompts, new_tokens, emit, text):
@@ -67,7 +67,8 @@ def values(shape, seed=0):
 
 def operands(name, shape):
     """The shapes of an op's operands."""
-    wanted = {"matmul": 3, "matvec": 2, "conv2d": 6, "softmax": 2, "layer_norm": 2, "gelu": 1, "sum": 1, "sort": 1}
+    wanted = {"matmul": 3, "matvec": 2, "conv2d": 6, "softmax": 2, "layer_norm": 2}
+    wanted.update({"gelu": 1, "sum": 1, "sort": 1, "train_mnist": 1})
     if name not in wanted:
         raise Refusal(f"there is no operation {name}")
     if len(shape) != wanted[name]:
@@ -80,7 +81,17 @@ def operands(name, shape):
     if name == "conv2d":  # NHWC and OHWI
         n, h, w, c, o, k = shape
         return [(n, h, w, c), (o, k, k, c)]
+    if name == "train_mnist":  # images, then the parameters in the order of their names
+        conv1, conv2, fc1, fc2 = (32, 3, 3, 1), (64, 3, 3, 32), (128, 9216), (10, 128)
+        return [(shape[0], 28, 28, 1), (32,), conv1, (64,), conv2, (128,), fc1, (10,), fc2]
     return [tuple(shape)]
+
+
+def mnist(batch):
+    """The operands of train_mnist, as NumPy float32: images, and the parameters by their names."""
+    images, *parameters = (values(s, seed) for seed, s in enumerate(operands("train_mnist", [batch])))
+    names = [f"{layer}.{kind}" for layer in ("conv1", "conv2", "fc1", "fc2") for kind in ("bias", "weight")]
+    return images, {n: w * (w.size // w.shape[0]) ** -0.5 * 2 for n, w in zip(names, parameters)}
 
 
 def dtype_of(config, asked):

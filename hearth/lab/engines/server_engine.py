@@ -26,6 +26,7 @@ class Server:
     """The HTTP side: requests, and what an API makes of them."""
 
     name = None  # as its answers call it
+    early = False  # it was asked before it listened, or while it loaded
 
     def __init__(self, url, key=None):
         self.url = urllib.parse.urlsplit(url)
@@ -37,8 +38,13 @@ class Server:
         kind = http.client.HTTPSConnection if self.url.scheme == "https" else http.client.HTTPConnection
         self.connection = kind(self.url.netloc, timeout=timeout)
         data = None if body is None else json.dumps(body)
-        self.connection.request(method, self.url.path.rstrip("/") + path, data, self.headers)
+        try:
+            self.connection.request(method, self.url.path.rstrip("/") + path, data, self.headers)
+        except ConnectionRefusedError:
+            self.early = True
+            raise
         response = self.connection.getresponse()
+        self.early |= response.status == 503
         self.name = response.getheader("Server") or self.name
         if response.status != 200:
             said = response.read(300).decode(errors="replace").replace("\n", " ")
@@ -242,11 +248,15 @@ class ServerEngine(protocol.Engine):
         deadline = time.monotonic() + (self.timeout if self.process else 0)
         while True:
             for api in apis:
-                if api.ready():
-                    return api
+                api.early = False
+            found = next((api for api in apis if api.ready()), None)
+            late = time.monotonic() >= deadline
+            # One that came up between two questions did not hear the first: asked again, it may speak another API.
+            if found and (late or not any(api.early for api in apis)):
+                return found
             if self.process and self.process.poll() is not None:
                 raise Refusal(f"the server ended with exit code {self.process.returncode}{self.last_words()}")
-            if time.monotonic() >= deadline:
+            if late:
                 raise Refusal(f"no answer that lists models from {url}{self.last_words()}")
             time.sleep(0.05)
 

@@ -148,10 +148,50 @@ class Torch(protocol.Engine):
                 return sum(self.computing(e) for e in event.cpu_children)
         return 1
 
+    def train_mnist(self, batch, kind):
+        """A function that goes one step further, and the loss of the second step."""
+        torch, f = self.torch, self.torch.nn.functional
+        images, parameters = protocol.mnist(batch)
+        net = torch.nn.ModuleDict({
+            "conv1": torch.nn.Conv2d(1, 32, 3),
+            "conv2": torch.nn.Conv2d(32, 64, 3),
+            "fc1": torch.nn.Linear(9216, 128),
+            "fc2": torch.nn.Linear(128, 10),
+        })
+        for name, value in parameters.items():  # OHWI to OIHW
+            value = torch.from_numpy(value)
+            net.get_parameter(name).data = value.permute(0, 3, 1, 2) if value.ndim == 4 else value
+        net.to(self.device, kind)
+        images = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device, kind)
+        labels = torch.arange(batch, device=self.device) % 10
+        optimizer = torch.optim.Adadelta(net.parameters(), lr=1.0)
+
+        def step():
+            x = f.max_pool2d(f.relu(net["conv2"](f.relu(net["conv1"](images)))), 2)
+            x = f.relu(net["fc1"](x.permute(0, 2, 3, 1).flatten(1)))
+            loss = f.cross_entropy(net["fc2"](x), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        step()
+        return step, step()
+
     def op(self, name, dtype, shape, calls):
         torch = self.torch
         kind = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}[dtype]
         key = (name, dtype, tuple(shape))
+        if name == "train_mnist":
+            if getattr(self, "prepared", None) != key:
+                protocol.operands(name, shape)
+                self.step, self.out = self.train_mnist(shape[0], kind)
+                self.prepared = key
+            for _ in range(calls):
+                self.step()
+            if self.gpu:
+                self.gpu.synchronize()
+            return {}
         if getattr(self, "prepared", None) != key:
             self.args = [
                 torch.from_numpy(protocol.values(s, seed)).to(kind).to(self.device)

@@ -191,6 +191,9 @@ Comparability comparability(const Result& result, const EngineResult& a, const E
   for (const EngineResult* e : {&a, &b}) {
     if (e->dtype.empty()) unknown("dtype of ", e->label);
     if (!e->bytes_per_weight.value) unknown("bytes per weight of ", e->label);
+    // Of plain weights the dtype says it.
+    if (e->activations.empty() && e->bytes_per_weight.value && *e->bytes_per_weight.value < 1.9)
+      unknown("what ", e->label, " makes of activations for its packed weights");
     if (e->sampling == Sampling::unknown) unknown("sampling of ", e->label);
     if (!e->same_prompt_ids.value)
       unknown("prompt ids of ", e->label);
@@ -201,7 +204,12 @@ Comparability comparability(const Result& result, const EngineResult& a, const E
     differ("dtype: ", a.dtype, " against ", b.dtype);
   if (const auto x = a.bytes_per_weight.value, y = b.bytes_per_weight.value;
       x && y && std::abs(*x - *y) > 0.02 * std::max(*x, *y))
-    differ("bytes per weight: ", fmt::format("{:.3g} against {:.3g}", *x, *y));
+    differ("bytes per weight: ", fmt::format("{:.3g} against {:.3g}", *x, *y),
+           std::min(*x, *y) < 1.9
+               ? fmt::format(", which are {:.3g} and {:.3g} bits", 8 * *x, 8 * *y)
+               : "");
+  if (!a.activations.empty() && !b.activations.empty() && a.activations != b.activations)
+    differ("activations: ", a.activations, " against ", b.activations);
   if (a.sampling != b.sampling && a.sampling != Sampling::unknown &&
       b.sampling != Sampling::unknown)
     differ("sampling: ", to_string(a.sampling), " against ", to_string(b.sampling));

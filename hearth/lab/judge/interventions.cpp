@@ -21,32 +21,33 @@ constexpr std::array<std::string_view, 6> kChanges{"threads", "dtype",     "batc
 const std::vector<std::string> kPauses{"0.2", "1", "2"};  // seconds
 
 /// From what to what; nothing where the engine or the job has not that to change.
-struct Change {
+struct Alternatives {
   std::string from;
   std::vector<std::string> to;
 };
-std::optional<Change> change_of(std::string_view what, const EngineResult& engine, const Job& job) {
+std::optional<Alternatives> change_of(std::string_view what, const EngineResult& engine,
+                                      const Job& job) {
   const bool model = of_a_model(job.kind);
   if (what == "threads" && engine.device.starts_with("cpu") && engine.threads.value.value_or(0) > 1)
-    return Change{std::to_string(*engine.threads.value),
-                  {std::to_string(*engine.threads.value / 2)}};
-  if (what == "dtype" && model && engine.dtype == "f32") return Change{"f32", {"f16"}};
+    return Alternatives{std::to_string(*engine.threads.value),
+                        {std::to_string(*engine.threads.value / 2)}};
+  if (what == "dtype" && model && engine.dtype == "f32") return Alternatives{"f32", {"f16"}};
   if (what == "dtype" && model && (engine.dtype == "f16" || engine.dtype == "bf16"))
-    return Change{engine.dtype, {"f32"}};
+    return Alternatives{engine.dtype, {"f32"}};
   if (what == "batch" && model)
-    return Change{std::to_string(job.batch), {std::to_string(2 * job.batch)}};
+    return Alternatives{std::to_string(job.batch), {std::to_string(2 * job.batch)}};
   if (what == "compile" && model && engine.name == "torch") {
     const auto now = engine.options.find("compile");
-    return Change{now == engine.options.end() ? "0" : now->second, {"1"}};
+    return Alternatives{now == engine.options.end() ? "0" : now->second, {"1"}};
   }
-  if (what == "keepalive") return Change{"no load beside it", {"a light load beside it"}};
-  if (what == "pause") return Change{"0", kPauses};
+  if (what == "keepalive") return Alternatives{"no load beside it", {"a light load beside it"}};
+  if (what == "pause") return Alternatives{"0", kPauses};
   return std::nullopt;
 }
 
 double bytes_of(std::string_view dtype) { return dtype == "f32" ? 4 : 2; }
 
-std::string does(std::string_view what, const Change& change) {
+std::string does(std::string_view what, const Alternatives& change) {
   if (what == "keepalive") return change.to[0];
   std::string to;
   for (const std::string& one : change.to) to += (to.empty() ? "" : ", ") + one;

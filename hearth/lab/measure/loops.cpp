@@ -115,14 +115,14 @@ HWY_AFTER_NAMESPACE();
 
 namespace hearth::lab {
 
-HWY_EXPORT(read_memory);
-HWY_EXPORT(fma_f32);
+HEARTH_EXPORT(read_memory);
+HEARTH_EXPORT(fma_f32);
 
 uint64_t read_memory(const std::byte* data, size_t size, Walk walk) {
-  return HWY_DYNAMIC_DISPATCH(read_memory)(data, size, walk);
+  return HEARTH_DISPATCH(read_memory)(data, size, walk);
 }
 
-int64_t fma_f32(int64_t rounds) { return HWY_DYNAMIC_DISPATCH(fma_f32)(rounds); }
+int64_t fma_f32(int64_t rounds) { return HEARTH_DISPATCH(fma_f32)(rounds); }
 
 #if HWY_ARCH_X86_64
 namespace {

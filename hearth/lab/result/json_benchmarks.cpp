@@ -14,7 +14,7 @@ using nlohmann::json;
 
 namespace {
 
-constexpr double kShortest = 1e-6;  // of a time that is given as 0
+constexpr double kShortestTime = 1e-6;  // of a time that is given as 0
 
 /// The entries of a list of objects, each with its place for errors.
 std::vector<JsonObject> objects(const JsonObject& file, const char* key) {
@@ -27,7 +27,7 @@ std::vector<JsonObject> objects(const JsonObject& file, const char* key) {
 }
 
 /// Numbers that are not below 0; a null stands where a value is not known.
-std::vector<std::optional<double>> numbers(const JsonObject& from, const char* key) {
+std::vector<std::optional<double>> numbers_or_null(const JsonObject& from, const char* key) {
   std::vector<std::optional<double>> all;
   if (!from.has(key)) return all;
   const json& list = from.raw()[key];
@@ -66,7 +66,7 @@ std::string text_of(const json& value) {
 void add_time(Import& import, EngineResult& e, Repetition r, double seconds, double& clock) {
   if (seconds <= 0 && e.notes.empty())
     e.notes.push_back("a time of 0 stands for what was too short to measure: it is taken as 1 us");
-  r.total_s = std::max(seconds, kShortest * (seconds <= 0));
+  r.total_s = std::max(seconds, kShortestTime * (seconds <= 0));
   r.start_s = clock;
   clock += r.total_s;
   import.add(e, std::move(r));
@@ -85,8 +85,9 @@ Result hyperfine(const JsonObject& file, std::string_view name) {
       e.options["{" + key + "}"] = text_of(parameters.raw()[key]);
     // One parameter, as versions before 1.7 have it.
     if (entry.has("parameter")) e.options["{parameter}"] = text_of(entry.raw()["parameter"]);
-    const auto times = numbers(entry, "times"), codes = numbers(entry, "exit_codes"),
-               memory = numbers(entry, "memory_usage_byte");
+    const auto times = numbers_or_null(entry, "times"),
+               codes = numbers_or_null(entry, "exit_codes"),
+               memory = numbers_or_null(entry, "memory_usage_byte");
     for (size_t i = 0; i < times.size(); ++i) {
       ensure(times[i].has_value(), entry.where(), ": times: wanted a number, got null");
       Repetition r;
@@ -215,7 +216,7 @@ Result pytest(const JsonObject& file, std::string_view name) {
       for (const auto& [key, value] : entry.raw()["params"].items())
         e.options["{" + key + "}"] = text_of(value);
     const JsonObject stats = entry.object("stats");
-    const auto data = numbers(stats, "data");
+    const auto data = numbers_or_null(stats, "data");
     // Times of single calls: a round's time, over its iterations.
     const int calls = stats.positive("iterations", 1);
     for (const auto& time : data) {

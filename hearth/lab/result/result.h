@@ -180,6 +180,9 @@ struct EngineResult {
 
   // Facts that decide whether it can be compared.
   std::string dtype;  // of the weights: "f16"; empty: unknown
+  /// What products of packed weights take of the activations: "bf16", or "int8" where these are
+  /// quantized for it; empty: unknown.
+  std::string activations;
   Reading<double> bytes_per_weight;
   Reading<int64_t> weights_bytes;
   Reading<int> threads;
@@ -202,9 +205,10 @@ struct EngineResult {
   /// some engines time; or the streamed ones where there are no others (a server's requests).
   std::vector<const Repetition*> totals(int job) const;
   static constexpr std::string_view kName = "EngineResult";
+  static constexpr std::string_view kNewer[] = {"activations"};
   HEARTH_FIELDS(label, name, program, device, options, version, commit, status, faults, notes,
-                dtype, bytes_per_weight, weights_bytes, threads, same_prompt_ids, sampling,
-                launches, replayed, start_s, load_s, first_s, starts, unseen, repetitions,
+                dtype, activations, bytes_per_weight, weights_bytes, threads, same_prompt_ids,
+                sampling, launches, replayed, start_s, load_s, first_s, starts, unseen, repetitions,
                 published, memory, margins, telemetry)
 };
 

@@ -8,6 +8,7 @@
 
 #include "hearth/base/error.h"
 #include "hearth/io/file_hash.h"
+#include "hearth/io/gguf.h"
 
 namespace hearth::lab {
 namespace {
@@ -43,11 +44,16 @@ Reading<std::string> weights_sha256(const fs::path& folder,
   uintmax_t all = 0, done = 0;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(folder, none))
-    if (entry.path().extension() == ".safetensors") {
-      files.push_back(entry.path());
-      all += fs::file_size(entry.path(), none);
-    }
-  if (files.empty()) return Hashes::missing(concat(folder.string(), " has no .safetensors"));
+    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+  try {
+    if (files.empty())
+      if (const auto gguf = find_gguf(folder)) files = gguf_parts(*gguf);
+  } catch (const std::runtime_error& error) {
+    return Hashes::missing(error.what());
+  }
+  if (files.empty())
+    return Hashes::missing(concat(folder.string(), " has no .safetensors, and no GGUF file"));
+  for (const fs::path& file : files) all += fs::file_size(file, none);
   std::ranges::sort(files);
   std::string text;
   for (const fs::path& file : files) {

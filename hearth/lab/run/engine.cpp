@@ -79,6 +79,7 @@ std::string sentence(std::string text) {
 EngineLoad facts_of(const json& done) {
   EngineLoad facts;
   facts.dtype = text(done, "dtype");
+  facts.activations = text(done, "activations");
   facts.weights_bytes = count(done, "weights_bytes");
   const auto parameters = count(done, "parameters");
   if (facts.weights_bytes.value && parameters.value && *parameters.value > 0)

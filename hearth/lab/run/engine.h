@@ -39,7 +39,7 @@ struct EngineHello {
 };
 /// What `load` answers.
 struct EngineLoad {
-  std::string dtype;
+  std::string dtype, activations;
   Reading<double> bytes_per_weight;
   Reading<int64_t> weights_bytes;
   Reading<int> threads;

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "hearth/base/error.h"
+#include "hearth/base/system.h"
 #include "hearth/lab/run/process_tree.h"
 
 extern char** environ;
@@ -26,34 +27,17 @@ namespace {
 
 constexpr auto kGrace = std::chrono::milliseconds(300);  // between asking a group to end and force
 
-/// A descriptor that is closed at its end.
-struct File {
-  int fd = -1;
-  File() = default;
-  explicit File(int fd) : fd(fd) {}
-  File(File&& other) noexcept : fd(std::exchange(other.fd, -1)) {}
-  File& operator=(File&& other) noexcept {
-    std::swap(fd, other.fd);
-    return *this;
-  }
-  ~File() { close(); }
-  void close() {
-    if (fd >= 0) ::close(fd);
-    fd = -1;
-  }
-};
-
 struct Pipe {
-  File read, write;
+  Descriptor read, write;
   Pipe() {
     int ends[2];
     ensure(pipe2(ends, O_CLOEXEC) == 0, "command: no pipe: ", std::strerror(errno));
-    read = File(ends[0]), write = File(ends[1]);
+    read = Descriptor(ends[0]), write = Descriptor(ends[1]);
   }
 };
 
-File open_file(const std::string& path, int flags) {
-  File file(::open(path.c_str(), flags | O_CLOEXEC, 0666));
+Descriptor open_file(const std::string& path, int flags) {
+  Descriptor file(::open(path.c_str(), flags | O_CLOEXEC, 0666));
   ensure(file.fd >= 0, path, ": cannot be opened: ", std::strerror(errno));
   return file;
 }
@@ -126,7 +110,7 @@ class Child {
     }
     go_ = std::move(go.write), status_ = std::move(status.read);
 #ifdef SYS_pidfd_open
-    end_ = File(int(syscall(SYS_pidfd_open, pid_, 0)));
+    end_ = Descriptor(int(syscall(SYS_pidfd_open, pid_, 0)));
 #endif
   }
   ~Child() {
@@ -172,7 +156,7 @@ class Child {
  private:
   std::string name_;
   pid_t pid_ = -1;
-  File go_, status_, end_;
+  Descriptor go_, status_, end_;
   bool reaped_ = false;
 };
 
@@ -196,8 +180,9 @@ bool drain(int fd, bool keep, Execution& e) {
 Execution execute(const Program& program, const std::atomic<bool>* interrupted) {
   check(!program.args.empty(), "command: no program");
   const bool piped = program.output == Output::discard || program.output == Output::keep;
-  const File input = open_file(program.input, O_RDONLY), null = open_file("/dev/null", O_RDWR);
-  File file;
+  const Descriptor input = open_file(program.input, O_RDONLY),
+                   null = open_file("/dev/null", O_RDWR);
+  Descriptor file;
   if (program.output == Output::file) file = open_file(program.file, O_WRONLY | O_CREAT | O_TRUNC);
   std::optional<Pipe> pipe;
   if (piped) {

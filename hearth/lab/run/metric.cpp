@@ -18,7 +18,7 @@ namespace {
 constexpr uint32_t kMatchLimit = 10'000'000;
 
 std::string message_of(int code) {
-  PCRE2_UCHAR text[256];
+  PCRE2_UCHAR text[256] = "";
   pcre2_get_error_message(code, text, sizeof text);
   return reinterpret_cast<const char*>(text);
 }
@@ -31,7 +31,8 @@ Metric::Metric(std::string pattern) : pattern_(std::move(pattern)) {
   pcre2_code* code =
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern_.data()), pattern_.size(),
                     PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &where, nullptr);
-  check(code != nullptr, "metric '", pattern_, "': at ", where + 1, ": ", message_of(error));
+  if (code == nullptr)
+    check(false, "metric '", pattern_, "': at ", where + 1, ": ", message_of(error));
   code_ = {code,
            [](const void* c) { pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(c))); }};
   uint32_t groups = 0;

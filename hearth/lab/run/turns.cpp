@@ -150,6 +150,7 @@ bool Turns::start(Participant& p) {
     const EngineLoad facts = p.engine->load(o_.model);
     start.load_s = seconds_since(begin);
     e.dtype = facts.dtype;
+    e.activations = facts.activations;
     e.bytes_per_weight = facts.bytes_per_weight;
     e.weights_bytes = facts.weights_bytes;
     e.threads = facts.threads;

@@ -17,7 +17,7 @@ namespace {
 
 using Number = Reading<double>;
 
-constexpr size_t kMostProcesses = 256;  // of a tree; more are others
+constexpr size_t kMostOfTree = 256;  // of a tree; more are others
 
 std::vector<int> processors_of([[maybe_unused]] pid_t process) {
   std::vector<int> all;
@@ -170,7 +170,7 @@ void Watch::look_at_tree(Account& account) {
         no_switches = involuntary.reason;
       const auto children = read_text(root_, at + "/children");
       for (const auto child : words_of(children.value ? *children.value : std::string_view()))
-        if (const auto pid = number_of(child); pid && tree.size() < kMostProcesses)
+        if (const auto pid = number_of(child); pid && tree.size() < kMostOfTree)
           tree.push_back(pid_t(*pid));
     }
   }

@@ -13,7 +13,7 @@ namespace {
 using Anchor = Svg::Anchor;
 using Points = std::vector<std::pair<double, double>>;
 
-constexpr double kLeft = 44, kRight = kChartWidth - kChartEdge;
+constexpr double kPlotLeft = 44, kPlotRight = kChartWidth - kChartEdge;
 constexpr double kKey = 14, kPlot = 96, kGap = 16;
 
 // Samples with the time between repetitions taken out.
@@ -27,7 +27,7 @@ struct Panel {
   std::vector<Line> lines;
   double height() const { return kKey * double(lines.size()) + 6 + kPlot + kGap; }
 };
-struct Work {
+struct EngineWork {
   std::string label;
   double seconds = 0;
   Panel active{"%", {}}, clocks{"MHz", {}};
@@ -47,10 +47,10 @@ double processors(const Result& result, const Timeline& telemetry) {
   return 0;
 }
 
-Work work_of(const Result& result, size_t index) {
+EngineWork work_of(const Result& result, size_t index) {
   const EngineResult& engine = result.engines[index];
   const Timeline& telemetry = engine.telemetry;
-  Work work{.label = one_line(engine.label)};
+  EngineWork work{.label = one_line(engine.label)};
   const double longest = 1.5 * result.plan.telemetry_period_s.value.value_or(1);
   std::vector<double> at(telemetry.time_s.size());
   for (size_t i = 0; i < at.size(); ++i) {
@@ -106,20 +106,20 @@ void draw(Svg& svg, const Panel& panel, double top, double seconds, double most)
     const double y = top + kKey * double(i) + 9;
     const auto peak = std::ranges::max_element(line.points, {}, [](auto& p) { return p.second; });
     if (line.area)
-      svg.rect(kLeft, y - 6, 22, 7, line.style);
+      svg.rect(kPlotLeft, y - 6, 22, 7, line.style);
     else
-      svg.polyline(Points{{kLeft, y - 3}, {kLeft + 22, y - 3}}, line.style);
-    svg.text(kLeft + 28, y,
+      svg.polyline(Points{{kPlotLeft, y - 3}, {kPlotLeft + 22, y - 3}}, line.style);
+    svg.text(kPlotLeft + 28, y,
              fmt::format("{}: at most {} {}", line.name, short_number(peak->second), panel.unit));
   }
   top += kKey * double(panel.lines.size()) + 6;
   const double bottom = top + kPlot;
   if (!(seconds > 0)) seconds = 1;
-  const auto x = [&](double t) { return kLeft + (kRight - kLeft) * t / seconds; };
+  const auto x = [&](double t) { return kPlotLeft + (kPlotRight - kPlotLeft) * t / seconds; };
   const auto y = [&](double v) { return bottom - kPlot * std::clamp(v / (most * 1.06), 0.0, 1.0); };
   for (const double tick : spaced(ticks_between(0, most, 4), y, 16)) {
-    svg.line(kLeft, y(tick), kRight, y(tick), "grid");
-    svg.text(kLeft - 4, y(tick) + 4, short_number(tick), "dim", Anchor::end);
+    svg.line(kPlotLeft, y(tick), kPlotRight, y(tick), "grid");
+    svg.text(kPlotLeft - 4, y(tick) + 4, short_number(tick), "dim", Anchor::end);
   }
   for (const bool area : {true, false})  // areas below the lines
     for (const Line& line : panel.lines) {
@@ -143,10 +143,10 @@ void draw(Svg& svg, const Panel& panel, double top, double seconds, double most)
 }  // namespace
 
 std::vector<Chart> timelines(const Result& result) {
-  std::vector<Work> all;
+  std::vector<EngineWork> all;
   double seconds = 0, mhz = 0;
   for (size_t i = 0; i < result.engines.size(); ++i) {
-    Work work = work_of(result, i);
+    EngineWork work = work_of(result, i);
     if (work.active.lines.empty() && work.clocks.lines.empty()) continue;
     seconds = std::max(seconds, work.seconds);
     for (const Line& line : work.clocks.lines)
@@ -154,7 +154,7 @@ std::vector<Chart> timelines(const Result& result) {
     all.push_back(std::move(work));
   }
   std::vector<Chart> charts;
-  for (const Work& work : all) {
+  for (const EngineWork& work : all) {
     const double middle = work.active.height(), bottom = middle + work.clocks.height() - kGap;
     Chart chart{
         concat("timeline-", charts.size() + 1), fitted(work.label, 380, true),
@@ -164,10 +164,10 @@ std::vector<Chart> timelines(const Result& result) {
     draw(chart.svg, work.active, 0, seconds, 100);
     draw(chart.svg, work.clocks, middle, seconds, mhz > 0 ? mhz : 1);
     const auto x = [&](double t) {
-      return kLeft + (kRight - kLeft) * (seconds > 0 ? t / seconds : 0);
+      return kPlotLeft + (kPlotRight - kPlotLeft) * (seconds > 0 ? t / seconds : 0);
     };
     draw_ticks(chart.svg, ticks_between(0, seconds, 6), x, short_number, bottom, bottom + 4);
-    chart.svg.text(kRight, bottom + 31, "s of work", "dim", Anchor::end);
+    chart.svg.text(kPlotRight, bottom + 31, "s of work", "dim", Anchor::end);
     charts.push_back(std::move(chart));
   }
   return charts;

@@ -56,13 +56,14 @@ struct Latent {
     const std::vector<Rewrite> up = {
         {".self_attn.", ".mla."},
         {".mla.kv_b_proj.weight$",
-         ".mla.k_b,.mla.v_b",
+         ".mla.k_rows,.mla.v_rows",
          Rewrite::split,
          {mla.key_dim, mla.value_dim},
          mla.heads},
-        {.from = ".mla.k_b$", .to = ".mla.k_b", .operation = Rewrite::grouped, .groups = mla.heads},
-        {.from = ".mla.v_b$", .to = ".mla.v_b", .operation = Rewrite::grouped, .groups = mla.heads},
-        {".mla.k_b$", ".mla.k_b", Rewrite::transpose},
+        {".mla.k_rows$", ".mla.k_heads", Rewrite::grouped, {}, mla.heads},
+        {".mla.v_rows$", ".mla.v_b", Rewrite::grouped, {}, mla.heads},
+        {".mla.k_heads$", ".mla.k_heads", Rewrite::unpack},
+        {".mla.k_heads$", ".mla.k_b", Rewrite::transpose},
     };
     t.rewrites.insert(t.rewrites.end(), up.begin(), up.end());
     skip_draft_layers(t);

@@ -12,7 +12,8 @@ GatedDeltaTraits read_delta(const JsonObject& config, const NormForm& norm) {
                            .key_dim = config.positive("linear_key_head_dim", 128),
                            .value_dim = config.positive("linear_value_head_dim", 128),
                            .taps = config.positive("linear_conv_kernel_dim", 4),
-                           .eps = norm.eps};
+                           .eps = norm.eps,
+                           .in_turn = config.flag("linear_heads_in_turn", false)};
   const std::pair<const char*, int64_t> sizes[] = {
       {"linear keys are", int64_t(d.key_heads) * d.key_dim},
       {"linear values are", int64_t(d.value_heads) * d.value_dim},

@@ -95,6 +95,27 @@ Bpe Bpe::read(const nlohmann::json& model, const Vocab& vocab, bool byte_level) 
   return bpe;
 }
 
+Bpe Bpe::of_merges(std::span<const std::string_view> merges, const Vocab& vocab, Options options) {
+  Bpe bpe(std::move(options), vocab);
+  bpe.reserve(merges.size());
+  uint32_t rank = 0;
+  std::string joined;
+  for (const std::string_view merge : merges) {
+    const size_t space = merge.find(' ', 1);
+    if (space == merge.npos)
+      ensure(false, "merge ", rank, " '", merge, "' is not two tokens with a space between");
+    const std::string_view left = merge.substr(0, space), right = merge.substr(space + 1);
+    joined.assign(left).append(right);
+    const int a = vocab.model_id(left), b = vocab.model_id(right), c = vocab.model_id(joined);
+    if (a >= 0 && b >= 0 && c >= 0) {
+      bpe.add_pair(a, b, rank, c);
+      bpe.add_junction(left, right);
+    }
+    ++rank;
+  }
+  return bpe;
+}
+
 Bpe Bpe::of_ranks(const std::vector<uint32_t>& ranks, const Vocab& vocab, Options options) {
   Bpe bpe(std::move(options), vocab);
   bpe.reserve(vocab.tokens().size());

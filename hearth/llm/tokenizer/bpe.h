@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,11 @@ class Bpe {
   /// Reads the "model" of a tokenizer.json, whose vocabulary is part of `vocab`. Throws
   /// std::runtime_error naming what is wrong or not supported.
   static Bpe read(const nlohmann::json& model, const Vocab& vocab, bool byte_level);
+
+  /// Joins by merges, each two tokens with a space between, that of the lowest place first. Those
+  /// whose tokens the vocabulary lacks are passed over.
+  static Bpe of_merges(std::span<const std::string_view> merges, const Vocab& vocab,
+                       Options options);
 
   /// Joins any two tokens that are a token together, the one with the lowest rank first: `ranks`
   /// has that of each id, kNoRank for one that nothing is joined into.

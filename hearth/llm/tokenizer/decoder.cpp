@@ -263,9 +263,6 @@ bool uses_expression(const TokenDecoder::Step& step) {
   return replace || suffix;
 }
 
-constexpr int kMaxDepth = 16;
-constexpr size_t kMaxSteps = 64;
-
 }  // namespace
 
 void TokenDecoder::Stream::put(size_t at, std::string_view part, bool ends, std::string& out) {
@@ -315,8 +312,8 @@ TokenDecoder TokenDecoder::read(const nlohmann::json& description) {
 }
 
 void TokenDecoder::append(const nlohmann::json& description, int depth) {
-  ensure(depth < kMaxDepth && steps_.size() < kMaxSteps, "decoder: more than ", kMaxDepth,
-         " levels or ", kMaxSteps, " steps");
+  ensure(depth < kMostNested && steps_.size() < kMostSteps, "decoder: more than ", kMostNested,
+         " levels or ", kMostSteps, " steps");
   const std::string type = string_member(description, "type", "decoder");
   const std::string where = "decoder " + type;
   const auto one_character = [&](const char* key) {

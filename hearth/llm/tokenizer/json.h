@@ -8,6 +8,10 @@
 
 namespace hearth::llm {
 
+/// Of lists of steps: so deep within each other, so many together.
+inline constexpr int kMostNested = 16;
+inline constexpr size_t kMostSteps = 64;
+
 /// What stands where something else was wanted.
 inline std::string_view got(const nlohmann::json& value) {
   return value.is_null() ? "nothing" : value.type_name();

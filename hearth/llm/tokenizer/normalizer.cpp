@@ -187,9 +187,6 @@ bool apply(const Sentencepiece& step, Text text, std::string& out, Regex::Memory
   return true;
 }
 
-constexpr int kMaxDepth = 16;
-constexpr size_t kMaxSteps = 64;
-
 }  // namespace
 
 Normalizer Normalizer::read(const nlohmann::json& description) {
@@ -199,8 +196,8 @@ Normalizer Normalizer::read(const nlohmann::json& description) {
 }
 
 void Normalizer::append(const nlohmann::json& description, int depth) {
-  ensure(depth < kMaxDepth && steps_.size() < kMaxSteps, "normalizer: more than ", kMaxDepth,
-         " levels or ", kMaxSteps, " steps");
+  ensure(depth < kMostNested && steps_.size() < kMostSteps, "normalizer: more than ", kMostNested,
+         " levels or ", kMostSteps, " steps");
   const std::string type = string_member(description, "type", "normalizer");
   const std::string where = "normalizer " + type;
   const auto flag = [&](const char* key, bool absent) {

@@ -14,6 +14,10 @@
 #include "hearth/llm/tokenizer/pre_tokenizer.h"
 #include "hearth/llm/tokenizer/vocab.h"
 
+namespace hearth {
+class Gguf;
+}
+
 namespace hearth::llm {
 
 struct TokenizerConfig;
@@ -45,6 +49,10 @@ TokenizerParts parse_tekken(std::string_view text, TokenizerConfig& config);
 /// named `file` with so many lines.
 TokenizerParts parse_tiktoken(std::string_view text, const std::string& file,
                               TokenizerConfig& config);
+
+/// Reads the tokenizer in a GGUF file's metadata, if it has one.
+bool has_tokenizer(const Gguf& file);
+TokenizerParts parse_gguf_tokenizer(const Gguf& file, TokenizerConfig& config);
 
 /// All bytes of a file of at most 1 GB. Throws std::runtime_error with its name.
 std::string read_file(const std::filesystem::path& file);

@@ -216,9 +216,6 @@ Metaspace read_metaspace(const nlohmann::json& description, std::string_view whe
   return step;
 }
 
-constexpr int kMaxDepth = 16;
-constexpr size_t kMaxSteps = 64;
-
 }  // namespace
 
 PreTokenizer PreTokenizer::read(const nlohmann::json& description, bool model_reads_bytes) {
@@ -241,8 +238,8 @@ PreTokenizer PreTokenizer::of_expression(const std::string& pattern) {
 
 void PreTokenizer::append(const nlohmann::json& description, int depth) {
   using Behavior = Split::Behavior;
-  ensure(depth < kMaxDepth && steps_.size() < kMaxSteps, "pre_tokenizer: more than ", kMaxDepth,
-         " levels or ", kMaxSteps, " steps");
+  ensure(depth < kMostNested && steps_.size() < kMostSteps, "pre_tokenizer: more than ",
+         kMostNested, " levels or ", kMostSteps, " steps");
   const std::string type = string_member(description, "type", "pre_tokenizer");
   const std::string where = "pre_tokenizer " + type;
   const auto behavior = [&](const nlohmann::json& name) {

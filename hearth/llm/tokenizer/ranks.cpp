@@ -10,6 +10,7 @@
 #include "hearth/llm/tokenizer.h"
 #include "hearth/llm/tokenizer/base64.h"
 #include "hearth/llm/tokenizer/byte_alphabet.h"
+#include "hearth/llm/tokenizer/expressions.h"
 #include "hearth/llm/tokenizer/json.h"
 #include "hearth/llm/tokenizer/parts.h"
 
@@ -87,28 +88,6 @@ constexpr const char* kTekkenSpecials[] = {"<unk>",
                                            "[SYSTEM_PROMPT]",
                                            "[/SYSTEM_PROMPT]",
                                            "[TOOL_CONTENT]"};
-
-const std::string kContractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-const std::string kSpaces = R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
-const std::string kQwen =
-    kContractions + R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)" + kSpaces;
-const std::string kLlama3 =
-    kContractions + R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)" + kSpaces;
-const std::string kCl100k =
-    R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
-    R"(|\s+\z|\s*[\r\n]|\s+(?!\S)|\s)";
-const std::string kO200k =
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)" +
-    kContractions +
-    R"(?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)" +
-    kContractions + R"(?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" + kSpaces;
-const std::string kKimi =
-    R"([\p{Han}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*)"
-    R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+)" +
-    kContractions +
-    R"(?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+)"
-    R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*)" +
-    kContractions + R"(?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)" + kSpaces;
 
 Specials llama3_specials() {
   Specials specials = {{128000, "<|begin_of_text|>"},

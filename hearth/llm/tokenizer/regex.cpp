@@ -15,7 +15,7 @@ constexpr uint32_t kMatchLimit = 50'000'000;
 constexpr size_t kJitStackBytes = 8 << 20;
 
 std::string message_of(int code) {
-  PCRE2_UCHAR text[256];
+  PCRE2_UCHAR text[256] = "";
   pcre2_get_error_message(code, text, sizeof text);
   return reinterpret_cast<const char*>(text);
 }
@@ -53,7 +53,7 @@ Regex::Regex(const std::string& pattern) {
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
                     PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error,
                     &where, context.get());
-  ensure(code != nullptr, "regular expression '", pattern, "': ", message_of(error));
+  if (code == nullptr) ensure(false, "regular expression '", pattern, "': ", message_of(error));
   code_ = {code,
            [](const void* c) { pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(c))); }};
   // Without the JIT (a processor it does not know) pcre2_match interprets: slower, same matches.
@@ -70,8 +70,9 @@ std::optional<Regex::Match> Regex::find(std::string_view text, size_t from, Memo
   int result = match(0);
   if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);  // slower, on the heap
   if (result == PCRE2_ERROR_NOMATCH) return std::nullopt;
-  ensure(result >= 0, "tokenizer: the pre-tokenizer's expression failed at byte ", from,
-         " of the text: ", message_of(result));
+  if (result < 0)  // else there is no message
+    ensure(false, "tokenizer: the pre-tokenizer's expression failed at byte ", from,
+           " of the text: ", message_of(result));
   const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data);
   return Match{range[0], range[1]};
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "hearth/base/error.h"
+#include "hearth/llm/tokenizer/unicode_set.h"
 #include "hearth/llm/tokenizer/utf8.h"
 
 namespace hearth::llm {
@@ -14,9 +15,6 @@ namespace {
 
 utf8proc_category_t category(char32_t c) { return utf8proc_category(utf8proc_int32_t(c)); }
 
-struct CodeRange {
-  char32_t first, last;
-};
 #include "hearth/llm/tokenizer/unicode_ages.inc"
 
 // Whether Hugging Face's tables say of `c` the opposite of utf8proc's.

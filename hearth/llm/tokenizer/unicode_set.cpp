@@ -74,7 +74,7 @@ const std::string& all_characters() {
   return all;
 }
 
-utf8proc_category_t category(char32_t c) { return utf8proc_category(utf8proc_int32_t(c)); }
+utf8proc_category_t category_of(char32_t c) { return utf8proc_category(utf8proc_int32_t(c)); }
 
 // Most characters, and as old as Unicode 13: what every PCRE2 knows, or is empty or private in all.
 // Looking at each of them would take 3 ms of every start.
@@ -92,7 +92,7 @@ const CodeSet& younger_characters() {
     char32_t c = 0;
     for (const auto& [first, last] : kOld) {
       for (; c < first; ++c)
-        if (category(c) != UTF8PROC_CATEGORY_CN) append_utf8(known, c);
+        if (category_of(c) != UTF8PROC_CATEGORY_CN) append_utf8(known, c);
       c = last + 1;
     }
     return matches("\\p{Cn}", known);
@@ -122,7 +122,7 @@ CodeSet younger_of(uint32_t categories) {
   if (categories == 0) return set;
   for (const auto& [first, last] : younger_characters())
     for (char32_t c = first; c <= last; ++c)
-      if (categories & bit(category(c))) append(set, c);
+      if (categories & bit(category_of(c))) append(set, c);
   return set;
 }
 

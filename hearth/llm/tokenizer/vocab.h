@@ -1,8 +1,9 @@
 // The tokens of a tokenizer: text to id and back.
 #pragma once
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace hearth::llm {
@@ -20,17 +21,17 @@ class Vocab {
   /// would have no token.
   explicit Vocab(std::vector<Token> tokens);
   Vocab(Vocab&&) = default;
-  Vocab(const Vocab&) = delete;  // the map points into the texts
+  Vocab(const Vocab&) = delete;  // large
 
   /// -1 where there is no such token.
   int id(std::string_view text) const {
-    const auto found = ids_.find(text);
-    return found == ids_.end() ? -1 : found->second;
+    const Token* found = find(text);
+    return found ? found->id : -1;
   }
   /// The same among the tokens that the model may make of a text.
   int model_id(std::string_view text) const {
-    const int found = id(text);
-    return found >= 0 && tokens_[slots_[found]].in_model ? found : -1;
+    const Token* found = find(text);
+    return found && found->in_model ? found->id : -1;
   }
 
   /// Whether any token has this id; any int may be asked.
@@ -47,9 +48,29 @@ class Vocab {
   int size() const { return static_cast<int>(slots_.size()); }
 
  private:
+  /// A place in the table of texts: part of the text's hash, and the token's index + 1; 0: free.
+  struct Place {
+    uint32_t hash = 0, token = 0;
+  };
+  /// Where the text is, or the free place where it would be.
+  size_t place(std::string_view text, uint32_t hash) const {
+    size_t at = hash & (places_.size() - 1);
+    while (places_[at].token &&
+           (places_[at].hash != hash || tokens_[places_[at].token - 1].text != text))
+      at = (at + 1) & (places_.size() - 1);
+    return at;
+  }
+  static uint32_t hash_of(std::string_view text) {
+    return uint32_t(std::hash<std::string_view>()(text));
+  }
+  const Token* find(std::string_view text) const {
+    const uint32_t token = places_[place(text, hash_of(text))].token;
+    return token ? &tokens_[token - 1] : nullptr;
+  }
+
   std::vector<Token> tokens_;
-  std::vector<int> slots_;  // id -> index in tokens_, -1 for none
-  std::unordered_map<std::string_view, int> ids_;
+  std::vector<int> slots_;     // id -> index in tokens_, -1 for none
+  std::vector<Place> places_;  // by hash, open addressing, at most half full
 };
 
 }  // namespace hearth::llm

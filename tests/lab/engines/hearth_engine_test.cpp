@@ -113,7 +113,8 @@ TEST_F(HearthAsEngine, ComputesOperationsAndTheirChecksums) {
                                   {"layer_norm", {4, 8}},
                                   {"gelu", {16}},
                                   {"sum", {16}},
-                                  {"sort", {16}}}) {
+                                  {"sort", {16}},
+                                  {"train_mnist", {2}}}) {
     EXPECT_EQ(run(op, shape)["done"], json::object()) << op;
     EXPECT_GT(ask({{"do", "check"}})["done"]["checksum"], 0) << op;
   }

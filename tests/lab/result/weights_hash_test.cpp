@@ -22,6 +22,19 @@ TEST(WeightsHash, IsSha256) {
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+TEST(WeightsHash, OfAGgufModelIsThatOfAllItsFiles) {
+  testing::TempFolder folder;
+  const auto first = folder.write("m-00001-of-00002.gguf", "GGUF first");
+  EXPECT_THAT(weights_sha256(first).reason, HasSubstr("m-00002-of-00002.gguf"));
+  folder.write("m-00002-of-00002.gguf", "GGUF second");
+  const auto text = weights_sha256(first).value.value_or("");
+  EXPECT_THAT(text, HasSubstr("m-00001-of-00002.gguf "));
+  EXPECT_THAT(text, HasSubstr(", m-00002-of-00002.gguf "));
+  EXPECT_EQ(weights_sha256(folder.path()).value, text);  // as a folder
+  folder.write("m-00002-of-00002.gguf", "GGUF others");
+  EXPECT_NE(weights_sha256(first).value, text);
+}
+
 TEST(WeightsHash, OfSeveralFilesTheyHaveTheirNamesAndProgressIsTold) {
   testing::TempFolder folder;
   folder.write("b.safetensors", "");

@@ -110,9 +110,15 @@ TEST_F(Servers, TheModelIsChosenByName) {
               HasSubstr("has no model c; it has a-model, b-model"));
 }
 
+// Whichever question is the first that it answers.
 TEST_F(Servers, AreWaitedForWhileTheyLoad) {
-  Engine engine = start(command("{port} llama.cpp slow"));
-  EXPECT_THAT(engine.hello().version, HasSubstr("b1234"));
+  for (const auto& [api, version] : {std::pair("openai", ", a-model"),
+                                     {"llama.cpp", "b1234, a-model"},
+                                     {"ollama", "ollama 0.9, a-model"}})
+    for (int refused = 1; refused <= 5; ++refused) {
+      Engine engine = start(command("{port} ") + api + " slow" + std::to_string(refused));
+      EXPECT_THAT(engine.hello().version, HasSubstr(version)) << "after " << refused;
+    }
 }
 
 TEST_F(Servers, OneThatListsNoModelsIsAskedForATokenInstead) {

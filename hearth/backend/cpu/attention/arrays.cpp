@@ -5,6 +5,7 @@
 #include "hearth/backend/cpu/cpu.h"
 #include "hearth/backend/cpu/rows.h"
 #include "hearth/backend/pool.h"
+#include "hearth/ops/state_packing.h"
 
 namespace hearth::cpu {
 namespace {
@@ -155,7 +156,8 @@ void cached_attention(const fast::CachedAttention& op, const Args& args, CpuQueu
          "cached_attention: wanted caches whose last axis is contiguous in memory");
   const Heads k = to_k.heads(0, 1, 2);
   Heads v = to_v.heads(0, 1, 2);
-  if (!in.cache_v) v.data += (D - Dv) * item(cache_k);
+  const bool packed = form.state != Packing::dense;
+  if (!in.cache_v && !packed) v.data += (D - Dv) * item(cache_k);
   AttentionJob job{.dtype = q.dtype(),
                    .B = B,
                    .H = H,
@@ -175,7 +177,9 @@ void cached_attention(const fast::CachedAttention& op, const Args& args, CpuQueu
                    .softcap = form.softcap,
                    .by_steps = true,
                    .angles = angles ? &*angles : nullptr,
-                   .traditional = form.rotation.traditional};
+                   .traditional = form.rotation.traditional,
+                   .state = form.state,
+                   .values_at = in.cache_v ? 0 : D - Dv};
 
   // The new rows go to their places in the caches: `count` from (b, h, l) on along heads or
   // positions.
@@ -190,7 +194,16 @@ void cached_attention(const fast::CachedAttention& op, const Args& args, CpuQueu
                     .y_stride = to.step(along),
                     .wide_y = false};
     if (rotate) rows.turn(*angles, b, l, along, form.rotation.traditional);
+    if (!packed) return rotate_rows(rows);
+    thread_local Scratch scratch;
+    float* const wide = scratch.get<float>(size_t(count * dims));
+    std::byte* const to_rows = std::exchange(rows.y, reinterpret_cast<std::byte*>(wide));
+    const int64_t stride = std::exchange(rows.y_stride, dims * 4);
+    rows.wide_y = true;
     rotate_rows(rows);
+    for (int64_t i = 0; i < count; ++i)
+      pack_state(form.state, wide + i * dims, dims,
+                 reinterpret_cast<uint8_t*>(to_rows + i * stride));
   };
   if (in.k) {
     const LastAxisContiguous from_k(*in.k), from_v(in.v ? *in.v : *in.k);

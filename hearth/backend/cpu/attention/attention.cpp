@@ -7,6 +7,7 @@
 #include "hearth/backend/cpu/products/kernels.h"
 #include "hearth/backend/cpu/rows.h"
 #include "hearth/backend/pool.h"
+#include "hearth/ops/state_packing.h"
 
 namespace hearth::cpu {
 namespace {
@@ -46,6 +47,28 @@ void load_queries(const AttentionJob& job, Along along, int64_t b, int64_t h, in
   if (job.angles)
     rows.turn(*job.angles, steps ? job.steps_of : b, steps ? b : l, along, job.traditional);
   rotate_rows(rows);
+}
+
+// Rows of keys or values from (b, h, row) on, as they lie one after the other, to f32 without gaps.
+void widen_state(const AttentionJob& job, const Heads& from, int64_t b, int64_t h, int64_t row,
+                 int64_t count, int64_t first, int64_t dims, float* to) {
+  if (job.state == Packing::dense)
+    return kernels::widen_rows(job.dtype, count, dims, from.at(b, h, row), from.position, to);
+  const int64_t all = state_elements(job.D), bytes = row_bytes(job.state, all);
+  thread_local Scratch scratch;
+  float* const rows = dims == all ? to : scratch.get<float>(size_t(count * all));
+  const int64_t together = from.position == bytes ? count : 1;
+  for (int64_t i = 0; i < count; i += together)
+    kernels::unpack({.n = together,
+                     .k = all,
+                     .first = 0,
+                     .count = all,
+                     .w = {job.state, {from.at(b, h, row + i)}},
+                     .out = rows + i * all,
+                     .stride = all});
+  turn_state(rows, count * all);
+  for (int64_t i = 0; i < count && rows != to; ++i)
+    std::copy_n(rows + i * all + first, dims, to + i * dims);
 }
 
 // Decode: each stretch of keys of each kv head is a unit; units are grouped to tasks by their size
@@ -127,11 +150,35 @@ class StreamedAttention {
         for (int64_t j = 0; j < u.n; ++j)
           bias[r * u.n + j] = mask_at(job_, u.b, u.h * group_ + r / L, r % L, u.first + j);
     }
-    kernels::few_queries({job_.dtype, rows_, u.n, job_.D, job_.Dv,
-                          q + (u.b * job_.H + u.h * group_) * L * job_.D,
-                          job_.k.at(u.b, u.h, job_.row(u.first)), job_.k.position,
-                          job_.v.at(u.b, u.h, job_.row(u.first)), job_.v.position, hidden, visible,
-                          job_.softcap, bias, max(index), sum(index), out(index)});
+    const int64_t row = job_.row(u.first), D = job_.D, Dv = job_.Dv;
+    kernels::FewQueries few{job_.dtype,
+                            rows_,
+                            u.n,
+                            D,
+                            Dv,
+                            q + (u.b * job_.H + u.h * group_) * L * D,
+                            job_.k.at(u.b, u.h, row),
+                            job_.k.position,
+                            job_.v.at(u.b, u.h, row),
+                            job_.v.position,
+                            hidden,
+                            visible,
+                            job_.softcap,
+                            bias,
+                            max(index),
+                            sum(index),
+                            out(index)};
+    if (job_.state != Packing::dense) {
+      thread_local Scratch wide;
+      float* const k = wide.get<float>(size_t(u.n * (D + Dv)));
+      float* const v = k + u.n * D;
+      widen_state(job_, job_.k, u.b, u.h, row, u.n, 0, D, k);
+      widen_state(job_, job_.v, u.b, u.h, row, u.n, job_.values_at, Dv, v);
+      few.dtype = float32;
+      few.k = reinterpret_cast<const std::byte*>(k), few.k_stride = D * 4;
+      few.v = reinterpret_cast<const std::byte*>(v), few.v_stride = Dv * 4;
+    }
+    kernels::few_queries(few);
     if (u.count == 1) finish(u, index, 1);
   }
 
@@ -221,10 +268,8 @@ class BlockedAttention {
       for (int64_t i = 0, run; i < n; i += run) {
         run = job_.run(first + i, n - i);
         const int64_t row = job_.row(first + i);
-        kernels::widen_rows(job_.dtype, run, D, job_.k.at(b, h, row), job_.k.position,
-                            wide_k + i * D);
-        kernels::widen_rows(job_.dtype, run, Dv, job_.v.at(b, h, row), job_.v.position,
-                            wide_v + i * Dv);
+        widen_state(job_, job_.k, b, h, row, run, 0, D, wide_k + i * D);
+        widen_state(job_, job_.v, b, h, row, run, job_.values_at, Dv, wide_v + i * Dv);
       }
       for (int64_t i = 0; i < n; i += mr)
         parts_.pack_a(bytes(wide_k + i * D), D * 4, 4, std::min(mr, n - i), D, mr,

@@ -85,7 +85,9 @@ struct AttentionJob {
   const std::byte* mask = nullptr;  // (B, H, L, S), strides in bytes
   int64_t mask_strides[4] = {};
   Dtype mask_dtype = bool_;
-  const float* sinks = nullptr;  // (H)
+  const float* sinks = nullptr;    // (H)
+  Packing state = Packing::dense;  // else k and v are rows of that packing, of D elements each,
+  int64_t values_at = 0;           // of which values are those from here on
 
   /// Query l of batch row b sees keys from hidden() to before visible().
   int64_t visible(int64_t b, int64_t l) const { return causal ? keys[b] - L + l + 1 : keys[b]; }

@@ -322,26 +322,26 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace hearth::cpu {
 
-HWY_EXPORT(rotate_rows);
-void rotate_rows(const RotateRows& job) { HWY_DYNAMIC_DISPATCH(rotate_rows)(job); }
+HEARTH_EXPORT(rotate_rows);
+void rotate_rows(const RotateRows& job) { HEARTH_DISPATCH(rotate_rows)(job); }
 
 namespace kernels {
 
-HWY_EXPORT(few_queries);
-HWY_EXPORT(softmax_block);
-HWY_EXPORT(soften);
-HWY_EXPORT(widen_rows);
-HWY_EXPORT(narrow_row);
+HEARTH_EXPORT(few_queries);
+HEARTH_EXPORT(softmax_block);
+HEARTH_EXPORT(soften);
+HEARTH_EXPORT(widen_rows);
+HEARTH_EXPORT(narrow_row);
 
-void few_queries(const FewQueries& job) { HWY_DYNAMIC_DISPATCH(few_queries)(job); }
-void softmax_block(const SoftmaxBlock& job) { HWY_DYNAMIC_DISPATCH(softmax_block)(job); }
-void soften(int64_t n, float cap, float* scores) { HWY_DYNAMIC_DISPATCH(soften)(n, cap, scores); }
+void few_queries(const FewQueries& job) { HEARTH_DISPATCH(few_queries)(job); }
+void softmax_block(const SoftmaxBlock& job) { HEARTH_DISPATCH(softmax_block)(job); }
+void soften(int64_t n, float cap, float* scores) { HEARTH_DISPATCH(soften)(n, cap, scores); }
 void widen_rows(Dtype dtype, int64_t count, int64_t n, const std::byte* x, int64_t stride,
                 float* y) {
-  HWY_DYNAMIC_DISPATCH(widen_rows)(dtype, count, n, x, stride, y);
+  HEARTH_DISPATCH(widen_rows)(dtype, count, n, x, stride, y);
 }
 void narrow_row(Dtype dtype, int64_t n, const float* x, float factor, std::byte* y) {
-  HWY_DYNAMIC_DISPATCH(narrow_row)(dtype, n, x, factor, y);
+  HEARTH_DISPATCH(narrow_row)(dtype, n, x, factor, y);
 }
 
 }  // namespace kernels

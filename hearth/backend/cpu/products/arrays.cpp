@@ -1,6 +1,7 @@
 // Matmul and Linear on arrays: reads strides, calls the raw products of products.h.
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "hearth/backend/cpu/cpu.h"
 #include "hearth/backend/cpu/products/products.h"
@@ -106,14 +107,29 @@ void matmul_arrays(const hearth::Matmul& op, const Args& args, CpuQueue&) {
   a.dtype() == complex64 ? complex_matmul(job) : matmul(job);
 }
 
+RawMatrix raw_matrix(Packing packing, std::span<const array> planes, bool int8) {
+  std::array<const void*, 3> at{};
+  for (size_t i = 0; i < planes.size(); ++i) at[i] = ptr<void>(planes[i]);
+  RawMatrix out(packing, at, planes[std::min<size_t>(1, planes.size() - 1)].dtype());
+  out.int8 = int8;
+  return out;
+}
+bool rows_lie_whole(std::span<const array> planes) {
+  return std::ranges::all_of(planes, [](const array& plane) {
+    return row_contiguous(plane.shape(), plane.node().strides);
+  });
+}
+
 bool linear_fits(const Primitive& p, std::span<const array> in) {
   const auto& op = static_cast<const fast::Linear&>(p);
-  if (!has_gates(op.parts)) return true;
-  size_t next = op.first_part();
+  const bool packed = has_packed(op.parts);
+  if (packed && in[0].dtype() == float64) return false;
+  if (!packed && !has_gates(op.parts)) return true;
+  fast::Operands operands(in, op.first_part());
   for (const fast::Linear::Part& part : op.parts) {
-    const array& weight = in[next++];
-    if (!row_contiguous(weight.shape(), weight.node().strides)) return false;
-    next += part.bias;
+    const bool strides = part.packing == Packing::dense && !has_gates(op.parts);
+    if (!rows_lie_whole(operands.weight(part.packing)) && !strides) return false;
+    operands.bias(part.bias);
   }
   return true;
 }
@@ -136,36 +152,38 @@ void linear_arrays(const fast::Linear& op, const Args& args, CpuQueue&) {
   SmallVector<LinearJob, 4> layers;
   SmallVector<Rows, 4> biases;
   biases.reserve(op.parts.size());
-  size_t next = op.first_part(), out = 0;
+  fast::Operands operands(args.in, op.first_part());
+  size_t out = 0;
   for (size_t i = 0; i < op.parts.size(); ++i) {
-    const array& weight = args.in[next++];
+    const fast::Linear::Part& part = op.parts[i];
+    const std::span<const array> planes = operands.weight(part.packing);
+    const void* bias = nullptr;
+    if (const array* b = operands.bias(part.bias)) {
+      biases.push_back(rows_of(*b));
+      bias = biases.back().data;
+    }
     if (i > 0 && op.parts[i - 1].gates) {
-      layers.back().times = ptr<void>(weight);
-      if (op.parts[i].bias) {
-        biases.push_back(rows_of(args.in[next++]));
-        layers.back().times_bias = biases.back().data;
-      }
+      layers.back().times = raw_matrix(part.packing, planes, part.int8);
+      layers.back().times_bias = bias;
       continue;
     }
-    const Strides& strides = weight.node().strides;
     const array& y = args.out[out++];
-    LinearJob layer{.weight = ptr<void>(weight),
-                    .n = weight.shape(0),
+    const int n = planes[0].shape(0);
+    LinearJob layer{.weight = raw_matrix(part.packing, planes, part.int8),
+                    .n = n,
                     .y = ptr<void>(y),
-                    .y_stride = weight.shape(0),
-                    .activation = op.parts[i].activation};
-    if (op.parts[i].bias) {
-      biases.push_back(rows_of(args.in[next++]));
-      layer.bias = biases.back().data;
-    }
+                    .y_stride = n,
+                    .bias = bias,
+                    .activation = part.activation};
     if (residual && i == 0) {
       layer.residual = residual->data;
       layer.residual_stride = residual->stride;
     }
-    if (row_contiguous(weight.shape(), strides)) {
+    if (rows_lie_whole(planes)) {
       layers.push_back(layer);
       continue;
     }
+    const Strides& strides = planes[0].node().strides;
     matmul({.dtype = x.dtype(),
             .m = m,
             .n = layer.n,
@@ -173,7 +191,7 @@ void linear_arrays(const fast::Linear& op, const Args& args, CpuQueue&) {
             .a = rows.data,
             .a_row = rows.stride,
             .a_col = 1,
-            .b = layer.weight,
+            .b = ptr<void>(planes[0]),
             .b_row = strides[1],
             .b_col = strides[0],
             .c = layer.y,
@@ -184,6 +202,22 @@ void linear_arrays(const fast::Linear& op, const Args& args, CpuQueue&) {
             .residual_row = layer.residual_stride});
   }
   if (!layers.empty()) linear(x.dtype(), m, k, rows.data, rows.stride, layers);
+}
+
+void dequantize_arrays(const fast::Dequantize& op, const Args& args, CpuQueue&) {
+  const array& out = args.out[0];
+  if (out.size() == 0) return;
+  RawMatrix matrix = raw_matrix(op.packing, args.in);
+  std::vector<std::unique_ptr<std::byte[]>> copies;
+  for (size_t i = 0; i < args.in.size(); ++i) {
+    const array& plane = args.in[i];
+    if (row_contiguous(plane.shape(), plane.node().strides)) continue;
+    auto& copy = copies.emplace_back(new std::byte[plane.nbytes()]);
+    gather(plane.node().view(), plane.node().data(), plane.itemsize(), copy.get());
+    matrix.planes[i] = copy.get();
+  }
+  const int64_t in = out.shape(-1);
+  dequantize(matrix, in, 0, int64_t(out.size()) / in, op.dtype, ptr<void>(out));
 }
 
 }  // namespace hearth::cpu

@@ -181,14 +181,14 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace hearth::cpu::kernels {
 
-HWY_EXPORT(blocked_kernels);
+HEARTH_EXPORT(blocked_kernels);
 
 const BlockedKernels& blocked_kernels(Dtype dtype) {
 #if HWY_ARCH_X86
   if (dtype == bfloat16 && isa() == Isa::amx_bf16) return blocked_kernels_amx();
   if (dtype == bfloat16 && isa() == Isa::avx512_bf16) return blocked_kernels_bf16();
 #endif
-  return *HWY_DYNAMIC_DISPATCH(blocked_kernels)(dtype);
+  return *HEARTH_DISPATCH(blocked_kernels)(dtype);
 }
 
 }  // namespace hearth::cpu::kernels

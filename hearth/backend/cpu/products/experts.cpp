@@ -1,4 +1,5 @@
 // Products by experts: the rows that chose the same expert meet its weights together.
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -10,9 +11,12 @@
 namespace hearth::cpu {
 namespace {
 
-/// The weights (n, k) of one expert, row-major; copied if they do not lie so.
-const std::byte* expert_weights(const array& weight, int64_t e,
-                                std::vector<std::unique_ptr<std::byte[]>>& copies) {
+/// The weights (n, k) of one expert, row-major; dense ones are copied if they do not lie so.
+RawMatrix expert_weights(const fast::Linear::Part& part, std::span<const array> planes, int64_t e,
+                         int64_t k, std::vector<std::unique_ptr<std::byte[]>>& copies) {
+  const array& weight = planes[0];
+  if (part.packing != Packing::dense)
+    return raw_matrix(part.packing, planes, part.int8).from_row(e * weight.shape(1), k);
   const Node& node = weight.node();
   const int64_t size = int64_t(weight.itemsize());
   const View one{{weight.shape(1), weight.shape(2)}, {node.strides[1], node.strides[2]}, 0};
@@ -26,8 +30,16 @@ const std::byte* expert_weights(const array& weight, int64_t e,
 }  // namespace
 
 // Gates are taken apart.
-bool expert_linears_fit(const Primitive& op, std::span<const array>) {
-  return !has_gates(static_cast<const fast::ExpertLinear&>(op).parts);
+bool expert_linears_fit(const Primitive& p, std::span<const array> in) {
+  const auto& op = static_cast<const fast::ExpertLinear&>(p);
+  if (has_gates(op.parts)) return false;
+  if (!has_packed(op.parts)) return true;
+  fast::Operands operands(in, 2);
+  return in[0].dtype() != float64 && std::ranges::all_of(op.parts, [&](const auto& part) {
+           const auto planes = operands.weight(part.packing);
+           operands.bias(part.bias);
+           return part.packing == Packing::dense || rows_lie_whole(planes);
+         });
 }
 
 void expert_linears(const fast::ExpertLinear& op, const Args& args, CpuQueue&) {
@@ -64,28 +76,31 @@ void expert_linears(const fast::ExpertLinear& op, const Args& args, CpuQueue&) {
         std::memcpy(packed + i * k * size, row_of(order[size_t(i)]), size_t(k * size));
     });
   std::vector<Rows> biases;
-  for (size_t i = 0, in = 2; i < op.parts.size(); ++i) {
-    ++in;
-    if (op.parts[i].bias) biases.push_back(rows_of(args.in[in++]));
+  fast::Operands each(args.in, 2);
+  for (const fast::Linear::Part& part : op.parts) {
+    each.weight(part.packing);
+    if (const array* b = each.bias(part.bias)) biases.push_back(rows_of(*b));
   }
   std::vector<LinearGroup> groups;
   std::vector<std::unique_ptr<std::byte[]>> copies;
   for (int64_t e = 0; e < experts; ++e) {
     const int64_t first = begin[size_t(e)], m = begin[size_t(e) + 1] - first;
-    size_t in = 2, bias = 0;
+    fast::Operands operands(args.in, 2);
+    size_t bias = 0;
     for (size_t i = 0; m > 0 && i < op.parts.size(); ++i) {
-      const array &weight = args.in[in++], &y = args.out[i];
+      const Packing packing = op.parts[i].packing;
+      const std::span<const array> planes = operands.weight(packing);
+      const array& y = args.out[i];
       LinearGroup g{.x = packed + first * k * size,
                     .m = m,
                     .x_stride = k,
                     .y_rows = &order[size_t(first)],
-                    .layer = {.weight = expert_weights(weight, e, copies),
-                              .n = weight.shape(1),
+                    .layer = {.weight = expert_weights(op.parts[i], planes, e, k, copies),
+                              .n = planes[0].shape(1),
                               .y = ptr<void>(y),
-                              .y_stride = weight.shape(1),
+                              .y_stride = planes[0].shape(1),
                               .activation = op.parts[i].activation}};
-      if (op.parts[i].bias) {
-        ++in;
+      if (operands.bias(op.parts[i].bias)) {
         const Rows& b = biases[bias++];
         g.layer.bias = b.data + e * b.stride * size;
       }

@@ -73,6 +73,60 @@ template <Streams S>
       __builtin_prefetch(job.next + r * (job.n / S.count) * job.w_stride + line * 64, 0, 3);
 }
 
+/// sums[j] = x . w[j] for j < n: one row of floats with packed rows of k weights, each code * scale
+/// + offset rounded to f32. Only where dots_packed(): others are unpacked first, for dot_floats.
+struct DotPacked {
+  int64_t n, k;
+  const float* x;
+  RawMatrix w;
+  float* sums;
+};
+bool dots_packed(Packing packing);
+void dot_packed(const DotPacked& job);
+/// dot_rows for x and w in f32, in dot_packed's order of additions; k is a multiple of 16.
+void dot_floats(const DotRows& job);
+
+/// sums[i][j] = x[i] . w[j] for i < m <= kCodeRows, j < n, where meets_codes(): codes of w meet x
+/// as they are, exactly, and what they give in a group (with f32 sums) is multiplied by its scale.
+/// Rows of x, k elements each, are laid before, as w.packing wants them: laid_bytes(k) of memory.
+/// Each sum is added up in the same order whatever m and n are.
+inline constexpr int kCodeRows = 8;
+struct DotCodes {
+  int m;
+  int64_t n, k;
+  const std::byte* x;
+  int64_t x_stride;
+  RawMatrix w;
+  float* sums;
+  int64_t sums_stride;
+};
+bool meets_codes(Dtype dtype, Packing packing);
+void dot_codes(const DotCodes& job);
+void lay(Packing packing, const std::byte* x, int64_t k, std::byte* to);
+/// Where the sums of x in the groups of w lie, behind whole chunks of 64 elements.
+constexpr int64_t laid_sums(int64_t k) { return (k + 63) / 64 * 128; }
+constexpr int64_t laid_bytes(int64_t k) { return laid_sums(k) * 3 / 2 + 64; }
+
+/// The same with x in eight bits, each 32 elements with a scale of their own: sums of code * x are
+/// integers. At most kMaxRows rows, laid by lay_int8 from any dtype: laid_int8_bytes(k) of memory.
+/// x that is no number gives NaN.
+bool meets_int8(Packing packing);
+void dot_int8(const DotCodes& job);
+void lay_int8(Dtype dtype, Packing packing, const std::byte* x, int64_t k, std::byte* to);
+constexpr int64_t laid_int8_bytes(int64_t k) { return k + k / 32 * 4 + k / 16 * 4; }
+
+/// Weights [first, first + count) of the n first rows of w, which have k; whole blocks. To
+/// out, rows `stride` floats apart.
+struct Unpack {
+  int64_t n, k, first, count;
+  RawMatrix w;
+  float* out;
+  int64_t stride;
+};
+void unpack(const Unpack& job);
+/// n floats, rounded to dtype.
+void narrow(Dtype dtype, const float* from, int64_t n, std::byte* to);
+
 /// sums[i][j] = sum over p < k of x[i][p] w[p][j] for i < m <= kMaxRows, j < n, where rows of w are
 /// contiguous along j; in the order of p.
 struct AddRows {

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "hearth/backend/cpu/products/kernels.h"
+#include "hearth/backend/cpu/products/jobs.h"
 #include "hearth/backend/cpu/rows.h"
 #include "hearth/backend/pool.h"
 
@@ -13,45 +13,6 @@ namespace hearth::cpu {
 namespace {
 
 using kernels::BlockedKernels;
-using kernels::DotRows;
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-
-const std::byte* bytes(const void* p) { return static_cast<const std::byte*>(p); }
-std::byte* bytes(void* p) { return static_cast<std::byte*>(p); }
-
-/// One b of a product, and what becomes of it; strides in bytes.
-struct Product {
-  const std::byte* b;
-  int64_t b_n, b_k;  // strides along n and k
-  int64_t n;
-  std::byte* c;
-  int64_t c_row;
-  const std::byte* bias;
-  Activation activation;
-  const std::byte* residual;
-  int64_t residual_row;
-  const int64_t* c_rows = nullptr;   // where each row goes; null: in order
-  const std::byte* times = nullptr;  // a second b, of the same strides, that c is multiplied by
-  const std::byte* times_bias = nullptr;
-
-  void finish(Dtype dtype, int64_t row, int64_t column, int64_t count, const void* sums,
-              const void* times_sums) const {
-    const int64_t at = column * int64_t(size_of(dtype));
-    if (c_rows) row = c_rows[row];
-    const auto from = [&](const std::byte* p) { return p ? p + at : nullptr; };
-    kernels::finish_row(
-        dtype, {count, sums, from(bias), activation, times ? times_sums : nullptr, from(times_bias),
-                from(residual ? residual + row * residual_row : nullptr), c + row * c_row + at});
-  }
-};
-
-/// The left side of a product: m x k, strides in bytes.
-struct Left {
-  const std::byte* data;
-  int64_t m, k, row, col;
-};
 
 /// Calls body(which product, which of its blocks) for all blocks of all products, in parallel.
 template <class P, class Count, class Body>
@@ -67,109 +28,8 @@ void for_blocks(std::span<P> products, const Count& count, const Body& body) {
 
 int64_t total_n(std::span<const Product> products) {
   int64_t n = 0;
-  for (const Product& p : products) n += p.times ? 2 * p.n : p.n;
+  for (const Product& p : products) n += p.has_times() ? 2 * p.n : p.n;
   return n;
-}
-
-/// Up to so many rows streaming is faster than packing (Zen 4: twice as fast for 16, up to 96 for
-/// large weights and up to 32 for those of 300 x 256).
-constexpr int64_t kStreamed = 32;
-constexpr int64_t kMostRows = 512;  // of b, of a block
-
-/// A product of at most kStreamed rows of its own.
-struct StreamedProduct {
-  Left a;
-  bool wide;  // a is of the sums' dtype
-  Product p;
-};
-
-/// Conversions limit what is read from the caches, so x is converted once; a long x would leave
-/// the first level no room for the weights on their way (6 % slower at K = 10240 from memory).
-bool worth_widening(Dtype dtype, const Left& a) {
-  constexpr int64_t kWideBytes = 8 << 10;
-  return kernels::widens(dtype) && a.m * a.k * 4 <= kWideBytes;
-}
-/// `a` widened, in memory for a.m rows of floats.
-Left widened(Dtype dtype, Left a, std::byte* to) {
-  for (int64_t i = 0; i < a.m; ++i)
-    kernels::widen(dtype, a.data + i * a.row, a.k, to + i * a.k * 4);
-  a.data = to, a.row = a.k * 4;
-  return a;
-}
-
-/// Columns [j, j + count) of a product; their rows of b stream through registers, once. `next` is
-/// read after them.
-void stream_rows(Dtype dtype, const StreamedProduct& s, int64_t j, int64_t count,
-                 const std::byte* next) {
-  const Left& a = s.a;
-  const Product& p = s.p;
-  const int64_t each = ceil_div(a.m, ceil_div(a.m, kernels::kMaxRows));
-  const int64_t sum_size = int64_t(kernels::sum_size(dtype));
-  alignas(64) double sums[kernels::kMaxRows * kMostRows], times[kernels::kMaxRows * kMostRows];
-  for (int64_t i = 0, m; i < a.m; i += m) {  // the rows of b stay in the second level
-    m = std::min(each, a.m - i);
-    const auto dot = [&](const std::byte* b, double* to, const std::byte* then) {
-      kernels::dot_rows(dtype, {int(m), count, a.k, a.data + i * a.row, a.row, s.wide,
-                                b + j * p.b_n, p.b_n, reinterpret_cast<float*>(to), count, then});
-    };
-    const std::byte* const after = i + m == a.m ? next : nullptr;
-    dot(p.b, sums, p.times ? p.times + j * p.b_n : after);
-    if (p.times) dot(p.times, times, after);
-    for (int64_t r = 0; r < m; ++r)
-      p.finish(dtype, i + r, j, count, bytes(sums) + r * count * sum_size,
-               bytes(times) + r * count * sum_size);
-  }
-}
-
-/// All products end to end, in equal blocks of which each thread has as many: so threads end
-/// together. A block may begin in one product and end in another.
-void streamed(Dtype dtype, std::span<const StreamedProduct> products) {
-  if (products.empty()) return;
-  const int64_t row_bytes = std::max<int64_t>(1, products[0].a.k * int64_t(size_of(dtype)));
-  const auto reads = [](const StreamedProduct& s) { return s.p.times ? 2 : 1; };  // of each column
-  int64_t all_n = 0, most = 1;
-  for (const StreamedProduct& s : products) {
-    all_n += reads(s) * s.p.n;
-    most = std::max<int64_t>(most, reads(s));
-  }
-  // Runs of 128 KB; shorter ones where there are few, but none so small that starting costs more.
-  const int64_t block_bytes =
-      std::clamp<int64_t>(all_n * row_bytes / (16 * threads()), 32 << 10, most * 512 << 10);
-  constexpr int64_t whole = kernels::kStreamsDivide;
-  const int64_t rows = std::clamp<int64_t>(block_bytes / row_bytes, whole, kMostRows - whole);
-  int64_t blocks = ceil_div(all_n, rows);
-  if (blocks > threads()) blocks = round_up(blocks, threads());
-  const auto begin_of = [&](int64_t block) {
-    return block == blocks ? all_n : all_n * block / blocks / whole * whole;
-  };
-  parallel_for(blocks, [&](int64_t block) {
-    int64_t from = begin_of(block), to = begin_of(block + 1);
-    const StreamedProduct* s = products.data();
-    for (; from < to; ++s) {
-      const int64_t n = reads(*s) * s->p.n;
-      if (from < n) {
-        const int64_t j = from / reads(*s), end = std::min(to, n) / reads(*s);
-        const bool more = s + 1 < products.data() + products.size();
-        const std::byte* const next = end < s->p.n ? s->p.b + end * s->p.b_n
-                                      : more       ? s[1].p.b
-                                                   : nullptr;
-        if (j < end) stream_rows(dtype, *s, j, end - j, next);
-      }
-      from = std::max<int64_t>(from - n, 0), to -= n;
-    }
-  });
-}
-
-/// At most kStreamed rows, read by all products.
-void streamed(Dtype dtype, Left a, std::span<const Product> products) {
-  const bool wide = worth_widening(dtype, a);
-  if (wide) {
-    thread_local Scratch scratch;
-    a = widened(dtype, a, scratch.get(size_t(a.m * a.k * 4)));
-  }
-  SmallVector<StreamedProduct, 8> all;
-  for (const Product& p : products) all.push_back({a, wide, p});
-  streamed(dtype, {all.data(), all.size()});
 }
 
 /// At most kMaxRows rows, b contiguous along n: its rows stream through sums in the first level.
@@ -182,9 +42,9 @@ void summed(Dtype dtype, const Left& a, std::span<const Product> products) {
       [&](const Product& p, int64_t block) {
         alignas(64) double sums[kernels::kMaxRows * kMost / 4];
         const int64_t j = block * columns, count = std::min(columns, p.n - j);
-        kernels::add_rows(
-            dtype, {int(a.m), count, a.k, a.data, a.row, p.b + j * int64_t(size_of(dtype)), p.b_k,
-                    reinterpret_cast<float*>(sums), count});
+        kernels::add_rows(dtype, {int(a.m), count, a.k, a.data, a.row,
+                                  bytes(p.b.planes[0]) + j * int64_t(size_of(dtype)), p.b_k,
+                                  reinterpret_cast<float*>(sums), count});
         for (int64_t i = 0; i < a.m; ++i)
           p.finish(dtype, i, j, count, bytes(sums) + i * count * int64_t(kernels::sum_size(dtype)),
                    nullptr);
@@ -239,13 +99,13 @@ struct BlockedProduct {
     std::byte* const packed_b = b_scratch.get(size_t(padded_n * kc * packed));
     const size_t sum_bytes = size_t(rows * padded_n * sum_size);
     std::byte* const sums = sum_scratch.get(sum_bytes);
-    const auto multiply = [&](const std::byte* b, std::byte* to) {
+    const auto multiply = [&](const RawMatrix& b, std::byte* to) {
       if (k_blocks == 0) std::memset(to, 0, sum_bytes);
       for (int64_t kb = 0; kb < k_blocks; ++kb)
         add_block(p, b, kb, j0, n, first, last, packed_b, to);
     };
     multiply(p.b, sums);
-    std::byte* const times = p.times ? times_scratch.get(sum_bytes) : nullptr;
+    std::byte* const times = p.has_times() ? times_scratch.get(sum_bytes) : nullptr;
     if (times) multiply(p.times, times);
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t at = i * padded_n * sum_size;
@@ -253,14 +113,35 @@ struct BlockedProduct {
     }
   }
 
+  // The panel of packed rows: their floats are packed as those of f32, or, rounded, of bf16.
+  void pack_packed(const RawMatrix& b, int64_t first, int64_t rows, int64_t kb,
+                   std::byte* panel) const {
+    const int64_t whole = packing_info(b.packing).weights, begin = kb * kc / whole * whole;
+    const int64_t width = round_up(kb * kc + k_of(kb), whole) - begin, before = kb * kc - begin;
+    thread_local Scratch scratch;
+    float* const floats = scratch.get<float>(size_t(rows * width));
+    kernels::unpack({rows, a.k, begin, width, b.from_row(first, a.k), floats, width});
+    if (packed == 4)
+      return kernels::blocked_kernels(float32).pack_b(bytes(floats + before), width * 4, 4, rows,
+                                                      k_of(kb), nr, panel);
+    kernels::narrow(bfloat16, floats, rows * width, bytes(floats));
+    parts.pack_b(bytes(floats) + before * 2, width * 2, 2, rows, k_of(kb), nr, panel);
+  }
+
   // sums = or += the panels of a from `first` to `last` x columns [j0, j0 + n) of b, block kb of k.
-  void add_block(const Product& p, const std::byte* b, int64_t kb, int64_t j0, int64_t n,
+  void add_block(const Product& p, const RawMatrix& b, int64_t kb, int64_t j0, int64_t n,
                  int64_t first, int64_t last, std::byte* packed_b, std::byte* sums) const {
     const int64_t k = packed_k(kb), b_panels = ceil_div(n, nr), padded_n = b_panels * nr;
     const int64_t sum_size = int64_t(kernels::sum_size(dtype));
-    for (int64_t j = 0; j < b_panels; ++j)
-      parts.pack_b(b + (j0 + j * nr) * p.b_n + kb * kc * p.b_k, p.b_n, p.b_k,
-                   std::min(nr, n - j * nr), k_of(kb), nr, packed_b + j * nr * k * packed);
+    for (int64_t j = 0; j < b_panels; ++j) {
+      std::byte* const panel = packed_b + j * nr * k * packed;
+      const int64_t first = j0 + j * nr, rows = std::min(nr, n - j * nr);
+      if (b.packed())
+        pack_packed(b, first, rows, kb, panel);
+      else
+        parts.pack_b(bytes(b.planes[0]) + first * p.b_n + kb * kc * p.b_k, p.b_n, p.b_k, rows,
+                     k_of(kb), nr, panel);
+    }
     for (int64_t i = first; i < last; ++i)
       parts.tiles({std::min(mr, m - i * mr), k / parts.k_step, b_panels, packed_a + a_at(kb, i),
                    packed_b, sums + (i - first) * mr * padded_n * sum_size, padded_n, kb > 0});
@@ -295,7 +176,8 @@ void multiply(Dtype dtype, Left a, std::span<const Product> products) {
   if (a.m <= 0) return;
   const int64_t size = int64_t(size_of(dtype));
   const auto all = [&](auto contiguous) { return std::ranges::all_of(products, contiguous); };
-  const bool dots = all([&](const Product& p) { return p.b_k == size || a.k <= 1; });
+  const bool dots =
+      all([&](const Product& p) { return p.b.packed() || p.b_k == size || a.k <= 1; });
   if (a.m > (dots ? kStreamed : kernels::kMaxRows)) return blocked(dtype, a, products);
   if (!dots && !all([&](const Product& p) { return p.b_n == size || p.n <= 1; }))
     return blocked(dtype, a, products);
@@ -306,7 +188,10 @@ void multiply(Dtype dtype, Left a, std::span<const Product> products) {
       std::memcpy(to + i * size, a.data + i / a.k * a.row + i % a.k * a.col, size_t(size));
     a.data = to, a.row = a.k * size;
   }
-  dots ? streamed(dtype, a, products) : summed(dtype, a, products);
+  if (!dots) return summed(dtype, a, products);
+  SmallVector<StreamedProduct, 8> few;
+  for (const Product& p : products) few.push_back({a, p});
+  streamed(dtype, {few.data(), few.size()});
 }
 
 }  // namespace
@@ -314,7 +199,7 @@ void multiply(Dtype dtype, Left a, std::span<const Product> products) {
 namespace {
 
 Product product_of(const LinearJob& l, int64_t k, int64_t size) {
-  return {bytes(l.weight),
+  return {l.weight,
           k * size,
           size,
           l.n,
@@ -325,7 +210,7 @@ Product product_of(const LinearJob& l, int64_t k, int64_t size) {
           bytes(l.residual),
           l.residual_stride * size,
           nullptr,
-          bytes(l.times),
+          l.times,
           bytes(l.times_bias)};
 }
 
@@ -349,29 +234,14 @@ void linear_groups(Dtype dtype, int64_t k, std::span<const LinearGroup> groups) 
   const auto left_of = [&](const LinearGroup& g) {
     return Left{bytes(g.x), g.m, k, g.x_stride * size, size};
   };
-  int64_t room = 0;
-  for (const LinearGroup& g : groups)
-    if (g.m <= kStreamed && worth_widening(dtype, left_of(g))) room += g.m * k * 4;
-  thread_local Scratch scratch;
-  std::byte* to = scratch.get(size_t(room));
   std::vector<StreamedProduct> few;
-  const void* x = nullptr;  // whose rows were put into memory last
   for (const LinearGroup& g : groups) {
     Product p = product_of(g.layer, k, size);
     p.c_rows = g.y_rows;
-    Left a = left_of(g);
-    if (g.m > kStreamed) {
-      multiply(dtype, a, {&p, 1});
-      continue;
-    }
-    const bool wide = worth_widening(dtype, a);
-    if (wide && g.x == x && !few.empty() && few.back().a.m == g.m) {
-      a = few.back().a;  // another layer on the same rows
-    } else if (wide) {
-      a = widened(dtype, a, to);
-      to += g.m * k * 4, x = g.x;
-    }
-    if (g.m > 0) few.push_back({a, wide, p});
+    if (g.m > kStreamed)
+      multiply(dtype, left_of(g), {&p, 1});
+    else if (g.m > 0)
+      few.push_back({left_of(g), p});
   }
   streamed(dtype, few);
 }
@@ -395,7 +265,8 @@ void matmul(const MatmulJob& job) {
                     job.residual ? bytes(job.residual) + at(job.residual_offsets) : nullptr,
                     job.residual_row * size};
     if (column) {
-      std::swap(left.data, product.b), std::swap(left.col, product.b_k);
+      left.data = bytes(std::exchange(product.b, RawMatrix(left.data)).planes[0]);
+      std::swap(left.col, product.b_k);
       product.b_n = std::exchange(left.row, 0);
       product.n = std::exchange(left.m, 1);
     }

@@ -8,6 +8,7 @@
 
 #include "hearth/core/dtype.h"
 #include "hearth/ops/activation.h"
+#include "hearth/ops/packing.h"
 
 namespace hearth::cpu {
 
@@ -16,7 +17,7 @@ using fast::Activation;
 
 /// One weight matrix of linear(): y = activation(x W^T + bias) + residual.
 struct LinearJob {
-  const void* weight;          // (n, k), rows contiguous, as checkpoints store it
+  RawMatrix weight;            // (n, k), rows contiguous, as checkpoints store it
   int64_t n;                   // outputs
   void* y;                     // (m, n)
   int64_t y_stride;            // elements between rows of y
@@ -25,13 +26,14 @@ struct LinearJob {
   const void* residual = nullptr;  // (m, n), or null; may be y
   int64_t residual_stride = 0;     // elements between rows of residual
   /// y = activation(x W^T + bias) (x V^T + times_bias) + residual: V (n, k), or null for none.
-  const void* times = nullptr;
+  RawMatrix times{};
   const void* times_bias = nullptr;  // (n), or null
 };
 
 /// Several layers on the same input x (m, k), rows x_stride elements apart, in one parallel region:
 /// q, k, v and fc1 of a decode step cost one start. All arrays have the same dtype: f16, bf16, f32
-/// or f64. Up to 32 rows stream the weights, read once from memory; more go to the blocked product.
+/// or f64. Weights may be packed, each in its own way: then k is whole blocks, and dtype not f64.
+/// Up to 32 rows stream the weights, read once from memory; more go to the blocked product.
 /// No y may overlap x or another y. k = 0 gives activation(bias) + residual.
 void linear(Dtype dtype, int64_t m, int64_t k, const void* x, int64_t x_stride,
             std::span<const LinearJob> layers);
@@ -74,5 +76,12 @@ struct MatmulJob {
 };
 
 void matmul(const MatmulJob& job);
+
+/// Rows [first, first + count) of a packed matrix, or those that are listed, as contiguous rows of
+/// f16, bf16 or f32: the values of unpack_rows, rounded to dtype. In parallel.
+void dequantize(const RawMatrix& m, int64_t in, int64_t first, int64_t count, Dtype dtype,
+                void* out);
+void dequantize(const RawMatrix& m, int64_t in, std::span<const int64_t> rows, Dtype dtype,
+                void* out);
 
 }  // namespace hearth::cpu

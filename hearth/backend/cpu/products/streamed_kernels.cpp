@@ -237,10 +237,10 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace hearth::cpu::kernels {
 
-HWY_EXPORT(dot_rows);
-HWY_EXPORT(add_rows);
-HWY_EXPORT(widen);
-HWY_EXPORT(finish_row);
+HEARTH_EXPORT(dot_rows);
+HEARTH_EXPORT(add_rows);
+HEARTH_EXPORT(widen);
+HEARTH_EXPORT(finish_row);
 
 bool widens(Dtype dtype) {
 #if HWY_ARCH_X86
@@ -250,19 +250,19 @@ bool widens(Dtype dtype) {
 }
 
 void widen(Dtype dtype, const std::byte* from, int64_t n, std::byte* to) {
-  HWY_DYNAMIC_DISPATCH(widen)(dtype, from, n, to);
+  HEARTH_DISPATCH(widen)(dtype, from, n, to);
 }
 
 void dot_rows(Dtype dtype, const DotRows& job) {
 #if HWY_ARCH_X86
   if (dtype == bfloat16 && isa() >= Isa::avx512_bf16) return dot_rows_bf16(job);
 #endif
-  HWY_DYNAMIC_DISPATCH(dot_rows)(dtype, job);
+  HEARTH_DISPATCH(dot_rows)(dtype, job);
 }
 
-void add_rows(Dtype dtype, const AddRows& job) { HWY_DYNAMIC_DISPATCH(add_rows)(dtype, job); }
+void add_rows(Dtype dtype, const AddRows& job) { HEARTH_DISPATCH(add_rows)(dtype, job); }
 
-void finish_row(Dtype dtype, const FinishRow& job) { HWY_DYNAMIC_DISPATCH(finish_row)(dtype, job); }
+void finish_row(Dtype dtype, const FinishRow& job) { HEARTH_DISPATCH(finish_row)(dtype, job); }
 
 }  // namespace hearth::cpu::kernels
 #endif

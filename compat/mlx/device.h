@@ -1,0 +1,3 @@
+// MLX's device.h, in front of hearth.
+#pragma once
+#include "mlx/mlx.h"

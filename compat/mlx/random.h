@@ -1,0 +1,3 @@
+// MLX's random.h, in front of hearth.
+#pragma once
+#include "mlx/mlx.h"

@@ -1,0 +1,3 @@
+// MLX's stream.h, in front of hearth.
+#pragma once
+#include "mlx/mlx.h"
