@@ -1,322 +1,24 @@
 #include "hearth/io/stored_function.h"
 
 #include <algorithm>
-#include <cmath>
-#include <nlohmann/json.hpp>
 #include <unordered_set>
 
 #include "hearth/base/listed.h"
 #include "hearth/io/json.h"
 #include "hearth/io/safetensors.h"
+#include "hearth/io/stored_ops.h"
 #include "hearth/ops/create.h"
-#include "hearth/ops/elementwise.h"
-#include "hearth/ops/index.h"
-#include "hearth/ops/matmul.h"
 #include "hearth/ops/movement.h"
-#include "hearth/ops/primitives.h"
-#include "hearth/ops/primitives_fast.h"
-#include "hearth/ops/reduce.h"
 #include "hearth/transforms/graph.h"
 
 namespace hearth {
 
-using nlohmann::json;
+using namespace stored;
 
 namespace {
 
 constexpr int kVersion = 1;
 constexpr const char* kKey = "hearth.function";
-
-Dtype dtype_of_name(const std::string& name) {
-  for (int d = 0; d < kDtypes; ++d)
-    if (to_string(Dtype(d)) == name) return Dtype(d);
-  check(false, "there is no dtype ", in_quotes(name));
-  return float32;
-}
-template <class List>
-json numbers(const List& list) {
-  return json(std::vector<int64_t>(list.begin(), list.end()));
-}
-int integer(const json& v) {
-  check(v.is_number_integer() && v >= INT32_MIN && v <= INT32_MAX, "wanted an integer, got ",
-        in_quotes(v.dump()));
-  return v.get<int>();
-}
-bool flag(const json& v) {
-  check(v.is_boolean(), "wanted true or false, got ", in_quotes(v.dump()));
-  return v.get<bool>();
-}
-const json& list(const json& v) {
-  check(v.is_array(), "wanted a list, got ", in_quotes(v.dump()));
-  return v;
-}
-const json& field(const json& v, const char* key) {
-  check(v.is_object() && v.contains(key), "there is no '", key, "'");
-  return v[key];
-}
-std::string text(const json& v) {
-  check(v.is_string(), "wanted a text, got ", in_quotes(v.dump()));
-  return v.get<std::string>();
-}
-template <class List>
-List integers(const json& v) {
-  List out;
-  for (const json& n : list(v)) out.push_back(integer(n));
-  return out;
-}
-
-json map_to_json(const Map& map) {
-  json out{{"inputs", json::array()}, {"constants", json::array()}, {"steps", json::array()}};
-  for (Dtype d : map.inputs) out["inputs"].push_back(to_string(d));
-  for (const Map::Constant& c : map.constants) {
-    json bytes = json::array();
-    for (std::byte b : c.value) bytes.push_back(int(b));
-    out["constants"].push_back({to_string(c.dtype), std::move(bytes)});
-  }
-  for (const Map::Step& s : map.steps)
-    out["steps"].push_back({to_string(s.op), to_string(s.dtype), numbers(s.from)});
-  return out;
-}
-// Its infer checks the program.
-std::shared_ptr<const Map> map_of(const json& v) {
-  auto map = std::make_shared<Map>();
-  const auto byte = [](const json& n) {
-    check(integer(n) >= 0 && integer(n) < 256, "wanted a byte, got ", integer(n));
-    return uint8_t(integer(n));
-  };
-  for (const json& d : list(field(v, "inputs"))) map->inputs.push_back(dtype_of_name(text(d)));
-  for (const json& c : list(field(v, "constants"))) {
-    check(list(c).size() == 2 && list(c[1]).size() == 8, "a constant has a dtype and 8 bytes");
-    Map::Constant constant(0, dtype_of_name(text(c[0])));
-    for (size_t i = 0; i < 8; ++i) constant.value[i] = std::byte(byte(c[1][i]));
-    if (constant.dtype == bool_) constant.value[0] &= std::byte(1);
-    map->constants.push_back(constant);
-  }
-  for (const json& s : list(field(v, "steps"))) {
-    check(list(s).size() == 3 && list(s[2]).size() == 3, "a step has a name, a dtype, 3 places");
-    int op = 0;
-    const std::string name = text(s[0]);
-    while (op < kElementOps && to_string(ElementOp(op)) != name) ++op;
-    check(op < kElementOps, "there is no elementwise operation ", in_quotes(name));
-    Map::Step step{ElementOp(op), dtype_of_name(text(s[1])), {}};
-    for (size_t i = 0; i < 3; ++i) step.from[i] = byte(s[2][i]);
-    map->steps.push_back(step);
-  }
-  check(!map->steps.empty() && map->registers() <= Map::kMaxRegisters, "a program of ",
-        map->steps.size(), " steps and ", map->registers(), " registers");
-  map->results.push_back(uint8_t(map->registers() - 1));
-  return map;
-}
-
-}  // namespace
-
-namespace stored {
-// One line for each operation that can be written: its parameters, and the call that makes it
-// again. The calls are those of the API, which check what they are given.
-struct Saved {
-  int id;
-  const char* name;
-  std::function<json(const Primitive&)> write;
-  std::function<array(const json&, const Arrays&)> make;
-};
-}  // namespace stored
-
-namespace {
-
-using stored::Saved;
-
-template <class P>
-Saved saved(const char* name, json (*write)(const P&),
-            std::function<array(const json&, const Arrays&)> make) {
-  return {P::kernel_id(), name,
-          [write](const Primitive& p) { return write(static_cast<const P&>(p)); }, std::move(make)};
-}
-
-array reduced(const json& p, const array& x) {
-  const auto axes = integers<std::vector<int>>(field(p, "axes"));
-  const bool keep = flag(field(p, "keepdims"));
-  switch (integer(field(p, "kind"))) {
-    case int(Reduce::Kind::sum): return sum(x, axes, keep);
-    case int(Reduce::Kind::prod): return prod(x, axes, keep);
-    case int(Reduce::Kind::mean): return mean(x, axes, keep);
-    case int(Reduce::Kind::max): return max(x, axes, keep);
-    case int(Reduce::Kind::min): return min(x, axes, keep);
-    case int(Reduce::Kind::all): return all(x, axes, keep);
-    case int(Reduce::Kind::any): return any(x, axes, keep);
-    default: check(false, "there is no reduction ", integer(field(p, "kind")));
-  }
-  return x;
-}
-array scanned(const json& p, const array& x) {
-  const int axis = integer(field(p, "axis"));
-  const bool reverse = flag(field(p, "reverse")), inclusive = flag(field(p, "inclusive"));
-  switch (integer(field(p, "kind"))) {
-    case int(Scan::Kind::sum): return cumsum(x, axis, reverse, inclusive);
-    case int(Scan::Kind::prod): return cumprod(x, axis, reverse, inclusive);
-    case int(Scan::Kind::max): return cummax(x, axis, reverse, inclusive);
-    case int(Scan::Kind::min): return cummin(x, axis, reverse, inclusive);
-    case int(Scan::Kind::logaddexp): return logcumsumexp(x, axis, reverse, inclusive);
-    default: check(false, "there is no scan ", integer(field(p, "kind")));
-  }
-  return x;
-}
-array sorted(const json& p, const array& x) {
-  const int axis = integer(field(p, "axis")), kth = integer(field(p, "kth"));
-  const bool places = flag(field(p, "places"));
-  if (kth < 0) return places ? argsort(x, axis) : sort(x, axis);
-  return places ? argpartition(x, kth, axis) : partition(x, kth, axis);
-}
-array sliced(const json& p, const array& x) {
-  Box box{integers<Shape>(field(p, "start")), integers<Shape>(field(p, "strides")),
-          integers<Shape>(field(p, "shape"))};
-  check(int(box.start.size()) == x.ndim() && box.strides.size() == box.start.size() &&
-            box.shape.size() == box.start.size(),
-        "a box of ", box.start.size(), " axes of shape ", x.shape());
-  return hearth::apply(std::make_shared<StaticSlice>(std::move(box)), {x});  // checks the box
-}
-array counted(const json& p) {
-  const json &start = field(p, "start"), &step = field(p, "step"), &last = field(p, "last");
-  check(start.is_number() && step.is_number() && (last.is_null() || last.is_number()),
-        "wanted numbers");
-  const int size = integer(field(p, "size"));
-  const Dtype dtype = dtype_of_name(text(field(p, "dtype")));
-  check(size >= 0 && dtype != bool_ && std::isfinite(start.get<double>() + step.get<double>()),
-        "arange of ", size, " ", dtype, " numbers");
-  return hearth::apply(
-      std::make_shared<Arange>(
-          start.get<double>(), step.get<double>(), size, dtype,
-          last.is_null() ? std::nullopt : std::optional<double>(last.get<double>())),
-      {});
-}
-
-const std::vector<Saved>& all_saved() {
-  static const std::vector<Saved> all{
-      saved<Map>("map", map_to_json,
-                 [](const json& p, const Arrays& in) {
-                   return hearth::apply(map_of(p), SmallVector<array, 3>(in.begin(), in.end()));
-                 }),
-      saved<StopGradient>(
-          "stop_gradient", [](const StopGradient&) { return json(); },
-          [](const json&, const Arrays& in) { return stop_gradient(in.at(0)); }),
-      saved<Copy>(
-          "copy", [](const Copy&) { return json(); },
-          [](const json&, const Arrays& in) { return copy(in.at(0)); }),
-      saved<Contiguous>(
-          "contiguous",
-          [](const Contiguous& p) {
-            return json{{"columns", p.allow_col_major}};
-          },
-          [](const json& p, const Arrays& in) {
-            return contiguous(in.at(0), flag(field(p, "columns")));
-          }),
-      saved<Reshape>(
-          "reshape",
-          [](const Reshape& p) {
-            return json{{"shape", numbers(p.shape)}};
-          },
-          [](const json& p, const Arrays& in) {
-            return reshape(in.at(0), integers<Shape>(field(p, "shape")));
-          }),
-      saved<Transpose>(
-          "transpose",
-          [](const Transpose& p) {
-            return json{{"axes", numbers(p.axes)}};
-          },
-          [](const json& p, const Arrays& in) {
-            return transpose(in.at(0), integers<std::vector<int>>(field(p, "axes")));
-          }),
-      saved<Broadcast>(
-          "broadcast",
-          [](const Broadcast& p) {
-            return json{{"shape", numbers(p.shape)}};
-          },
-          [](const json& p, const Arrays& in) {
-            return broadcast_to(in.at(0), integers<Shape>(field(p, "shape")));
-          }),
-      saved<StaticSlice>(
-          "slice",
-          [](const StaticSlice& p) {
-            return json{{"start", numbers(p.box.start)},
-                        {"strides", numbers(p.box.strides)},
-                        {"shape", numbers(p.box.shape)}};
-          },
-          [](const json& p, const Arrays& in) { return sliced(p, in.at(0)); }),
-      saved<Concatenate>(
-          "concatenate",
-          [](const Concatenate& p) {
-            return json{{"axis", p.axis}};
-          },
-          [](const json& p, const Arrays& in) {
-            return concatenate(in, integer(field(p, "axis")));
-          }),
-      saved<Arange>(
-          "arange",
-          [](const Arange& p) {
-            return json{{"start", p.start},
-                        {"step", p.step},
-                        {"size", p.size},
-                        {"dtype", to_string(p.dtype)},
-                        {"last", p.last ? json(*p.last) : json()}};
-          },
-          [](const json& p, const Arrays&) { return counted(p); }),
-      saved<Reduce>(
-          "reduce",
-          [](const Reduce& p) {
-            return json{{"kind", int(p.kind)}, {"axes", numbers(p.axes)}, {"keepdims", p.keepdims}};
-          },
-          [](const json& p, const Arrays& in) { return reduced(p, in.at(0)); }),
-      saved<ArgReduce>(
-          "arg_reduce",
-          [](const ArgReduce& p) {
-            return json{{"largest", p.largest}, {"axis", p.axis}, {"keepdims", p.keepdims}};
-          },
-          [](const json& p, const Arrays& in) {
-            const int axis = integer(field(p, "axis"));
-            const bool keep = flag(field(p, "keepdims"));
-            return flag(field(p, "largest")) ? argmax(in.at(0), axis, keep)
-                                             : argmin(in.at(0), axis, keep);
-          }),
-      saved<Scan>(
-          "scan",
-          [](const Scan& p) {
-            return json{{"kind", int(p.kind)},
-                        {"axis", p.axis},
-                        {"reverse", p.reverse},
-                        {"inclusive", p.inclusive}};
-          },
-          [](const json& p, const Arrays& in) { return scanned(p, in.at(0)); }),
-      saved<Sort>(
-          "sort",
-          [](const Sort& p) {
-            return json{{"axis", p.axis}, {"places", p.places}, {"kth", p.kth}};
-          },
-          [](const json& p, const Arrays& in) { return sorted(p, in.at(0)); }),
-      saved<Softmax>(
-          "softmax", [](const Softmax&) { return json(); },
-          [](const json&, const Arrays& in) { return softmax(in.at(0), -1); }),
-      saved<LogSumExp>(
-          "logsumexp", [](const LogSumExp&) { return json(); },
-          [](const json&, const Arrays& in) { return logsumexp(in.at(0), -1, true); }),
-      saved<Matmul>(
-          "matmul",
-          [](const Matmul& p) {
-            return json{{"add", p.add}};
-          },
-          [](const json& p, const Arrays& in) {
-            return flag(field(p, "add")) ? addmm(in.at(2), in.at(0), in.at(1))
-                                         : matmul(in.at(0), in.at(1));
-          }),
-      saved<GatherAxis>(
-          "take_along_axis",
-          [](const GatherAxis& p) {
-            return json{{"axis", p.axis}};
-          },
-          [](const json& p, const Arrays& in) {
-            return take_along_axis(in.at(0), in.at(1), integer(field(p, "axis")));
-          }),
-  };
-  return all;
-}
 
 json stream_to_json(Stream s) { return {int(s.device.type), s.device.index, s.index}; }
 Stream stream_of(const json& v) {
@@ -329,9 +31,17 @@ Stream stream_of(const json& v) {
   return ambient_stream();
 }
 
-bool computed(const Node& n) {
-  return n.status.load(std::memory_order_acquire) == Node::Status::scheduled;
-}
+/// Arguments in one order: those by place, then those by name, sorted.
+struct Given {
+  Arrays values;
+  std::vector<std::string> names;  // empty: by place
+
+  Given(const Arrays& args, const Kwargs& kwargs) : values(args), names(args.size()) {
+    for (const auto& [name, value] : kwargs) names.push_back(name);
+    std::sort(names.begin() + long(args.size()), names.end());
+    for (size_t i = args.size(); i < names.size(); ++i) values.push_back(kwargs.at(names[i]));
+  }
+};
 
 }  // namespace
 
@@ -366,7 +76,7 @@ struct FunctionExporter::Impl {
       while (!path.empty()) {
         const array a = path.back().first;
         const Node& n = a.node();
-        if (!computed(n) && path.back().second < n.inputs.size()) {
+        if (!graph::computed(n) && path.back().second < n.inputs.size()) {
           visit(n.inputs[path.back().second++]);
           continue;
         }
@@ -379,14 +89,13 @@ struct FunctionExporter::Impl {
   }
   json node_to_json(const array& a, const std::unordered_map<const Node*, int>& number) {
     const Node& n = a.node();
-    if (computed(n)) return {{"op", "constant"}, {"tensor", constant(a)}};
+    if (graph::computed(n)) return {{"op", "constant"}, {"tensor", constant(a)}};
     json in = json::array();
     for (const array& x : n.inputs) in.push_back(number.at(&x.node()));
     if (graph::is_argument(n)) return {{"op", "same"}, {"in", std::move(in)}};
-    const auto& all = all_saved();
-    const auto found =
-        std::ranges::find_if(all, [&](const Saved& s) { return n.op && s.id == n.op->id; });
-    check(found != all.end() && n.more.empty(), "export_function: ",
+    const auto found = std::ranges::find_if(
+        stored::ops(), [&](const stored::Op& op) { return n.op && op.id == n.op->id; });
+    check(found != stored::ops().end() && n.more.empty(), "export_function: ",
           n.op ? n.op->name() : std::string_view("an operation of several results"),
           " cannot be written");
     return {{"op", found->name},
@@ -414,20 +123,16 @@ FunctionExporter::~FunctionExporter() {
 
 void FunctionExporter::operator()(const Arrays& args, const Kwargs& kwargs) {
   check(!impl_->closed, "export_function: the exporter of ", impl_->file, " is closed");
-  std::vector<std::string> names;
-  for (const auto& [name, value] : kwargs) names.push_back(name);
-  std::sort(names.begin(), names.end());
-  Arrays given = args;
-  for (const std::string& name : names) given.push_back(kwargs.at(name));
+  const Given given(args, kwargs);
   graph::Tracing tracing;
-  const Arrays all = graph::arguments(given);
+  const Arrays all = graph::arguments(given.values);
   Kwargs named;
-  for (size_t i = 0; i < names.size(); ++i) named.emplace(names[i], all[args.size() + i]);
+  for (size_t i = args.size(); i < all.size(); ++i) named.emplace(given.names[i], all[i]);
   const Arrays outputs = impl_->fun(Arrays(all.begin(), all.begin() + long(args.size())), named);
   json arguments = json::array();
   for (size_t i = 0; i < all.size(); ++i) {
     json one{{"dtype", to_string(all[i].dtype())}, {"shape", numbers(all[i].shape())}};
-    if (i >= args.size()) one["name"] = names[i - args.size()];
+    if (!given.names[i].empty()) one["name"] = given.names[i];
     arguments.push_back(std::move(one));
   }
   std::unordered_map<const Node*, int> number;
@@ -487,7 +192,7 @@ struct Argument {
   Shape shape;
 };
 struct SavedNode {
-  const Saved* op = nullptr;  // null: the constant, or input 0 itself
+  const Op* op = nullptr;  // null: the constant, or input 0 itself
   std::optional<array> constant;
   std::vector<size_t> in;
   Stream stream{0, Device::cpu};
@@ -554,10 +259,9 @@ Signature signature_of(const json& v, const Tensors& constants) {
       if (name == "same") {
         check(n.in.size() == 1, "'same' of ", n.in.size(), " values");
       } else {
-        const auto& all = all_saved();
-        const auto found =
-            std::ranges::find_if(all, [&](const Saved& o) { return o.name == name; });
-        check(found != all.end(), "there is no operation ", in_quotes(name),
+        const auto found = std::ranges::find_if(
+            stored::ops(), [&](const stored::Op& op) { return op.name == name; });
+        check(found != stored::ops().end(), "there is no operation ", in_quotes(name),
               "; a later hearth may have it");
         n.op = &*found;
         n.stream = stream_of(field(node, "stream"));
@@ -582,35 +286,28 @@ struct ImportedFunction::Impl {
   bool shapeless = false;
   std::vector<stored::Signature> signatures;
 
-  bool takes(const Signature& s, size_t args, const Arrays& given,
-             const std::vector<std::string>& names) const {
-    if (s.arguments.size() != given.size()) return false;
-    for (size_t i = 0; i < given.size(); ++i) {
+  bool takes(const Signature& s, const Given& given) const {
+    if (s.arguments.size() != given.values.size()) return false;
+    for (size_t i = 0; i < given.values.size(); ++i) {
       const Argument& a = s.arguments[i];
-      const bool alike =
-          shapeless ? given[i].ndim() == int(a.shape.size()) : given[i].shape() == a.shape;
-      if (!alike || given[i].dtype() != a.dtype || a.name != (i < args ? "" : names[i - args]))
-        return false;
+      const array& x = given.values[i];
+      const bool alike = shapeless ? x.ndim() == int(a.shape.size()) : x.shape() == a.shape;
+      if (!alike || x.dtype() != a.dtype || a.name != given.names[i]) return false;
     }
     return true;
   }
 };
 
 Arrays ImportedFunction::operator()(const Arrays& args, const Kwargs& kwargs) const {
-  std::vector<std::string> names;
-  for (const auto& [name, value] : kwargs) names.push_back(name);
-  std::sort(names.begin(), names.end());
-  Arrays given = args;
-  for (const std::string& name : names) given.push_back(kwargs.at(name));
+  const Given given(args, kwargs);
   for (const Signature& s : impl_->signatures)
-    if (impl_->takes(s, args.size(), given, names)) return s.run(given);
+    if (impl_->takes(s, given)) return s.run(given.values);
   const auto told = [](const std::string& name, Dtype dtype, const Shape& shape) {
     return concat(name.empty() ? "" : name + "=", dtype, " ", shape);
   };
   std::vector<std::string> got, have;
-  for (size_t i = 0; i < given.size(); ++i)
-    got.push_back(
-        told(i < args.size() ? "" : names[i - args.size()], given[i].dtype(), given[i].shape()));
+  for (size_t i = 0; i < given.values.size(); ++i)
+    got.push_back(told(given.names[i], given.values[i].dtype(), given.values[i].shape()));
   for (const Signature& s : impl_->signatures) {
     std::vector<std::string> one;
     for (const Argument& a : s.arguments) one.push_back(told(a.name, a.dtype, a.shape));

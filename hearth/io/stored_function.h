@@ -14,8 +14,8 @@ using Kwargs = std::unordered_map<std::string, array>;
 using ExportedFunction = std::function<Arrays(const Arrays&, const Kwargs&)>;
 
 /// Writes what a function computes, once for each signature that it is called with; the file
-/// appears, whole, at close or at the end of its life. Throws std::invalid_argument naming the
-/// operation that cannot be written.
+/// appears, whole, at close or at the end of its life; only close tells that it could not. Throws
+/// std::invalid_argument naming the operation that cannot be written.
 class FunctionExporter {
  public:
   FunctionExporter(const std::string& file, ExportedFunction fun, bool shapeless,

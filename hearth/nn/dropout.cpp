@@ -24,25 +24,21 @@ array dropped(const array& x, float p, int whole = 0) {
       },
       x);
 }
-array dropped_channels(std::string_view who, const array& x, float p, bool training, int axes) {
-  check(x.ndim() == axes + 1 || x.ndim() == axes + 2, who, ": wanted ", axes + 1, " or ", axes + 2,
-        " axes, channels last, got ", x.shape());
-  return training && p > 0 ? dropped(x, p, axes) : x;
-}
 
 }  // namespace
 
 Dropout::Dropout(float p) : p(probability("Dropout", p)) {}
 array Dropout::operator()(const array& x) const { return training && p > 0 ? dropped(x, p) : x; }
 
-Dropout2d::Dropout2d(float p) : p(probability("Dropout2d", p)) {}
-array Dropout2d::operator()(const array& x) const {
-  return dropped_channels("Dropout2d", x, p, training, 2);
+template <int kAxes>
+ChannelDropout<kAxes>::ChannelDropout(float p) : p(probability(concat("Dropout", kAxes, "d"), p)) {}
+template <int kAxes>
+array ChannelDropout<kAxes>::operator()(const array& x) const {
+  check(x.ndim() == kAxes + 1 || x.ndim() == kAxes + 2, "Dropout", kAxes, "d: wanted ", kAxes + 1,
+        " or ", kAxes + 2, " axes, channels last, got ", x.shape());
+  return training && p > 0 ? dropped(x, p, kAxes) : x;
 }
-
-Dropout3d::Dropout3d(float p) : p(probability("Dropout3d", p)) {}
-array Dropout3d::operator()(const array& x) const {
-  return dropped_channels("Dropout3d", x, p, training, 3);
-}
+template struct ChannelDropout<2>;
+template struct ChannelDropout<3>;
 
 }  // namespace hearth::nn

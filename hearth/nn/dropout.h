@@ -15,25 +15,18 @@ struct Dropout {
   array operator()(const array& x) const;
 };
 
-/// The same of whole channels: (N, H, W, C) or (H, W, C).
-struct Dropout2d {
+/// The same of whole channels: (N, L..., C) or (L..., C), kAxes axes L.
+template <int kAxes>
+struct ChannelDropout {
   float p;
   bool training = true;
   HEARTH_FIELDS()
 
-  explicit Dropout2d(float p = 0.5f);
+  explicit ChannelDropout(float p = 0.5f);
   array operator()(const array& x) const;
 };
-
-/// (N, D, H, W, C) or (D, H, W, C).
-struct Dropout3d {
-  float p;
-  bool training = true;
-  HEARTH_FIELDS()
-
-  explicit Dropout3d(float p = 0.5f);
-  array operator()(const array& x) const;
-};
+using Dropout2d = ChannelDropout<2>;
+using Dropout3d = ChannelDropout<3>;
 
 /// Sets `training` in all modules that have it.
 struct Training {

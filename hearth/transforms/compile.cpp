@@ -21,10 +21,6 @@ CompileMode mode_now() {
   return CompileMode(compile_mode.load());
 }
 
-bool computed(const Node& n) {
-  return n.status.load(std::memory_order_acquire) == Node::Status::scheduled;
-}
-
 // The nodes below the outputs that nothing but this graph holds: the function made them, and lets
 // go of them.
 std::unordered_set<const Node*> made_inside(const Arrays& outputs) {
@@ -37,7 +33,7 @@ std::unordered_set<const Node*> made_inside(const Arrays& outputs) {
   while (!path.empty()) {
     const Node& n = *path.back();
     path.pop_back();
-    if (computed(n)) continue;
+    if (graph::computed(n)) continue;
     for (const array& x : n.inputs) hold(x);
     for (const array& x : n.more) hold(x);
   }
@@ -56,7 +52,8 @@ Arrays order_of(const Arrays& inputs, const Arrays& outputs,
   for (const array& x : inputs) depends[&x.node()] = true;
   std::vector<std::pair<array, size_t>> path;  // and how many of its inputs were visited
   const auto visit = [&](const array& a) {
-    if (!computed(a.node()) && depends.emplace(&a.node(), false).second) path.emplace_back(a, 0);
+    if (!graph::computed(a.node()) && depends.emplace(&a.node(), false).second)
+      path.emplace_back(a, 0);
   };
   for (const array& y : outputs) {
     visit(y);
@@ -159,7 +156,7 @@ class Shorter {
   array made(const array& a) {
     const auto found = made_.find(&a.node());
     if (found != made_.end()) return found->second;
-    return simplify_ && computed(a.node()) && inside_.contains(&a.node()) ? constant(a) : a;
+    return simplify_ && graph::computed(a.node()) && inside_.contains(&a.node()) ? constant(a) : a;
   }
   // A number that the function wrote down, once for all that are equal.
   array constant(const array& a) {

@@ -39,6 +39,10 @@ Arrays arguments(const Arrays& values) {
   return out;
 }
 
+bool computed(const Node& n) {
+  return n.status.load(std::memory_order_acquire) == Node::Status::scheduled;
+}
+
 bool is_argument(const Node& n) { return n.op && n.op->id == Argument::kernel_id(); }
 
 std::vector<Node*> between(const Arrays& args, const Arrays& outputs) {

@@ -12,6 +12,9 @@ bool is_argument(const Node& n);
 /// without the arguments.
 std::vector<Node*> between(const Arrays& args, const Arrays& outputs);
 
+/// Has a value, or is being given one: what it was made of is not needed.
+bool computed(const Node& n);
+
 /// By output of an operation; empty where nothing came.
 using Sums = std::vector<std::optional<array>>;
 /// The gradients of a node's inputs, given those of its outputs.

@@ -1,20 +1,11 @@
 // The register tiles for bf16 by AVX512-BF16's vdpbf16ps, which multiplies pairs and adds them in
-// f32: an element of x and of w is a pair. Intrinsics, as in products/bf16_kernels.cpp.
-#include <hwy/base.h>
+// f32: an element of x and of w is a pair.
+#include "hearth/backend/cpu/bf16_intrinsics.h"
 #if HWY_ARCH_X86
-
-#if defined(__GNUC__) && !defined(__clang__)  // g++ 12 blames its own _mm512_undefined_pd
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-#include <immintrin.h>
 
 #include <algorithm>
 
 #include "hearth/backend/cpu/convolution/kernels.h"
-
-#define HEARTH_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
-#define HEARTH_BF16_INLINE HEARTH_BF16 __attribute__((always_inline)) inline
 
 namespace hearth::cpu::kernels {
 namespace {

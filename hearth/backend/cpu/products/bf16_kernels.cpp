@@ -1,23 +1,12 @@
 // bf16 products by AVX512-BF16's vdpbf16ps, which multiplies pairs and adds them in f32.
-// Highway 1.0.3 has no such level, so this file is intrinsics; it is called only where the
-// processor has them.
-#include <hwy/base.h>
+#include "hearth/backend/cpu/bf16_intrinsics.h"
 #if HWY_ARCH_X86
-
-#if defined(__GNUC__) && !defined(__clang__)  // g++ 12 blames its own _mm512_undefined_pd
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-#include <immintrin.h>
 
 #include <array>
 #include <cstring>
 #include <utility>
 
 #include "hearth/backend/cpu/products/kernels.h"
-
-#define HEARTH_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
-#define HEARTH_BF16_INLINE HEARTH_BF16 __attribute__((always_inline)) inline
 
 namespace hearth::cpu::kernels {
 namespace {
