@@ -68,6 +68,15 @@ void ModelOptions::add_to(Command& command, bool positional) {
   command.add_option("--device", device, "Where to run; `hearth info` lists what there is")
       ->type_name("D");
   add_number<int>(
+      command, "--gpu-layers,--n-gpu-layers", [this](int n) { gpu_layers = n; }, {0, 1 << 20},
+      "Run so many of the last layers on the device, the others on the CPU (default: as many as "
+      "its "
+      "memory has room for)");
+  command.add_flag("--cpu-moe", cpu_moe, "Run the experts of all layers on the CPU");
+  add_number<int>(
+      command, "--n-cpu-moe", [this](int n) { cpu_experts = n; }, {0, 1 << 20},
+      "Run the experts of so many of the first layers on the CPU");
+  add_number<int>(
       command, "--context", [this](int n) { context = n; }, {1, 1 << 30},
       "Tokens that a conversation may have (default: the model's); memory for them must be free");
   command.add_flag("--mlock", locked, "Never let the weights be swapped out");
@@ -95,6 +104,19 @@ ModelFiles ModelOptions::files() const {
   return *files_;
 }
 
+/// That a part of the model had no room on the device, though nobody asked for it to be elsewhere.
+static void tell_of(const llm::LanguageModel::Facts& facts) {
+  if (!facts.host.any()) return;
+  const std::string what =
+      facts.host.layers > 0
+          ? fmt::format("{} of {} layers", facts.host.layers, facts.layers)
+          : fmt::format("the experts of {} of {} layers", facts.host.experts, facts.layers);
+  print_err(
+      fmt::format("{} has no room for all of the model: {} run on the CPU "
+                  "(--gpu-layers, --n-cpu-moe)\n",
+                  to_string(default_device()), what));
+}
+
 std::unique_ptr<llm::LanguageModel> ModelOptions::load() const {
   llm::LoadOptions options;
   try {
@@ -116,7 +138,11 @@ std::unique_ptr<llm::LanguageModel> ModelOptions::load() const {
   options.mapped = !unmapped;
   options.int8 = activations == "int8";
   options.verify = verify;
-  return llm::load_model(files(), options);
+  options.device_layers = gpu_layers;
+  options.host_experts = cpu_moe ? std::optional<int>(llm::LoadOptions::kAll) : cpu_experts;
+  auto loaded = llm::load_model(files(), options);
+  if (!options.device_layers && !options.host_experts) tell_of(loaded->facts);
+  return loaded;
 }
 
 llm::Tokenizer load_tokenizer(const ModelOptions& options) {
@@ -155,15 +181,27 @@ std::string read_text(const std::string& path) {
 }
 
 lab::Samples weights_bandwidth(llm::LanguageModel& model) {
-  Arrays all;
-  for (const auto& [name, p] : model.parameters())
+  Arrays on_device, on_host;
+  const nn::Parameters parameters = model.parameters();
+  for (const auto& [name, p] : parameters) {
+    const bool host = model.facts.host.holds(name, !parameters.contains("lm_head.weight"));
+    Arrays& all = host ? on_host : on_device;
     all.insert(all.end(), p.planes().begin(), p.planes().end());
-  eval(all);
-  auto samples = backend(default_device().type)->read_gb_per_s(all);
-  if (!samples.empty()) return lab::summarize(std::move(samples));
-  std::vector<lab::Bytes> spans;
-  for (const array& p : all) spans.push_back({p.host_bytes(), p.nbytes()});
-  return lab::measure_read_bandwidth(spans, cpu::threads()).gb_s;
+  }
+  const auto read_by_host = [](const Arrays& all) {
+    std::vector<lab::Bytes> spans;
+    for (const array& p : all) spans.push_back({p.host_bytes(), p.nbytes()});
+    return lab::measure_read_bandwidth(spans, cpu::threads()).gb_s;
+  };
+  eval(on_device);
+  auto samples = backend(default_device().type)->read_gb_per_s(on_device);
+  if (samples.empty()) return read_by_host(on_device);
+  lab::Samples device = lab::summarize(std::move(samples));
+  if (!model.facts.host.any()) return device;
+  // Of a token some bytes are read here, then the others there.
+  const double here =
+      double(model.facts.host_bytes_per_token) / double(model.facts.bytes_per_token);
+  return lab::summarize({1 / (here / read_by_host(on_host).median + (1 - here) / device.median)});
 }
 
 double read_bandwidth_gb_s() {

@@ -19,12 +19,13 @@ struct ModelOptions {
   std::string kv;      // "q8", "q4"; empty: in the model's dtype
   std::string device;  // empty: the default
   uint64_t seed = 0;
-  std::optional<int> context;
+  std::optional<int> context, gpu_layers, cpu_experts;
+  bool cpu_moe = false;
   bool locked = false, unmapped = false, verify = false;
   std::string activations;  // "int8"; empty: the dtype
 
-  /// --model, --random-weights, --dtype, --kv, --device, --context, --mlock, --no-mmap, --verify,
-  /// --activations, --threads.
+  /// --model, --random-weights, --dtype, --kv, --device, --gpu-layers, --cpu-moe, --n-cpu-moe,
+  /// --context, --mlock, --no-mmap, --verify, --activations, --threads.
   /// `positional`: the model may be named without the option's name.
   void add_to(Command& command, bool positional = false);
   Packing state() const;  // of --kv

@@ -41,7 +41,8 @@ array Decoder::step() {
   cache_.reserve(1);
   const bool grown = cache_.growths() != growths_;
   growths_ = cache_.growths();
-  if (steps_ == 0 || grown) {
+  // A step of several devices is not recorded.
+  if (steps_ == 0 || grown || model_.facts.host.any()) {
     // As usual, so that everything is loaded, tuned and in its place before it is recorded.
     recording_.reset();
     cache_.keep_offsets(copy(cache_.offsets()));

@@ -236,13 +236,27 @@ bool DecoderModel::exact(const std::string& parameter) const {
   return router && router->exact;
 }
 
+void DecoderModel::spread(const OnHost& host) {
+  facts.host = host;
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    Layer& layer = model.layers[i];
+    for_each([&](Moe& moe) { moe.on_host = int(i) < host.experts; }, layer.moe);
+    for_each([&](MlpBesideExperts& b) { b.moe.on_host = int(i) < host.experts; }, layer.beside);
+  }
+}
+
 std::vector<StateShape> DecoderModel::states() const {
   std::vector<StateShape> all;
-  for (const Layer& layer : model.layers) all.push_back(layer.state());
+  for (const Layer& layer : model.layers) {
+    all.push_back(layer.state());
+    all.back().on_host = int(all.size()) <= facts.host.layers;
+  }
   return all;
 }
 
 array DecoderModel::hidden(const array& tokens, const StepInfo& step, KvCache& cache) {
+  std::optional<StreamScope> where;
+  if (facts.host.layers > 0 && !traits_.tied) where.emplace(Device::cpu);
   array x = model.embed_tokens(tokens);  // (B, L, hidden)
   if (traits_.embed_scale != 1) x = multiply(x, array(traits_.embed_scale, x.dtype()));
   if (model.embed_positions) {
@@ -253,12 +267,15 @@ array DecoderModel::hidden(const array& tokens, const StepInfo& step, KvCache& c
   }
   Arrays parts;
   if (model.per_layer) parts = (*model.per_layer)(tokens, x);
+  where.reset();
   if (watch) watch("the embedding", x);
   // A device begins with a prompt's first layers while the others are built, each time as many.
   const bool early = tokens.shape(1) > 1 && ambient_stream().device != Device(Device::cpu);
   for (size_t i = 0; i < model.layers.size(); ++i) {
+    if (int(i) < facts.host.layers) where.emplace(Device::cpu);
     x = model.layers[i](x, step, cache.layer(int(i)),
                         parts.empty() ? std::nullopt : std::optional(parts[i]));
+    where.reset();
     if (early && (i & (i + 1)) == 0) async_eval(x);
     if (watch) watch(concat("layer ", i), x);
   }

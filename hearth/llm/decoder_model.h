@@ -95,6 +95,7 @@ class DecoderModel : public LanguageModel {
   std::vector<Joined> joined() override;
   double read_share(const std::string& parameter) const override;
   bool exact(const std::string& parameter) const override;
+  void spread(const OnHost& host) override;
 
  protected:
   std::vector<StateShape> states() const override;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <tuple>
 #include <utility>
 
@@ -29,9 +30,14 @@ int rounded(int positions, int context_length) {
   return int(std::min<int64_t>((int64_t(positions) + kStep - 1) / kStep * kStep, context_length));
 }
 
+/// Where a layer's state lies.
+Stream stream_of(const StateShape& layer) {
+  return layer.on_host ? default_stream(Device::cpu) : ambient_stream();
+}
+
 // Devices keep every position: no kernel of theirs reads a ring.
 int capacity_of(const StateShape& layer, int capacity, int step) {
-  if (layer.window == 0 || ambient_stream().device != Device(Device::cpu)) return capacity;
+  if (layer.window == 0 || stream_of(layer).device != Device(Device::cpu)) return capacity;
   const int64_t needed = int64_t(layer.window) + step;
   return int(std::min<int64_t>((needed + kRing - 1) / kRing * kRing, capacity));
 }
@@ -145,23 +151,24 @@ void KvCache::make_room(int positions, int step) {
     const int wanted = std::max(positions, capacity + capacity / 2);
     capacity = rounded(wanted, shape_.context_length);
   }
-  size_t more = 0;  // bytes; what there was goes when it was copied
+  std::map<Stream, size_t> more;  // bytes; what there was goes when it was copied
   for (size_t i = 0; i < states_.size(); ++i) {
     const StateShape& layer = shape_.layers[i];
     if (layer.kind != StateShape::positions) continue;
     const int rows = capacity_of(layer, capacity, step);
     for (size_t p = 0; p < layer.parts.size(); ++p)
       if (rows > states_[i].parts[p].shape(2))
-        more += element_count(shape_.positions(batch(), layer.parts[p], rows)) *
-                size_of(shape_.dtype_of(layer));
+        more[stream_of(layer)] += element_count(shape_.positions(batch(), layer.parts[p], rows)) *
+                                  size_of(shape_.dtype_of(layer));
   }
-  const Device device = ambient_stream().device;
-  const auto room = backend(device.type)->memory(device.index).room();
-  if (room)
-    ensure(more <= *room,
-           fmt::format("context: room for {} tokens in each of {} rows needs {:.2f} GB, {:.2f} GB "
-                       "are free; a shorter context needs less",
-                       capacity, batch(), double(more) / 1e9, double(*room) / 1e9));
+  for (const auto& [stream, bytes] : more) {
+    const auto room = backend(stream.device.type)->memory(stream.device.index).room();
+    if (room)
+      ensure(bytes <= *room,
+             fmt::format("context: room for {} tokens in each of {} rows needs {:.2f} GB, {:.2f} "
+                         "GB are free; a shorter context needs less",
+                         capacity, batch(), double(bytes) / 1e9, double(*room) / 1e9));
+  }
   const auto before = std::tuple(step_, capacity_, states_);
   step_ = step, capacity_ = capacity;
   const int longest = *std::max_element(lengths_.begin(), lengths_.end());
@@ -180,6 +187,7 @@ void KvCache::make_room(int positions, int step) {
 }
 
 void KvCache::grow(LayerState& state, const StateShape& shape, int longest) {
+  const StreamScope where(stream_of(shape));
   int capacity = capacity_of(shape, capacity_, step_);
   const int before = state.parts.empty() ? capacity : state.parts[0].shape(2);
   capacity = std::max(capacity, before);
@@ -271,6 +279,7 @@ RowState KvCache::view(int row) const {
                .marked = marked_[size_t(row)]};
   for (size_t i = 0; i < states_.size(); ++i) {
     const StateShape& layer = shape_.layers[i];
+    const StreamScope where(stream_of(layer));
     Arrays& parts = all.layers.emplace_back();
     for (const array& x : states_[i].parts) {
       if (layer.kind == StateShape::fixed) {
@@ -295,6 +304,7 @@ RowState KvCache::view(int row) const {
 void KvCache::write(int row, const RowState& state, Arrays& written) {
   for (size_t i = 0; i < states_.size(); ++i) {
     if (shape_.layers[i].kind != StateShape::positions) continue;
+    const StreamScope where(stream_of(shape_.layers[i]));
     for (size_t p = 0; p < state.layers[i].size(); ++p) {
       const array memory = row_of(states_[i].parts[p], row), &value = state.layers[i][p];
       const int capacity = memory.shape(1), kept = value.shape(1);

@@ -94,11 +94,25 @@ array LanguageModel::features(const array& tokens) {
   return normed(hidden(tokens, step_info(cache, lengths, length), cache));
 }
 
+bool OnHost::holds(const std::string& parameter, bool tied) const {
+  constexpr std::string_view kLayer = "model.layers.";
+  if (!parameter.starts_with(kLayer))
+    return layers > 0 && !tied &&
+           (parameter.starts_with("model.embed_") || parameter.starts_with("model.per_layer"));
+  const int layer = std::atoi(parameter.c_str() + kLayer.size());
+  const bool expert = parameter.find(".experts.") != parameter.npos;
+  return layer < layers || (expert && layer < experts);
+}
+
 size_t LanguageModel::state_bytes(int length, Dtype dtype) const {
+  return state_bytes(length, dtype, OnHost{});
+}
+
+size_t LanguageModel::state_bytes(int length, Dtype dtype, const OnHost& host) const {
   const CacheShape shape{states(), facts.context_length, dtype, facts.state};
   size_t bytes = 0;
-  for (const StateShape& layer : shape.layers)
-    for (const Shape& part : layer.parts) {
+  for (size_t i = size_t(host.layers); i < shape.layers.size(); ++i)
+    for (const StateShape& layer = shape.layers[i]; const Shape& part : layer.parts) {
       const int kept = layer.window > 0 ? std::min(length, layer.window) : length;
       const bool fixed = layer.kind == StateShape::fixed;
       bytes += element_count(fixed ? part : shape.positions(1, part, kept)) *
@@ -113,10 +127,13 @@ size_t LanguageModel::state_bytes(std::span<const int> lengths, int step) const 
                             step);
 }
 
+// Is the head the embedding?
+static bool is_tied(const nn::Parameters& all) { return !all.contains("lm_head.weight"); }
+
 // A table of which a token takes a row.
 static bool looked_up(const std::string& name, const nn::Parameters& all) {
   return name.ends_with("embed_positions.weight") || name.ends_with("per_layer.embedding.weight") ||
-         (name.ends_with("embed_tokens.weight") && all.contains("lm_head.weight"));
+         (name.ends_with("embed_tokens.weight") && !is_tied(all));
 }
 
 // What a parameter takes in a model of that dtype.
@@ -134,7 +151,10 @@ LanguageModel::Costs LanguageModel::costs(Dtype dtype) {
     costs.active += size_t(share * double(p.size()));
     const size_t bytes = exact(name) ? p.size() * sizeof(float) : bytes_in(p, dtype);
     costs.bytes += bytes;
-    if (!looked_up(name, all)) costs.bytes_per_token += size_t(share * double(bytes));
+    if (looked_up(name, all)) continue;
+    costs.bytes_per_token += size_t(share * double(bytes));
+    if (facts.host.holds(name, is_tied(all)))
+      costs.host_bytes_per_token += size_t(share * double(bytes));
   }
   return costs;
 }
@@ -195,15 +215,58 @@ void pack_shapes(LanguageModel& model, const Checkpoint& checkpoint) {
   }
 }
 
+/// What of the model is in the memory of the default device.
+size_t device_bytes(LanguageModel& model, Dtype dtype, int positions, const OnHost& host) {
+  size_t bytes = positions ? model.state_bytes(positions, dtype, host) : 0;
+  const nn::Parameters all = model.parameters();
+  for (const auto& [name, p] : all)
+    if (!host.holds(name, is_tied(all))) bytes += bytes_in(p, dtype);
+  return bytes;
+}
+
+/// As much as a device has room for, and as little of the rest as can be: experts first, since of
+/// them a token needs few.
+OnHost as_fits(LanguageModel& model, Dtype dtype, int positions, size_t free) {
+  const size_t room = free - free / 16;  // steps need some
+  const auto fits = [&](const OnHost& host) {
+    return device_bytes(model, dtype, positions, host) <= room;
+  };
+  const int layers = model.facts.layers;
+  const bool experts = std::ranges::any_of(
+      model.parameters(), [](const auto& p) { return p.first.find(".experts.") != p.first.npos; });
+  OnHost host;
+  while (!fits(host) && experts && host.experts < layers) ++host.experts;
+  while (!fits(host) && host.layers < layers) ++host.layers;
+  return fits(host) ? host : OnHost{};
+}
+
+/// What is asked for, else what there is room for.
+OnHost spread_of(LanguageModel& model, Dtype dtype, const LoadOptions& options) {
+  const Device device = default_device();
+  const int layers = model.facts.layers;
+  const bool asked = options.device_layers || options.host_experts;
+  if (device == Device(Device::cpu)) {
+    check(!asked,
+          "load: parts of a model on the CPU, and the rest on it too; choose the device "
+          "that the rest is for (--device)");
+    return {};
+  }
+  check(options.device_layers.value_or(0) >= 0 && options.host_experts.value_or(0) >= 0,
+        "load: fewer layers than none");
+  if (asked)
+    return {layers - std::min(layers, options.device_layers.value_or(layers)),
+            std::min(layers, options.host_experts.value_or(0))};
+  const size_t free = backend(device.type)->memory(device.index).free;
+  const int positions = options.context.value_or(std::min(4096, model.facts.context_length));
+  return free == 0 ? OnHost{} : as_fits(model, dtype, positions, free);
+}
+
 /// Before anything is loaded: what will not fit is refused, with what would.
 void check_memory(LanguageModel& model, Dtype dtype, std::optional<int> context) {
   const Device device = default_device();
   const size_t free = backend(device.type)->memory(device.index).free;
-  const nn::Parameters parameters = model.parameters();
   const auto needs = [&](Dtype d, int positions) {
-    size_t bytes = positions ? model.state_bytes(positions, d) : 0;
-    for (const auto& [name, p] : parameters) bytes += bytes_in(p, d);
-    return bytes;
+    return device_bytes(model, d, positions, model.facts.host);
   };
   const int wanted = context.value_or(0);
   if (free == 0 || needs(dtype, wanted) <= free) return;
@@ -241,11 +304,23 @@ void lock(const nn::Parameters& parameters) {
     }
 }
 
-// What may be one product, if it is dense.
-std::vector<LanguageModel::Joined> joinable(LanguageModel& model) {
+std::set<const array*> planes_on_host(LanguageModel& model) {
+  std::set<const array*> planes;
+  const nn::Parameters all = model.parameters();
+  for (const auto& [name, p] : all)
+    if (model.facts.host.holds(name, is_tied(all)))
+      for (const array& plane : p.planes()) planes.insert(&plane);
+  return planes;
+}
+
+// What may be one product, if it is dense and not on the host.
+std::vector<LanguageModel::Joined> joinable(LanguageModel& model,
+                                            const std::set<const array*>& on_host) {
   auto all = model.joined();
-  std::erase_if(all, [](const LanguageModel::Joined& j) {
-    return std::ranges::any_of(j.parts, [](nn::Linear* part) { return part->weight.packed(); });
+  std::erase_if(all, [&](const LanguageModel::Joined& j) {
+    return std::ranges::any_of(j.parts, [&](nn::Linear* part) {
+      return part->weight.packed() || on_host.contains(&part->weight.planes()[0]);
+    });
   });
   return all;
 }
@@ -313,25 +388,17 @@ std::unique_ptr<LanguageModel> load_model(const Checkpoint& checkpoint,
          " are for the CPU; leave --kv out on ", default_device());
   facts.state = options.state;
   if (options.random_weights && checkpoint.packing) pack_shapes(*model, checkpoint);
+  model->spread(spread_of(*model, facts.dtype, options));
   check_memory(*model, facts.dtype, options.context);
   facts.bos = ids_of(checkpoint, config, "bos_token_id");
   facts.eos = ids_of(checkpoint, config, "eos_token_id");
   const Device device = default_device();
-  const auto joined = options.join.value_or(device != Device(Device::cpu))
-                          ? joinable(*model)
-                          : std::vector<LanguageModel::Joined>();
-  const std::set<const array*> parts = parts_of(joined);
-  const auto place_whole = [&](array& p) {
-    if (device != Device(Device::cpu) && !parts.contains(&p)) place(std::span(&p, 1), device);
-  };
-  if (options.random_weights) {
-    fill_random(parameters, facts.dtype, options.seed, place_whole);
-    for (auto& [name, p] : parameters)
-      if (model->exact(name)) *p = astype(*p, float32);
-  } else {
+  if (!options.random_weights) {
     Arrays all;
     for (auto& [name, p] : parameters) {
       const bool exact = model->exact(name);
+      std::optional<StreamScope> where;
+      if (facts.host.holds(name, is_tied(parameters))) where.emplace(Device::cpu);
       const fast::Matrix stored = p.value();
       p.set(exact ? fast::Matrix(fast::dequantize(stored, float32)) : stored.as(facts.dtype));
       for (size_t i = 0; i < p.planes().size(); ++i) {
@@ -344,6 +411,20 @@ std::unique_ptr<LanguageModel> load_model(const Checkpoint& checkpoint,
     }
     eval(all);
   }
+  const std::set<const array*> on_host = planes_on_host(*model);
+  const auto joined = options.join.value_or(device != Device(Device::cpu))
+                          ? joinable(*model, on_host)
+                          : std::vector<LanguageModel::Joined>();
+  const std::set<const array*> parts = parts_of(joined);
+  const auto place_whole = [&](array& p) {
+    if (device == Device(Device::cpu) || parts.contains(&p)) return;
+    place(std::span(&p, 1), on_host.contains(&p) ? Device(Device::cpu) : device);
+  };
+  if (options.random_weights) {
+    fill_random(parameters, facts.dtype, options.seed, place_whole);
+    for (auto& [name, p] : parameters)
+      if (model->exact(name)) *p = astype(*p, float32);
+  }
   for (auto& [name, p] : parameters)
     for (array& plane : p.planes()) place_whole(plane);
   for (const auto& j : joined) join(j, device);
@@ -351,7 +432,9 @@ std::unique_ptr<LanguageModel> load_model(const Checkpoint& checkpoint,
   facts.int8 = options.int8;
   if (options.locked) lock(parameters);
   for (auto& [name, p] : parameters) facts.weights_bytes += p.nbytes();
-  facts.bytes_per_token = model->costs(facts.dtype).bytes_per_token;
+  const LanguageModel::Costs costs = model->costs(facts.dtype);
+  facts.bytes_per_token = costs.bytes_per_token;
+  facts.host_bytes_per_token = costs.host_bytes_per_token;
   return model;
 }
 

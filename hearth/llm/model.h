@@ -1,5 +1,6 @@
 // What every language model offers, and how one is made from a checkpoint folder.
 #pragma once
+#include <climits>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -29,6 +30,15 @@ struct Step {
 };
 inline constexpr int kMostDrafted = 32;  // a product of more rows adds up in another order
 
+/// What runs on the CPU of a model whose other parts run on the default device.
+struct OnHost {
+  int layers = 0;   // the first so many; the embedding with them, where the head is another
+  int experts = 0;  // of the first so many layers
+  bool any() const { return layers > 0 || experts > 0; }
+  /// Is the parameter one of those? `tied`: the head is the embedding.
+  bool holds(const std::string& parameter, bool tied) const;
+};
+
 class LanguageModel {
  public:
   virtual ~LanguageModel() = default;
@@ -47,6 +57,8 @@ class LanguageModel {
   array features(const array& tokens);
   /// What a row of so many tokens is kept in, in a cache of that dtype.
   size_t state_bytes(int length, Dtype dtype) const;
+  /// That of the layers that run on the default device, if so much runs on the CPU.
+  size_t state_bytes(int length, Dtype dtype, const OnHost& host) const;
   /// What a cache of rows of these lengths takes, as it is allocated: each has the room of the
   /// longest, and a window that of steps of `step` tokens.
   size_t state_bytes(std::span<const int> lengths, int step = 1) const;
@@ -55,6 +67,7 @@ class LanguageModel {
   /// other experts.
   struct Costs {
     size_t parameters = 0, active = 0, bytes_per_token = 0, bytes = 0;  // bytes: of all, loaded
+    size_t host_bytes_per_token = 0;  // those of what Facts::host has
   };
   Costs costs(Dtype dtype);
   /// What a step of so many rows is expected to read: weights once, and of experts those that rows
@@ -72,6 +85,8 @@ class LanguageModel {
   /// Does the parameter stay float32, whatever the model's dtype? What experts are chosen by does:
   /// a choice knows no nearly.
   virtual bool exact(const std::string& parameter) const { return (void)parameter, false; }
+  /// Runs those parts on the CPU from now on; caches made before are of the old place.
+  virtual void spread(const OnHost& host) { ensure(!host.any(), "spread: a model of one piece"); }
   /// Layers on the same input that can be one product: `whole` is made of the parts' weights, which
   /// become views of it. The pointers are good while the model stays where it is.
   struct Joined {
@@ -95,11 +110,12 @@ class LanguageModel {
     Dtype dtype = float32;
     Packing state = Packing::dense;  // of keys and values; dense: in that dtype
     bool int8 = false;               // packed weights meet few rows in eight bits
+    OnHost host;
     /// What weights meet: "int8", or the dtype's short name.
     std::string_view activations() const { return int8 ? "int8" : short_name(dtype); }
     size_t weights_bytes = 0;  // of all parameters
     // Of what a decoded token reads of them: all but the embedding, and of experts those chosen.
-    size_t bytes_per_token = 0;
+    size_t bytes_per_token = 0, host_bytes_per_token = 0;
     std::vector<int> bos, eos;  // from generation_config.json, else config.json
     std::string config_hash;    // of config.json, however it is laid out
   } facts;
@@ -127,10 +143,15 @@ struct LoadOptions {
   std::optional<int> context = {};
   /// Keys and values in fewer bits: q8_0 or q4_0 (ops/state_packing.h). On the CPU.
   Packing state = Packing::dense;
-  bool mapped = true;   // else the weights are read into memory of their own
-  bool int8 = false;    // Matrix::with_int8 of packed weights, on the CPU
-  bool locked = false;  // the weights' memory is never swapped out or dropped
-  bool verify = false;  // weights that are NaN or infinite are an error
+  /// On another device than the CPU: of so many last layers all runs there, and of so many first
+  /// layers the experts do not; the rest runs on the CPU. Default: as much there as its memory has
+  /// room for.
+  std::optional<int> device_layers = {}, host_experts = {};
+  static constexpr int kAll = INT_MAX;  // host_experts: of all layers
+  bool mapped = true;                   // else the weights are read into memory of their own
+  bool int8 = false;                    // Matrix::with_int8 of packed weights, on the CPU
+  bool locked = false;                  // the weights' memory is never swapped out or dropped
+  bool verify = false;                  // weights that are NaN or infinite are an error
 };
 
 /// The model in `folder` (config.json's model_type chooses the class), its weights mapped without a

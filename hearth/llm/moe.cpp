@@ -78,6 +78,8 @@ Output Moe::operator()(const Input& in) const {
     routed.weights =
         multiply(routed.weights, take(astype(*per_expert_scale, float32), routed.ids, 0));
 
+  std::optional<StreamScope> where;
+  if (on_host) where.emplace(Device::cpu);
   // Every chosen expert's products in one parallel region, then every one's way back.
   const fast::Activation activation = t.clamped ? fast::Activation::none : t.activation;
   const auto up = [&](fast::Activation a) {
@@ -102,6 +104,7 @@ Output Moe::operator()(const Input& in) const {
   const array back = fast::expert_linears(inner, routed.ids, down)[0];  // (B, L, chosen, hidden)
   const array weighed = multiply(astype(back, float32), expand_dims(routed.weights, -1));
   Output out{.sum = astype(sum(weighed, -2), in.x.dtype())};
+  where.reset();
 
   if (shared_experts) {
     std::optional<array> open;  // (B, L, 1)

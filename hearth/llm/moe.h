@@ -61,6 +61,7 @@ struct Moe {
   };
 
   MoeTraits traits;
+  bool on_host = false;                          // the experts run on the CPU
   nn::Linear gate;                               // the router
   std::optional<array> e_score_correction_bias;  // (experts)
   Experts experts;

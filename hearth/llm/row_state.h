@@ -24,6 +24,7 @@ struct StateShape {
   int window = 0;                   // positions: only so many of the last are needed; 0: all
   int source = -1;                  // alias: whose
   std::optional<Dtype> dtype = {};  // of fixed parts; the cache's if absent
+  bool on_host = false;             // its layer runs on the CPU, whatever the others do
 };
 
 /// What a cache is made for.

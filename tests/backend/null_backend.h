@@ -123,7 +123,7 @@ class NullBackend : public Backend {
   std::string describe(int) const override { return "nothing"; }
   DeviceMemory memory(int index) const override {
     const NullMemory& m = null_memory(index);
-    return {m.active(), m.peak(), m.cached(), 0, 0};
+    return {m.active(), m.peak(), m.cached(), free, free};
   }
   std::unique_ptr<Queue> queue(Stream stream) override {
     auto q = std::make_unique<NullQueue>(stream);
@@ -131,6 +131,7 @@ class NullBackend : public Backend {
     return q;
   }
   NullQueue* last = nullptr;
+  size_t free = 0;  // bytes of memory that it says; 0: it says nothing
 };
 
 /// The one of this process.
