@@ -56,7 +56,7 @@ array rope(const array& x, int dims, bool traditional, std::optional<float> base
 array scaled_dot_product_attention(const array& queries, const array& keys, const array& values,
                                    const float scale, const std::string& mask_mode,
                                    std::optional<array> mask_arr, const std::optional<array>& sinks,
-                                   StreamOrDevice s) {
+                                   bool, StreamOrDevice s) {
   StreamScope scope(s);
   constexpr std::string_view op = "scaled_dot_product_attention";
   check(mask_mode.empty() || mask_mode == "causal" || mask_mode == "array", op,

@@ -38,11 +38,12 @@ array rope(const array& x, int dims, bool traditional, std::optional<float> base
 /// -> (B, H, L, Dv); H is a multiple of Hkv, and neighbouring heads share. mask_mode "causal": the
 /// last query sees all keys; "array": mask_arr, boolean (true: seen) or added, broadcast to
 /// (B, H, L, S); "": mask_arr if given. sinks (H): a logit per head that takes its share and gives
-/// no value.
+/// no value. force_fused changes nothing: it is one operation always.
 array scaled_dot_product_attention(const array& queries, const array& keys, const array& values,
                                    const float scale, const std::string& mask_mode = "",
                                    std::optional<array> mask_arr = {},
-                                   const std::optional<array>& sinks = {}, StreamOrDevice s = {});
+                                   const std::optional<array>& sinks = {},
+                                   bool force_fused = false, StreamOrDevice s = {});
 
 /// activation(x weight^T + bias) + residual: x (..., k), weight (n, k) as checkpoints store it,
 /// bias (n), residual (..., n). One dtype for all, f16, bf16, f32 or f64; of a packed weight none

@@ -1,8 +1,10 @@
 #include "hearth/ops/quantize.h"
 
+#include "hearth/ops/batched_products.h"
 #include "hearth/ops/create.h"
 #include "hearth/ops/elementwise.h"
 #include "hearth/ops/experts.h"
+#include "hearth/ops/fp8.h"
 #include "hearth/ops/index.h"
 #include "hearth/ops/matmul.h"
 #include "hearth/ops/movement.h"
@@ -100,20 +102,71 @@ fast::Matrix as_batch(const fast::Matrix& w, const Shape& batch) {
 
 Shape batch_of(const Shape& shape) { return {shape.begin(), shape.end() - 2}; }
 
+const array kMostNvfp4(2688.0f);  // 448 of e4m3 times 6 of e2m1
+
+array checked_global_scale(std::string_view who, const std::string& mode, const array& scale) {
+  check(mode == "nvfp4", who, ": a global scale is of nvfp4, got mode ", mode);
+  check(scale.dtype() == float32 && scale.size() == 1, who,
+        ": wanted a global scale of one float32, got ", scale.dtype(), " of shape ", scale.shape());
+  return reshape(scale, {});
+}
+
+/// What x becomes by quantizing it and back, in its dtype.
+array through(const array& x, std::optional<int> group_size, std::optional<int> bits,
+              const std::string& mode, const std::optional<array>& global_scale) {
+  const auto q = quantize(x, group_size, bits, mode, global_scale);
+  return dequantize(q[0], q[1], {}, group_size, bits, mode, global_scale, x.dtype());
+}
+
+/// x and w of a product of both quantized, as values.
+std::pair<array, array> operands(std::string_view who, const array& x, const array& w,
+                                 const std::optional<array>& scales, std::optional<int> group_size,
+                                 std::optional<int> bits, const std::string& mode,
+                                 const std::optional<array>& global_x,
+                                 const std::optional<array>& global_w) {
+  check(mode == "nvfp4" || mode == "mxfp8", who, ": mode '", mode, "' is not one of nvfp4, mxfp8");
+  check(is_floating(x.dtype()) && x.ndim() >= 2, who,
+        ": wanted an x of a floating dtype and 2 axes or more, got ", x.dtype(), " of shape ",
+        x.shape());
+  check(scales || w.dtype() == x.dtype(), who, ": w is ", w.dtype(), ", x ", x.dtype(),
+        "; a w without scales has x's dtype");
+  const array dense = scales
+                          ? dequantize(w, *scales, {}, group_size, bits, mode, global_w, x.dtype())
+                          : through(w, group_size, bits, mode, global_w);
+  check(dense.ndim() >= 2 && x.shape(-1) == dense.shape(-1), who,
+        ": inner sizes differ: ", x.shape(), " x ", dense.shape(), ", transposed");
+  return {through(x, group_size, bits, mode, global_x), swapaxes(dense, -1, -2)};
+}
+
 }  // namespace
 
 std::vector<array> quantize(const array& w, std::optional<int> group_size, std::optional<int> bits,
-                            const std::string& mode, StreamOrDevice s) {
-  const fast::Matrix m =
-      fast::quantize(w, packing_of_mode("quantize", mode, group_size, bits), {}, s);
+                            const std::string& mode, const std::optional<array>& global_scale,
+                            StreamOrDevice s) {
+  StreamScope scope(s);
+  const Packing packing = packing_of_mode("quantize", mode, group_size, bits);
+  array x = w;
+  if (global_scale) {
+    const array scale = checked_global_scale("quantize", mode, *global_scale);
+    check(is_floating(w.dtype()), "quantize: wanted a floating dtype, got ", w.dtype());
+    x = multiply(astype(w, float32), divide(kMostNvfp4, scale));
+  }
+  const fast::Matrix m = fast::quantize(x, packing, {});
   return {m.planes().begin(), m.planes().end()};
 }
 
 array dequantize(const array& w, const array& scales, const std::optional<array>& biases,
                  std::optional<int> group_size, std::optional<int> bits, const std::string& mode,
-                 std::optional<Dtype> dtype, StreamOrDevice s) {
+                 const std::optional<array>& global_scale, std::optional<Dtype> dtype,
+                 StreamOrDevice s) {
   StreamScope scope(s);
   const fast::Matrix m = matrix_of("dequantize", w, scales, biases, group_size, bits, mode);
+  if (global_scale) {
+    const array scale = checked_global_scale("dequantize", mode, *global_scale);
+    const array wide = multiply(from_fp8(scales, float32), divide(scale, kMostNvfp4));
+    return astype(fast::dequantize(fast::Matrix(Packing::fp4_16, Arrays{w, wide}, float32)),
+                  dtype.value_or(float32));
+  }
   const array rounded = fast::dequantize(m, biases ? std::nullopt : dtype);  // to the scales' dtype
   return astype(rounded, dtype.value_or(m.dtype()));
 }
@@ -136,6 +189,28 @@ array quantized_matmul(const array& x, const array& w, const array& scales,
   if (transpose && m.ndim() == 2) return fast::linear(a, m);
   const array dense = fast::dequantize(m);
   return matmul(a, transpose ? swapaxes(dense, -1, -2) : dense);
+}
+
+array qqmm(const array& x, const array& w, const std::optional<array>& w_scales,
+           std::optional<int> group_size, std::optional<int> bits, const std::string& mode,
+           const std::optional<array>& global_scale_x, const std::optional<array>& global_scale_w,
+           StreamOrDevice s) {
+  StreamScope scope(s);
+  const auto [a, b] =
+      operands("qqmm", x, w, w_scales, group_size, bits, mode, global_scale_x, global_scale_w);
+  return matmul(a, b);
+}
+
+array gather_qqmm(const array& x, const array& w, const std::optional<array>& scales_w,
+                  const std::optional<array>& lhs_indices, const std::optional<array>& rhs_indices,
+                  std::optional<int> group_size, std::optional<int> bits, const std::string& mode,
+                  const std::optional<array>& global_scale_x,
+                  const std::optional<array>& global_scale_w, bool sorted_indices,
+                  StreamOrDevice s) {
+  StreamScope scope(s);
+  const auto [a, b] = operands("gather_qqmm", x, w, scales_w, group_size, bits, mode,
+                               global_scale_x, global_scale_w);
+  return gather_mm(a, b, lhs_indices, rhs_indices, sorted_indices);
 }
 
 array gather_qmm(const array& x, const array& w, const array& scales,

@@ -98,6 +98,42 @@ TEST(Quantize, ProductsAreMlxs) {
   }
 }
 
+// The scales of nvfp4, times one of all.
+TEST(Quantize, AGlobalScaleIsMlxs) {
+  const array w = read(goldens().at("weights").at("float32"), {4, 128});
+  const array x = slice(read(goldens().at("x"), {3, 128}), {0, 0}, {1, 128});
+  const auto near = [](const array& got, const json& hex) {
+    const array want = read(hex, got.shape());
+    EXPECT_LE(max(abs(subtract(got, want))).item<float>(), 1e-6f * max(abs(want)).item<float>());
+  };
+  for (const json& c : goldens().at("scaled")) {
+    const array scale(c.at("scale").get<float>());
+    const auto q = quantize(w, {}, {}, "nvfp4", scale);
+    for (size_t i = 0; i < 2; ++i) EXPECT_EQ(hex_of(q[i]), c.at("planes")[i]) << i;
+    const array values = dequantize(q[0], q[1], {}, {}, {}, "nvfp4", scale);
+    EXPECT_EQ(hex_of(values), c.at("values"));
+    near(qqmm(x, q[0], q[1], {}, {}, "nvfp4", array(3.0f), scale), c.at("product"));
+    near(qqmm(x, w, {}, {}, {}, "nvfp4", array(3.0f), scale), c.at("product"));
+    EXPECT_EQ(dequantize(q[0], q[1], {}, {}, {}, "nvfp4", scale, float16).dtype(), float16);
+  }
+  const array row = slice(w, {0, 0}, {1, 128});
+  near(qqmm(x, row), goldens().at("qqmm"));
+  const array both = gather_qqmm(stack({x, row}), stack({row, x}), {}, {}, array({1, 1, 0}, int32));
+  EXPECT_EQ(both.shape(), (Shape{3, 1, 1}));
+  near(
+      slice(gather_qqmm(stack({x, row}), stack({row, x}), {}, array({0}, int32), array({0}, int32)),
+            {0, 0, 0}, {1, 1, 1}),
+      goldens().at("qqmm"));
+  EXPECT_THAT(refused([&] { quantize(w, {}, {}, "mxfp4", array(1.0f)); }), HasSubstr("of nvfp4"));
+  EXPECT_THAT(refused([&] {
+                quantize(w, {}, {}, "nvfp4", array({1.0f, 2.0f}));
+              }),
+              HasSubstr("one float32"));
+  EXPECT_THAT(refused([&] { qqmm(x, w, {}, {}, {}, "affine"); }), HasSubstr("not one of nvfp4"));
+  EXPECT_THAT(refused([&] { qqmm(x, astype(w, float16)); }), HasSubstr("w is float16"));
+  EXPECT_THAT(refused([&] { qqmm(zeros({1, 64}), w); }), HasSubstr("inner sizes differ"));
+}
+
 TEST(Quantize, RoundTripsWithinAStep) {
   const array w = random::uniform(-1.0f, 1.0f, {8, 256});
   for (const int bits : {2, 3, 4, 5, 6, 8}) {
@@ -117,7 +153,7 @@ TEST(Quantize, ValuesOfHalfScalesAreRoundedToThem) {
     const auto q = quantize(w);
     const array own = dequantize(q[0], q[1], q[2]);
     EXPECT_EQ(own.dtype(), half);
-    const array wide = dequantize(q[0], q[1], q[2], {}, {}, "affine", float32);
+    const array wide = dequantize(q[0], q[1], q[2], {}, {}, "affine", {}, float32);
     EXPECT_TRUE(array_equal(wide, astype(own, float32)).item<bool>());
     const fast::Matrix m(Packing::affine_4_64, q);
     const array exact = fast::dequantize(m, float32);
