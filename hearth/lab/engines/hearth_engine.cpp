@@ -94,6 +94,15 @@ struct HearthEngine::State {
     return n;
   }
 
+  /// Throws unless all of the text is a number from `least` on.
+  static int number(const std::string& key, const std::string& text, int least) {
+    int n = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+    ensure(error == std::errc() && end == text.data() + text.size() && n >= least, key, ": '", text,
+           "' is no number from ", least, " on");
+    return n;
+  }
+
   static Packing state(const std::string& text) {
     const auto packing = state_packing(text);
     ensure(packing.has_value(), "kv: '", text, "' is not q8 or q4");
@@ -111,8 +120,13 @@ struct HearthEngine::State {
       else if (key == "activations")
         ensure(value == "int8", "activations: ", value.dump(), " is not int8"),
             options_.int8 = true;
+      else if (key == "gpu_layers")
+        options_.device_layers = number(key, value, 0);
+      else if (key == "n_cpu_moe")
+        options_.host_experts = number(key, value, 0);
       else
-        ensure(false, "no option ", key, "; there are activations, dtype, kv, threads");
+        ensure(false, "no option ", key,
+               "; there are activations, dtype, gpu_layers, kv, n_cpu_moe, threads");
     }
     if (device.is_string()) set_default_device(parse_device(device.get<std::string>()));
     json devices = json::array();
