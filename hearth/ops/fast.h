@@ -42,8 +42,8 @@ array rope(const array& x, int dims, bool traditional, std::optional<float> base
 array scaled_dot_product_attention(const array& queries, const array& keys, const array& values,
                                    const float scale, const std::string& mask_mode = "",
                                    std::optional<array> mask_arr = {},
-                                   const std::optional<array>& sinks = {},
-                                   bool force_fused = false, StreamOrDevice s = {});
+                                   const std::optional<array>& sinks = {}, bool force_fused = false,
+                                   StreamOrDevice s = {});
 
 /// activation(x weight^T + bias) + residual: x (..., k), weight (n, k) as checkpoints store it,
 /// bias (n), residual (..., n). One dtype for all, f16, bf16, f32 or f64; of a packed weight none
