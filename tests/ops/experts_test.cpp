@@ -25,8 +25,9 @@ array choices(Shape shape, int E) {
 TEST(Experts, AreAsDefined) {
   const fast::ExpertLinear op({{Activation::silu, true, false}, {Activation::none, false, false}});
   for (Dtype dtype : {float32, float16, bfloat16, float64})
-    for (auto [rows, K, E, k, n] : {std::array{1, 3, 5, 40, 7}, std::array{9, 2, 6, 33, 130},
-                                    std::array{150, 2, 4, 24, 19}, std::array{3, 1, 1, 1, 1}})
+    for (auto [rows, K, E, k, n] :
+         {std::array{1, 3, 5, 40, 7}, std::array{9, 2, 6, 33, 130}, std::array{150, 2, 4, 24, 19},
+          std::array{70, 2, 3, 136, 150}, std::array{3, 1, 1, 1, 1}})
       for (bool one_row : {true, false})
         for (const array& x : layouts(numbers({2, rows, one_row ? 1 : K, k}, dtype))) {
           const array ids = layouts(choices({2, rows, K}, E))[size_t(one_row)];

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "hearth/backend/cuda/experts.h"
 #include "hearth/backend/cuda/gemm.h"
 #include "hearth/backend/cuda/tasks.h"
 
@@ -98,6 +99,33 @@ std::optional<int64_t> stride_of_rows(const array& a) {
   return stride < 0 ? a.shape(-1) : stride;
 }
 
+constexpr size_t kMostStreamed = 64;  // choices: beyond, experts are chosen again and again
+
+/// The choices of an operation, without addresses; none where tiles do not take them.
+std::optional<ExpertChoices> choices_of(const fast::ExpertLinear& op, std::span<const array> in) {
+  const array &x = in[0], &ids = in[1];
+  const auto stride = stride_of_rows(x);
+  const int64_t k = x.shape(-1), experts = in[2].shape(0);
+  const auto at_16_bytes = [](const array& a) {
+    return a.node().offset * int64_t(a.itemsize()) % 16 == 0;
+  };
+  const bool half = x.dtype() == float16 || x.dtype() == bfloat16;
+  if (!half || has_gates(op.parts) || !stride || *stride < k || *stride % 8 != 0 || k % 8 != 0 ||
+      x.size() == 0 || experts > ExpertChoices::kMostExperts ||
+      ids.size() > ExpertChoices::kMostChoices || x.node().strides.back() != 1 || !at_16_bytes(x))
+    return {};
+  size_t next = 2;
+  for (const fast::Linear::Part& part : op.parts) {
+    if (!at_16_bytes(in[next])) return {};
+    next += 1 + part.bias;
+  }
+  ExpertChoices choices = {};
+  choices.dtype = x.dtype(), choices.x_stride = *stride;
+  choices.count = int(ids.size()), choices.per_x = int(int64_t(ids.size()) * k / int64_t(x.size()));
+  choices.experts = int(experts), choices.k = int(k);
+  return choices;
+}
+
 // One row of y for each choice of an expert.
 LinearTasks tasks_of(const fast::ExpertLinear& op, std::span<const array> in,
                      std::span<const array> out, const Address& address) {
@@ -105,6 +133,7 @@ LinearTasks tasks_of(const fast::ExpertLinear& op, std::span<const array> in,
   const auto stride = stride_of_rows(x);
   const int64_t choices = int64_t(ids.size()), k = x.shape(-1);
   if (!stride || *stride < k || *stride > INT32_MAX || x.size() == 0 || choices > 1024 ||
+      (size_t(choices) > kMostStreamed && choices_of(op, in)) ||
       (k > 1 && x.node().strides.back() != 1))
     return {};
   LinearTask task = {};
@@ -197,11 +226,23 @@ bool expert_linears_fit(const Primitive& op, std::span<const array> in) {
   for (const array& a : in.subspan(1))
     if (!row_major(a)) return false;
   const auto& experts = static_cast<const fast::ExpertLinear&>(op);
-  return !has_packed(experts.parts) && streams(experts, in);
+  return !has_packed(experts.parts) && (streams(experts, in) || choices_of(experts, in));
 }
 
 void expert_linears(const fast::ExpertLinear& op, const Args& args, CudaQueue& queue) {
-  ensure(stream(op, args, queue), "expert_linears: weights at an odd address");
+  if (stream(op, args, queue)) return;
+  auto choices = choices_of(op, args.in);
+  ensure(choices.has_value(), "expert_linears: weights at an odd address");
+  choices->x = queue.ptr<void>(args.in[0]), choices->ids = queue.ptr<int>(args.in[1]);
+  std::vector<ExpertProduct> products;
+  size_t next = 2;
+  for (size_t i = 0; i < op.parts.size(); ++i) {
+    const array& weight = args.in[next++];
+    const void* bias = op.parts[i].bias ? queue.ptr<void>(args.in[next++]) : nullptr;
+    products.push_back({queue.ptr<void>(weight), bias, queue.ptr<void>(args.out[i]),
+                        weight.shape(1), op.parts[i].activation});
+  }
+  expert_products(queue, *choices, products);
 }
 
 void linear_sum(const fast::LinearSum& op, const Args& args, CudaQueue& queue) {
