@@ -15,7 +15,7 @@ cp -r models "$bundle/"
 ln -s ../../models "$bundle/share/hearth/models"
 cp -r hearth/lab/engines "$bundle/share/hearth/engines"
 rm -rf "$bundle/share/hearth/engines/__pycache__"
-cp -r tests/data "$bundle/tests/"
+cp -r tests/data tests/fuzz "$bundle/tests/"
 cp tools/gpu_*.sh tools/gpu_peers.py "$bundle/tools/"
 rm "$bundle/tools/gpu_bundle.sh"
 kilobytes() { du -s --block-size=1000 --apparent-size "$bundle" | cut -f1; }

@@ -11,6 +11,7 @@
 #include "hearth/llm/model.h"
 #include "hearth/ops/ops.h"
 #include "hearth/ops/primitives_layers.h"
+#include "hearth/transforms/graph.h"
 
 namespace hearth::llm {
 
@@ -90,6 +91,24 @@ std::pair<array, array> sums_of(const Product& p) {
   return {matmul(weights, square(rows)), sum(weights, -1)};
 }
 
+/// The names of the layers' weights in a file, by what is multiplied: a joined one has several.
+std::unordered_multimap<const Node*, std::string> named_weights(LanguageModel& model,
+                                                                const GgufNames& names) {
+  std::unordered_multimap<const Node*, std::string> all;
+  std::unordered_map<const array*, std::string> by_place;
+  for (const auto& [name, p] : model.parameters())
+    if (const auto written = names.of_parameter(name); written && written->starts_with("blk.")) {
+      all.emplace(&p.planes()[0].node(), *written);
+      by_place.emplace(&p.planes()[0], *written);
+    }
+  for (const LanguageModel::Joined& joined : model.joined())
+    for (nn::Linear* part : joined.parts)
+      if (const auto name = by_place.find(&part->weight.planes()[0]);
+          *joined.whole && name != by_place.end())
+        all.emplace(&(*joined.whole)->weight.planes()[0].node(), name->second);
+  return all;
+}
+
 }  // namespace
 
 Importance measure_importance(LanguageModel& model, const GgufNames& names,
@@ -101,10 +120,7 @@ Importance measure_importance(LanguageModel& model, const GgufNames& names,
   const size_t chunks = ids.size() / size_t(length);
   ensure(chunks > 0, "imatrix: ", ids.size(), " tokens are less than a window of ", length,
          ": give a longer text or a smaller --window");
-  std::unordered_map<const Node*, std::string> of;
-  for (const auto& [name, p] : model.parameters())
-    if (const auto written = names.of_parameter(name); written && written->starts_with("blk."))
-      of.emplace(&p.planes()[0].node(), *written);
+  const auto of = named_weights(model, names);
   Importance all;
   all.chunk_tokens = uint32_t(length);
   for (size_t i = 0; i < chunks; ++i) {
@@ -112,15 +128,19 @@ Importance measure_importance(LanguageModel& model, const GgufNames& names,
     if (options.first) window[0] = *options.first;
     auto cache = model.make_cache();
     const array tokens(window.begin(), Shape{1, length}, int32);
+    std::optional<graph::Tracing> keeps_edges;  // of layers that a device begins with early
+    if (ambient_stream().device != Device(Device::cpu)) keeps_edges.emplace();
     const array logits = model.forward({tokens, {}, true}, cache);
     std::vector<std::string> found;
     Arrays wanted{logits};
     for (const Product& product : products_of(logits)) {
-      const auto name = of.find(&product.weight->node());
-      if (name == of.end()) continue;
+      const auto [first, last] = of.equal_range(&product.weight->node());
+      if (first == last) continue;
       const auto [sums, counts] = sums_of(product);
-      found.push_back(name->second);
-      wanted.push_back(sums), wanted.push_back(counts);
+      for (auto name = first; name != last; ++name) {
+        found.push_back(name->second);
+        wanted.push_back(sums), wanted.push_back(counts);
+      }
     }
     eval(wanted);
     for (size_t k = 0; k < found.size(); ++k) {

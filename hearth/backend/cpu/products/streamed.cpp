@@ -187,7 +187,7 @@ void stream_rows(Dtype dtype, const Stream& s, const Inputs& inputs, int64_t j, 
           return kernels::dot_int8(
               {int(m), count, s.k, rows, x.row, b.from_row(j, s.k), out, count});
         case Way::floats:
-          if (as_floats)
+          if (unpacks(dtype, b, s.m))  // as_floats is null where there is nothing
             return kernels::dot_floats(
                 {int(m), count, s.k, rows, x.row, true, as_floats, s.k * 4, out, count});
           return kernels::dot_packed(
