@@ -75,7 +75,8 @@ TEST_P(SpreadFamilies, ComputesWhatOneDeviceDoes) {
 TEST_F(Spread, DecodesTheSameTokens) {
   const auto path = testing::source_dir() / "models/tiny-phi";
   const std::vector<int> ids{1, 2, 3};
-  const GenerateOptions options{.max_tokens = 12};
+  GenerateOptions options;
+  options.max_tokens = 12;
   const auto whole = on(Device::cpu, path);
   const auto wanted = generate(*whole, ids, options).ids;
   for (const int layers : {0, 2}) {
