@@ -165,9 +165,7 @@ Option* Command::add_option(const std::string& names, std::optional<std::string>
 }
 Option* Command::add_option(const std::string& names, std::vector<std::string>& values,
                             const std::string& help) {
-  CLI::Option* option = app_->add_option(names, values, help);
-  if (option->get_positional()) option->allow_extra_args(false);  // else [a,b] is two of them
-  return keep(option);
+  return keep(app_->add_option(names, values, help));
 }
 Option* Command::add_option(const std::string& names,
                             std::vector<std::pair<std::string, std::string>>& values,

@@ -41,13 +41,6 @@ TEST(cli_embed, prints_a_vector_for_each_text) {
   EXPECT_EQ(run_hearth({"embed", "-m", kTiny, "-"}, "The cat\nA dog was here\n").out, f.out);
 }
 
-TEST(cli_embed, takes_a_text_as_it_is) {
-  const json j = json_of({"embed", "-m", kTiny, "[a,b]", "{}", "a,b", "%%"});
-  std::vector<std::string> texts;
-  for (const json& e : j["embeddings"]) texts.push_back(e["text"]);
-  EXPECT_EQ(texts, (std::vector<std::string>{"[a,b]", "{}", "a,b", "%%"}));
-}
-
 TEST(cli_embed, says_in_json_what_the_manual_lists) {
   const json j = json_of({"embed", "-m", kTiny, "--pooling", "mean", "--no-normalize", "--prompt",
                           "Once ", "upon", "a time"});
