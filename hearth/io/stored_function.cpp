@@ -1,14 +1,18 @@
 #include "hearth/io/stored_function.h"
 
 #include <algorithm>
+#include <cstring>
 #include <unordered_set>
 
 #include "hearth/base/listed.h"
+#include "hearth/core/allocate.h"
+#include "hearth/core/graph_text.h"
 #include "hearth/io/json.h"
 #include "hearth/io/safetensors.h"
 #include "hearth/io/stored_ops.h"
 #include "hearth/ops/create.h"
 #include "hearth/ops/movement.h"
+#include "hearth/ops/primitives.h"
 #include "hearth/transforms/graph.h"
 
 namespace hearth {
@@ -45,8 +49,125 @@ struct Given {
 
 }  // namespace
 
+namespace {
+
+/// What the outputs are made of, without the arguments, inputs first.
+Arrays in_order(const Arrays& args, const Arrays& outputs) {
+  Arrays nodes;
+  std::unordered_set<const Node*> seen;
+  for (const array& a : args) seen.insert(&a.node());
+  std::vector<std::pair<array, size_t>> path;
+  const auto visit = [&](const array& a) {
+    if (seen.insert(&a.node()).second) path.emplace_back(a, 0);
+  };
+  for (const array& y : outputs) {
+    visit(y);
+    while (!path.empty()) {
+      const array a = path.back().first;
+      if (!graph::computed(a.node()) && path.back().second < a.node().inputs.size()) {
+        visit(a.node().inputs[path.back().second++]);
+        continue;
+      }
+      nodes.push_back(a);
+      path.pop_back();
+    }
+  }
+  return nodes;
+}
+
+/// Tells a callback of a function's graph.
+class Teller {
+ public:
+  Teller(const ExportCallback& callback, const Given& given, const Arrays& args)
+      : callback_(callback), args_(args) {
+    Keywords keywords;
+    for (size_t i = 0; i < args.size(); ++i) {
+      const std::string& name = namer_.get_name(args[i]);
+      if (!given.names[i].empty()) keywords.emplace_back(given.names[i], name);
+    }
+    callback({{"type", "inputs"}, {"inputs", values(args)}});
+    callback({{"type", "keyword_inputs"}, {"keywords", keywords}});
+  }
+
+  void tell(const Arrays& outputs) {
+    callback_({{"type", "outputs"}, {"outputs", values(outputs)}});
+    const Arrays nodes = in_order(args_, outputs);
+    std::vector<std::pair<std::string, array>> constants;
+    for (const array& a : nodes) {
+      if (graph::computed(a.node())) constants.emplace_back(namer_.get_name(a), a);
+      if (const Map* map = map_of(a))
+        for (const Map::Constant& c : map->constants) {
+          of_programs_.push_back(value_of(c));
+          constants.emplace_back(namer_.get_name(of_programs_.back()), of_programs_.back());
+        }
+    }
+    callback_({{"type", "constants"}, {"constants", constants}});
+    size_t constant = 0;
+    for (const array& a : nodes) {
+      const Node& n = a.node();
+      if (graph::computed(n)) continue;
+      check(n.op && n.more.empty(), "export_function: an operation of several results");
+      const Arrays in(n.inputs.begin(), n.inputs.end());
+      if (const Map* map = map_of(a))
+        tell_steps(a, *map, values(in), constant);
+      else
+        primitive(std::string(n.op->name()), {n.op->parameters()}, values(in), values({a}));
+    }
+  }
+
+ private:
+  using Value = std::tuple<std::string, Shape, Dtype>;
+  using Keywords = std::vector<std::pair<std::string, std::string>>;
+
+  static array value_of(const Map::Constant& c) {
+    array value = uninitialized({}, c.dtype);
+    std::memcpy(value.node().data(), c.value.data(), value.itemsize());
+    return value;
+  }
+  static const Map* map_of(const array& a) {
+    const Node& n = a.node();
+    const bool is = !graph::computed(n) && n.op && n.op->id == Map::kernel_id();
+    return is ? static_cast<const Map*>(n.op.get()) : nullptr;
+  }
+  std::vector<Value> values(const Arrays& arrays) {
+    std::vector<Value> all;
+    for (const array& a : arrays) all.emplace_back(namer_.get_name(a), a.shape(), a.dtype());
+    return all;
+  }
+  void primitive(const std::string& name, const std::vector<StateT>& arguments,
+                 const std::vector<Value>& in, const std::vector<Value>& out) {
+    callback_({{"type", "primitive"},
+               {"name", name},
+               {"arguments", arguments},
+               {"inputs", in},
+               {"outputs", out}});
+  }
+  /// A program as the operations that it joins.
+  void tell_steps(const array& result, const Map& map, std::vector<Value> registers,
+                  size_t& constant) {
+    for (size_t i = 0; i < map.constants.size(); ++i)
+      registers.push_back(values({of_programs_[constant++]})[0]);
+    for (const Map::Step& step : map.steps) {
+      const bool last = registers.size() == map.results.back();
+      of_programs_.push_back(last ? result : array(0, step.dtype));  // a node of its own: a name
+      registers.emplace_back(namer_.get_name(of_programs_.back()), result.shape(), step.dtype);
+      std::vector<Value> in;
+      for (int i = 0; i < info(step.op).arity; ++i) in.push_back(registers[step.from[size_t(i)]]);
+      primitive(std::string(to_string(step.op)), {}, in, {registers.back()});
+    }
+  }
+
+  const ExportCallback& callback_;
+  const Arrays& args_;
+  NodeNamer namer_;
+  Arrays of_programs_;  // what their registers are named by
+};
+
+}  // namespace
+
 struct FunctionExporter::Impl {
   std::string file;
+  ExportCallback callback;  // else to the file
   ExportedFunction fun;
   json whole;
   Tensors constants;
@@ -60,32 +181,6 @@ struct FunctionExporter::Impl {
       constants.emplace(name, a);  // which keeps the node, and so the key, alive
     }
     return name;
-  }
-  /// What the outputs are made of, inputs first; numbered behind the arguments.
-  json nodes_of(const Arrays& args, const Arrays& outputs,
-                std::unordered_map<const Node*, int>& number) {
-    json nodes = json::array();
-    for (const array& a : args) number.emplace(&a.node(), int(number.size()));
-    std::vector<std::pair<array, size_t>> path;
-    std::unordered_set<const Node*> seen;
-    const auto visit = [&](const array& a) {
-      if (!number.contains(&a.node()) && seen.insert(&a.node()).second) path.emplace_back(a, 0);
-    };
-    for (const array& y : outputs) {
-      visit(y);
-      while (!path.empty()) {
-        const array a = path.back().first;
-        const Node& n = a.node();
-        if (!graph::computed(n) && path.back().second < n.inputs.size()) {
-          visit(n.inputs[path.back().second++]);
-          continue;
-        }
-        nodes.push_back(node_to_json(a, number));
-        number.emplace(&n, int(number.size()));
-        path.pop_back();
-      }
-    }
-    return nodes;
   }
   json node_to_json(const array& a, const std::unordered_map<const Node*, int>& number) {
     const Node& n = a.node();
@@ -107,11 +202,15 @@ struct FunctionExporter::Impl {
 
 FunctionExporter::FunctionExporter(const std::string& file, ExportedFunction fun, bool shapeless,
                                    const std::string& metadata)
-    : impl_(new Impl{file, std::move(fun), {}, {}, {}, false}) {
+    : impl_(new Impl{file, {}, std::move(fun), {}, {}, {}, false}) {
   impl_->whole = {{"version", kVersion},
                   {"shapeless", shapeless},
                   {"metadata", metadata},
                   {"signatures", json::array()}};
+}
+FunctionExporter::FunctionExporter(const ExportCallback& callback, ExportedFunction fun, bool)
+    : impl_(new Impl{"a callback", callback, std::move(fun), {}, {}, {}, false}) {
+  check(bool(callback), "export_function: there is no callback");
 }
 FunctionExporter::FunctionExporter(FunctionExporter&&) noexcept = default;
 FunctionExporter::~FunctionExporter() {
@@ -129,14 +228,23 @@ void FunctionExporter::operator()(const Arrays& args, const Kwargs& kwargs) {
   Kwargs named;
   for (size_t i = args.size(); i < all.size(); ++i) named.emplace(given.names[i], all[i]);
   const Arrays outputs = impl_->fun(Arrays(all.begin(), all.begin() + long(args.size())), named);
+  if (impl_->callback) {
+    Teller(impl_->callback, given, all).tell(outputs);
+    return;
+  }
   json arguments = json::array();
   for (size_t i = 0; i < all.size(); ++i) {
     json one{{"dtype", to_string(all[i].dtype())}, {"shape", numbers(all[i].shape())}};
     if (!given.names[i].empty()) one["name"] = given.names[i];
     arguments.push_back(std::move(one));
   }
-  std::unordered_map<const Node*, int> number;
-  json nodes = impl_->nodes_of(all, outputs, number);
+  std::unordered_map<const Node*, int> number;  // of values: the arguments, then the nodes
+  for (const array& a : all) number.emplace(&a.node(), int(number.size()));
+  json nodes = json::array();
+  for (const array& a : in_order(all, outputs)) {
+    nodes.push_back(impl_->node_to_json(a, number));
+    number.emplace(&a.node(), int(number.size()));
+  }
   json out = json::array();
   for (const array& y : outputs) out.push_back(number.at(&y.node()));
   impl_->whole["signatures"].push_back({{"arguments", std::move(arguments)},
@@ -144,7 +252,7 @@ void FunctionExporter::operator()(const Arrays& args, const Kwargs& kwargs) {
                                         {"outputs", std::move(out)}});
 }
 void FunctionExporter::close() {
-  if (std::exchange(impl_->closed, true)) return;
+  if (std::exchange(impl_->closed, true) || impl_->callback) return;
   write_safetensors(impl_->file, impl_->constants, {{kKey, impl_->whole.dump()}});
 }
 
@@ -182,6 +290,35 @@ void export_function(const std::string& file, const std::function<Arrays(const K
   auto out = exporter(file, fun, shapeless, metadata);
   out(kwargs);
   out.close();
+}
+
+FunctionExporter exporter(const ExportCallback& callback,
+                          const std::function<Arrays(const Arrays&, const Kwargs&)>& fun,
+                          bool shapeless) {
+  return {callback, fun, shapeless};
+}
+FunctionExporter exporter(const ExportCallback& callback,
+                          const std::function<Arrays(const Arrays&)>& fun, bool shapeless) {
+  return {callback, [fun](const Arrays& args, const Kwargs&) { return fun(args); }, shapeless};
+}
+FunctionExporter exporter(const ExportCallback& callback,
+                          const std::function<Arrays(const Kwargs&)>& fun, bool shapeless) {
+  return {callback, [fun](const Arrays&, const Kwargs& kwargs) { return fun(kwargs); }, shapeless};
+}
+void export_function(const ExportCallback& callback,
+                     const std::function<Arrays(const Arrays&, const Kwargs&)>& fun,
+                     const Arrays& args, const Kwargs& kwargs, bool shapeless) {
+  exporter(callback, fun, shapeless)(args, kwargs);
+}
+void export_function(const ExportCallback& callback,
+                     const std::function<Arrays(const Arrays&)>& fun, const Arrays& args,
+                     bool shapeless) {
+  exporter(callback, fun, shapeless)(args);
+}
+void export_function(const ExportCallback& callback,
+                     const std::function<Arrays(const Kwargs&)>& fun, const Kwargs& kwargs,
+                     bool shapeless) {
+  exporter(callback, fun, shapeless)(kwargs);
 }
 
 namespace stored {

@@ -4,7 +4,9 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <unordered_map>
+#include <variant>
 
 #include "hearth/core/array.h"
 
@@ -13,6 +15,22 @@ namespace hearth {
 using Kwargs = std::unordered_map<std::string, array>;
 using ExportedFunction = std::function<Arrays(const Arrays&, const Kwargs&)>;
 
+/// What tells of a traced function, MLX's: an operation's parameters are one text here.
+using StateT =
+    std::variant<bool, int, size_t, float, double, Dtype, Shape, Strides, std::vector<int>,
+                 std::vector<size_t>, std::vector<std::tuple<bool, bool, bool>>,
+                 std::vector<std::variant<bool, int, float>>, std::optional<float>, std::string>;
+using ExportCallbackInput =
+    std::unordered_map<std::string, std::variant<std::vector<std::tuple<std::string, Shape, Dtype>>,
+                                                 std::vector<std::pair<std::string, array>>,
+                                                 std::vector<std::pair<std::string, std::string>>,
+                                                 std::vector<StateT>, std::string>>;
+/// Called with {"type": "inputs", "inputs": names, shapes and dtypes}, then with the types
+/// "keyword_inputs" ("keywords": by name, the input), "outputs" ("outputs"), "constants"
+/// ("constants": names and arrays), and for each operation in order "primitive" ("inputs",
+/// "outputs", "name", "arguments").
+using ExportCallback = std::function<void(const ExportCallbackInput&)>;
+
 /// Writes what a function computes, once for each signature that it is called with; the file
 /// appears, whole, at close or at the end of its life; only close tells that it could not. Throws
 /// std::invalid_argument naming the operation that cannot be written.
@@ -20,6 +38,8 @@ class FunctionExporter {
  public:
   FunctionExporter(const std::string& file, ExportedFunction fun, bool shapeless,
                    const std::string& metadata);
+  /// Tells it instead of writing it.
+  FunctionExporter(const ExportCallback& callback, ExportedFunction fun, bool shapeless);
   FunctionExporter(FunctionExporter&&) noexcept;
   ~FunctionExporter();
   void operator()(const std::initializer_list<array>& args) { (*this)(Arrays(args)); }
@@ -51,6 +71,23 @@ void export_function(const std::string& file,
                      const std::function<Arrays(const Arrays&, const Kwargs&)>& fun,
                      const Arrays& args, const Kwargs& kwargs, bool shapeless = false,
                      const std::string& metadata = "");
+
+FunctionExporter exporter(const ExportCallback& callback,
+                          const std::function<Arrays(const Arrays&)>& fun, bool shapeless = false);
+FunctionExporter exporter(const ExportCallback& callback,
+                          const std::function<Arrays(const Kwargs&)>& fun, bool shapeless = false);
+FunctionExporter exporter(const ExportCallback& callback,
+                          const std::function<Arrays(const Arrays&, const Kwargs&)>& fun,
+                          bool shapeless = false);
+void export_function(const ExportCallback& callback,
+                     const std::function<Arrays(const Arrays&)>& fun, const Arrays& args,
+                     bool shapeless = false);
+void export_function(const ExportCallback& callback,
+                     const std::function<Arrays(const Kwargs&)>& fun, const Kwargs& kwargs,
+                     bool shapeless = false);
+void export_function(const ExportCallback& callback,
+                     const std::function<Arrays(const Arrays&, const Kwargs&)>& fun,
+                     const Arrays& args, const Kwargs& kwargs, bool shapeless = false);
 
 /// A function of a file. Throws std::invalid_argument for arguments that none of its signatures
 /// has.

@@ -101,6 +101,54 @@ TEST(Export, NamesWhatCannotBeWrittenAndWritesNoFile) {
   }
 }
 
+// The same of a callback, as a text: joined programs are the operations that they were.
+TEST(Export, TellsACallback) {
+  std::string told;
+  const auto name = [&](const auto& v) { told += " " + std::get<0>(v); };
+  const ExportCallback callback = [&](const ExportCallbackInput& said) {
+    const auto type = std::get<std::string>(said.at("type"));
+    told += type;
+    const auto values = [&](const char* key) {
+      for (const auto& v :
+           std::get<std::vector<std::tuple<std::string, Shape, Dtype>>>(said.at(key))) {
+        name(v);
+        if (type != "primitive") told += concat(" ", std::get<1>(v), " ", std::get<2>(v));
+      }
+    };
+    if (type == "inputs" || type == "outputs") values(type.c_str());
+    if (type == "keyword_inputs")
+      for (const auto& [key, value] :
+           std::get<std::vector<std::pair<std::string, std::string>>>(said.at("keywords")))
+        told += " " + key + " is " + value;
+    if (type == "constants")
+      for (const auto& [key, value] :
+           std::get<std::vector<std::pair<std::string, array>>>(said.at("constants")))
+        told += concat(" ", key, " ", value.item<float>());
+    if (type == "primitive") {
+      told += " " + std::get<std::string>(said.at("name"));
+      for (const StateT& one : std::get<std::vector<StateT>>(said.at("arguments")))
+        told += " " + std::get<std::string>(one);
+      values("inputs");
+      told += " ->";
+      values("outputs");
+    }
+    told += "\n";
+  };
+  const auto f = [](const Arrays& in, const Kwargs& named) {
+    return Arrays{sum(exp(in[0] * 2.0f + named.at("b")), 1)};
+  };
+  export_function(callback, f, {zeros({2, 3})}, {{"b", zeros({3})}});
+  EXPECT_EQ(told,
+            "inputs A (2, 3) float32 B (3) float32\n"
+            "keyword_inputs b is B\n"
+            "outputs C (2) float32\n"
+            "constants D 2\n"
+            "primitive multiply A D -> E\n"
+            "primitive add E B -> F\n"
+            "primitive exp F -> G\n"
+            "primitive sum kind=0, axes=[1], keepdims=false G -> C\n");
+}
+
 // Every text below, in place of a good one, is an error that names the file.
 TEST(Export, ChangedFilesAreErrors) {
   const TempFolder folder;
