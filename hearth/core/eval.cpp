@@ -494,7 +494,10 @@ static bool donate(Work& work, Allocator& allocator, const array& out) {
         !row_contiguous(in.shape, in.strides))
       continue;
     int here = 0;
-    for (const array& x : work.in) here += x.same_node(work.in[i]);
+    bool over = true;  // not where it is another operand too, which the kernel reads as it goes
+    for (size_t k = 0; k < work.in.size(); ++k)
+      if (work.in[k].same_node(work.in[i])) ++here, over = over && work.op->donates_input(int(k));
+    if (!over) continue;
     if (in.refs() == here && in.storage->refs() == 1) {
       out.node().storage->settle(in.storage->buffer, allocator);
       in.storage->owner = nullptr;  // the address stays readable for the kernel; the bytes moved on

@@ -159,6 +159,29 @@ TEST(Index, SumsOfHalvesAreRoundedOnce) {
             8192);
 }
 
+// Not the memory of an operand that is read elsewhere too, though nobody else holds it.
+TEST(Index, AnArrayUpdatedByItselfIsReadAsItWas) {
+  const array back = index({3, 2, 1, 0});
+  using Update = std::function<array(const array&)>;
+  const std::pair<Update, std::vector<int>> updates[] = {
+      {[&](const array& x) { return put_along_axis(x, back, x, 0); }, {0, 3, 1, 2}},
+      {[&](const array& x) { return scatter_add_axis(x, back, x, 0); }, {2, 4, 4, 2}},
+      {[&](const array& x) { return put_along_axis(x, x, back, 0); }, {0, 2, 3, 1}},
+      {[&](const array& x) {
+         return scatter_add(x, x, ones({4, 1}, int32), 0);
+       },
+       {3, 2, 4, 1}},
+      {[&](const array& x) {
+         return masked_scatter(x, array({false, true, true, true}), x);
+       },
+       {2, 2, 1, 3}}};
+  for (const auto& [update, wanted] : updates) {
+    array y = copy(array({2, 1, 3, 0}));
+    y = update(y);
+    EXPECT_EQ(y.to_vector<int>(), wanted);
+  }
+}
+
 TEST(Index, LargeTakesAndCopiesInParallel) {
   const array table = reshape(arange(3'000'000), {3000, 1000});
   const array rows = random::randint(-3000, 3000, {2000}, int32, random::key(1));
