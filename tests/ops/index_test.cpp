@@ -182,6 +182,15 @@ TEST(Index, AnArrayUpdatedByItselfIsReadAsItWas) {
   }
 }
 
+TEST(Index, NoPlacesChangeNothing) {
+  const array x = reshape(arange(6.0, float32), {3, 2});
+  // Of no layout that joins to one axis.
+  const array none = broadcast_to(reshape(arange(3), {3, 1}), {3, 0});
+  EXPECT_TRUE(array_equal(scatter_add(x, none, zeros({3, 0, 1, 2}), 0), x).item<bool>());
+  EXPECT_TRUE(array_equal(scatter(x, none, zeros({3, 0, 1, 2}), 0), x).item<bool>());
+  EXPECT_EQ(gather(x, none, 0, {1, 2}).shape(), (Shape{3, 0, 1, 2}));
+}
+
 TEST(Index, LargeTakesAndCopiesInParallel) {
   const array table = reshape(arange(3'000'000), {3000, 1000});
   const array rows = random::randint(-3000, 3000, {2000}, int32, random::key(1));

@@ -1,5 +1,6 @@
 // Moving elements between layouts: the loops under copies, gathers and updates.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -36,9 +37,10 @@ void with_item(size_t item, F&& f) {
 }
 
 /// Calls f(offsets) for every index of `shape` in row-major order, with the sum of index * strides
-/// for each of the N operands. Not for empty shapes.
+/// for each of the N operands.
 template <size_t N, class F>
 void each_index(const Shape& shape, const std::array<Strides, N>& strides, F&& f) {
+  if (std::count(shape.begin(), shape.end(), 0) > 0) return;
   std::array<int64_t, N> at{};
   SmallVector<int, 6> index(shape.size(), 0);
   while (true) {
