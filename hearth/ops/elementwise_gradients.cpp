@@ -27,14 +27,20 @@ std::optional<array> imag_gradient(const array& d, const array& x) {
 array within(const array& x, double most) {
   return is_complex(x.dtype()) ? x : minimum(maximum(x, like(-most, x)), like(most, x));
 }
+// Of a branch that is not taken d is 0, and 0 times an infinite slope NaN, in the next derivative:
+// so each branch is finite where it is not taken, too.
+
 // Beyond 2^28 x * x + 1 is x * x in f64 and in f32, where x * x may be infinite.
 array is_small(const array& x) { return abs(x) < (1 << 28); }
 array arctan_gradient(const array& d, const array& x) {
-  return where(is_small(x), d / (x * x + 1), d / x / x);
+  const array small = is_small(x), far = where(small, 1, x);
+  return where(small, d / (x * x + 1), d / far / far);
 }
 array arcsinh_gradient(const array& x) {
   const array root = rsqrt(x * x + 1);
-  return is_complex(x.dtype()) ? root : where(is_small(x), root, 1 / abs(x));
+  if (is_complex(x.dtype())) return root;
+  const array small = is_small(x);
+  return where(small, root, 1 / abs(where(small, 1, x)));
 }
 // 1 / cosh(x)^2; 1 - y^2 would cancel.
 array tanh_gradient(const array& x) { return sigmoid(x * 2) * sigmoid(x * -2) * 4; }
@@ -54,15 +60,19 @@ array gelu_approx_gradient(const array& of) {  // of x sigmoid(2 k (x + c x^3))
   const array x = within(of, 25), u = x * (1 + x * x * like(c, x)) * like(k, x), s = sigmoid(u);
   return s + x * s * sigmoid(-u) * (1 + x * x * like(3 * c, x)) * like(k, x);
 }
-array power_base(const array& a, const array& b) {  // 0 where b is 0, also for a = 0
-  return where(b == 0, 0, b * power(a, b - 1));
+array power_base(const array& a, const array& b) {  // 0 of 0^0
+  const array flat = a == 0 && b == 0;
+  return where(flat, 0, b * power(where(flat, 1, a), b - 1));
 }
-array power_log(const array& a, const array& y) { return where(a == 0 || y == 0, 0, log(a) * y); }
+array power_log(const array& a, const array& y) {
+  const array flat = a == 0 || y == 0;
+  return where(flat, 0, log(where(flat, 1, a)) * y);
+}
 // By a: b / (a^2 + b^2); by b: -a / (a^2 + b^2). Through the quotient that is at most 1: squares
 // of the operands would overflow, or vanish.
 array arctan2_gradient(const array& d, const array& a, const array& b, bool by_a) {
-  const array steep = abs(a) > abs(b), q = where(steep, b / a, a / b);
-  const array over = d / where(steep, a, b) / (q * q + 1);
+  const array steep = abs(a) > abs(b), more = where(steep, a, b), q = where(steep, b, a) / more;
+  const array over = d / more / (q * q + 1);
   return by_a ? where(steep, over * q, over) : -where(steep, over, over * q);
 }
 // exp(a) / (exp(a) + exp(b)), half and half of equals, infinite ones too.

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "hearth/ops/ops.h"
+#include "hearth/transforms/transforms.h"
 #include "tests/gradients.h"
 
 namespace hearth {
@@ -119,6 +120,58 @@ TEST(Gradient, OfEveryGradientIsItsSlope) {
     testing::expect_gradients(
         {std::string(about.name), [&](const Arrays& x) { return Arrays{line.run(x)}; }, in}, 3e-6);
   }
+}
+
+// Nor is one NaN where a branch that is not taken has no slope.
+TEST(Gradient, OfEveryGradientIsFiniteAtZero) {
+  const auto expect_finite = [](const Line& line, const Arrays& in) {
+    std::vector<int> all;
+    for (size_t k = 0; k < in.size(); ++k)
+      if (in[k].dtype() != bool_) all.push_back(int(k));
+    const Function slopes = [&](const Arrays& x) {
+      return grad([&](const Arrays& y) { return sum(line.run(y)); }, all)(x);
+    };
+    const auto total = [&](const Arrays& x) {
+      array y(0.0, float64);
+      for (const array& slope : slopes(x)) y = y + sum(slope);
+      return y;
+    };
+    Arrays moves;
+    for (const array& x : in) moves.push_back(ones_like(x));
+    for (const array& y : grad(ScalarFunction(total), all)(in))
+      EXPECT_TRUE(isfinite(y).item<bool>()) << line.about().name;
+    const array along =
+        jvp([&](const Arrays& x) { return Arrays{line.run(x)}; }, in, moves).second[0];
+    EXPECT_TRUE(isfinite(along).item<bool>()) << line.about().name;
+  };
+  for (const Line& line : table()) {
+    const ElementOpInfo& about = line.about();
+    if (!about.accepts(float64) || !std::count(line.flows.begin(), line.flows.end(), true))
+      continue;
+    if (line.op == ElementOp::imag) continue;  // of a real: no gradient
+    for (int zero = about.rule == ResultRule::Select; zero < about.arity; ++zero) {
+      if (about.domain[zero][0] > 0) continue;
+      Arrays in;
+      for (int k = 0; k < about.arity; ++k) {
+        const double at = k == zero ? 0 : 0.2 * about.domain[k][0] + 0.8 * about.domain[k][1];
+        in.push_back(k == 0 && about.rule == ResultRule::Select ? array(true) : array(at, float64));
+      }
+      expect_finite(line, in);
+    }
+    if (line.op == ElementOp::power)
+      expect_finite(line, {array(0.0, float64), array(2.0, float64)});
+  }
+}
+
+// 0 at exponent 0 is no constant: its slope by the exponent is 1 / a.
+TEST(Gradient, OfAPowerBendsAtExponentZero) {
+  const auto by = [](int k, const ScalarFunction& f) {
+    return ScalarFunction([=](const Arrays& x) { return grad(f, std::vector<int>{k})(x)[0]; });
+  };
+  const ScalarFunction f = [](const Arrays& x) { return power(x[0], x[1]); };
+  const Arrays at{array(4.0, float64), array(0.0, float64)};
+  EXPECT_EQ(by(1, by(0, f))(at).item<double>(), 0.25);
+  EXPECT_EQ(by(0, by(1, f))(at).item<double>(), 0.25);
 }
 
 // A move m of the operand moves Re(conj(d) y), y the result, by Re(conj(g) m).
