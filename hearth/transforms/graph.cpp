@@ -109,7 +109,7 @@ Arrays backward(const Arrays& args, const Arrays& outputs, const Arrays& cotange
     const Cotangents d = gradients_of(n, sums);
     for (size_t i = 0; i < n.inputs.size(); ++i)
       if (d[i] && n.inputs[i].node().tracer && n.inputs[i].dtype() != bool_)
-        accumulate(reached[&n.inputs[i].node()], 0, *d[i]);
+        accumulate(reached[&n.inputs[i].node()], 0, astype(*d[i], n.inputs[i].dtype()));
   }
   Arrays grads;
   for (const array& a : args) {

@@ -406,6 +406,18 @@ TEST(Gradients, HaveACaseForEveryPrimitive) {
         << names[i] << (none.contains(i) ? " has a case" : " has no case") << " above";
 }
 
+// Whatever a primitive's own gradient gives: shares of what is equal are no integers.
+TEST(Gradients, HaveTheDtypeOfEachArrayOnTheirWay) {
+  const array x({2, 2, 3, 1});
+  const Function f = [](const Arrays& in) {
+    const array part = slice(in[0], {0}, {2});
+    return Arrays{astype(max(part), float32), astype(min(part), float32), mean(part), var(part)};
+  };
+  const auto [y, d] = vjp(f, {x}, Arrays(4, array(4.0f)));
+  EXPECT_EQ(d[0].dtype(), int32);
+  EXPECT_EQ(d[0].to_vector<int>(), (std::vector<int>{6, 6, 0, 0}));
+}
+
 TEST(Gradients, DoNotFlowWhereThereAreNone) {
   const array x = scattered({2, 3}, 0, float32);
   const std::pair<const char*, UnaryFunction> functions[] = {
