@@ -10,6 +10,7 @@
 #include "hearth/io/stored_function.h"
 #include "hearth/ops/batched_products.h"
 #include "hearth/ops/cross_entropy.h"
+#include "hearth/ops/custom_kernel.h"
 #include "hearth/ops/depends.h"
 #include "hearth/ops/einsum.h"
 #include "hearth/ops/fft.h"

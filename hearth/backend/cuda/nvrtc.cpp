@@ -4,6 +4,8 @@
 #include <nvrtc.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 
 #include "hearth/base/disk_cache.h"
 
@@ -67,17 +69,19 @@ std::string architecture(int capability) {
   return concat(best == capability ? "sm_" : "compute_", best);
 }
 
-std::string compile(const std::string& text, const std::string& architecture) {
+using Options = std::vector<std::string>;
+
+std::string compile(const std::string& text, const std::string& architecture, Options options) {
   const Library& n = library();
   nvrtcProgram program;
   const char* headers[] = {kMath, kScalar};
   const char* names[] = {"math.cuh", "hearth/backend/scalar.inc"};
   ensure(n.CreateProgram(&program, text.c_str(), "hearth.cu", 2, headers, names) == NVRTC_SUCCESS,
          "nvrtc: no memory for a program");
-  const std::string target = "--gpu-architecture=" + architecture;
-  const char* options[] = {target.c_str(), "--std=c++20", "--fmad=false"};
-  const bool compiled =
-      n.CompileProgram(program, int(std::size(options)), options) == NVRTC_SUCCESS;
+  options.insert(options.end(), {"--gpu-architecture=" + architecture, "--std=c++20"});
+  std::vector<const char*> words;
+  for (const std::string& option : options) words.push_back(option.c_str());
+  const bool compiled = n.CompileProgram(program, int(words.size()), words.data()) == NVRTC_SUCCESS;
   const bool portable = architecture.starts_with("compute");
   auto get = [&](auto size_of_it, auto copy) {
     size_t size = 0;
@@ -105,17 +109,40 @@ cudaError_t open(const std::string& code, const char* name, cudaKernel_t& kernel
 
 bool available() { return library().found; }
 
-cudaKernel_t load(const std::string& text, const char* name, int capability) {
+static cudaKernel_t load(const std::string& text, const char* name, int capability,
+                         const Options& options) {
   const std::string target = architecture(capability);
-  const std::string key = concat(target, " ", library().version, "\n", text, kMath, kScalar);
+  std::string key = concat(target, " ", library().version, "\n", text, kMath, kScalar);
+  for (const std::string& option : options) key += " " + option;
   cudaKernel_t kernel;
   if (const auto code = read_cache(key, ".cubin")) {
     if (open(*code, name, kernel) == cudaSuccess) return kernel;
     cudaGetLastError();  // of code that is not for this driver: compiled again
   }
-  const std::string code = compile(text, target);
+  const std::string code = compile(text, target, options);
   check_cuda(open(code, name, kernel), "load a compiled program");
   write_cache(key, ".cubin", code);
+  return kernel;
+}
+
+cudaKernel_t load(const std::string& text, const char* name, int capability) {
+  return load(text, name, capability, {"--fmad=false"});
+}
+
+cudaKernel_t load_own(const std::string& text, const char* name, int capability) {
+  ensure(available(), "cuda_kernel: NVRTC (libnvrtc.so.13) is not installed, which compiles it");
+  Options options;
+  const char* const home = std::getenv("CUDA_HOME");
+  for (const std::string& root : {std::string(home ? home : ""), std::string("/usr/local/cuda")})
+    for (const char* folder : {"/include", "/include/cccl"})
+      if (std::error_code none; !root.empty() && std::filesystem::exists(root + folder, none))
+        options.push_back("--include-path=" + root + folder);
+  return load(text, name, capability, options);
+}
+
+cudaKernel_t load_compiled(const std::string& code, const char* name) {
+  cudaKernel_t kernel;
+  check_cuda(open(code, name, kernel), concat("load the compiled kernel ", name));
   return kernel;
 }
 
