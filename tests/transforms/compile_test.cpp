@@ -144,48 +144,6 @@ TEST(Compile, IsCalledByManyThreads) {
   EXPECT_EQ(wrong, 0);
 }
 
-// Random programs: graphs of 5 to 50 operations give the same bits compiled and not.
-TEST(Compile, GivesTheSameBitsForRandomPrograms) {
-  uint64_t state = 7;
-  const auto next = [&](int below) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return int((state >> 33) % uint64_t(below));
-  };
-  for (int program = 0; program < 200; ++program) {
-    const int seed = next(1 << 30), length = 5 + next(46);
-    const Function f = [&](const Arrays& in) {
-      uint64_t own = uint64_t(seed);
-      const auto draw = [&](size_t below) {
-        own = own * 6364136223846793005u + 1442695040888963407u;
-        return size_t(own >> 33) % below;
-      };
-      Arrays all = in;
-      for (int i = 0; i < length; ++i) {
-        const array &a = all[draw(all.size())], &b = all[draw(all.size())];
-        switch (draw(10)) {
-          case 0: all.push_back(a + b); break;
-          case 1: all.push_back(a * b); break;
-          case 2: all.push_back(tanh(a)); break;
-          case 3: all.push_back(where(a > b, a, b)); break;
-          case 4: all.push_back(sum(a, 0, true) * 0.1f + b); break;
-          case 5: all.push_back(softmax(a, 1)); break;
-          case 6: all.push_back(transpose(matmul(a * 0.1f, b))); break;
-          case 7: all.push_back(astype(astype(a, float16), float32)); break;
-          case 8:
-            all.push_back(concatenate({slice(a, {0, 0}, {2, 4}), slice(b, {2, 0}, {4, 4})}, 0));
-            break;
-          default: all.push_back(sigmoid(a - b) / (1.0f + square(b))); break;
-        }
-      }
-      return Arrays{all.back(), all[all.size() - 2], all[all.size() / 2]};
-    };
-    const Arrays in{scattered({4, 4}, 1, float32), scattered({4, 4}, 2, float32)};
-    const Arrays got = compile(f)(in), wanted = f(in);
-    for (size_t i = 0; i < got.size(); ++i)
-      ASSERT_TRUE(same_bits(got[i], wanted[i])) << "program " << program << ", output " << i;
-  }
-}
-
 // What a function makes is its own: equal numbers are one, and what is made of them is done once.
 // What it captured is the caller's, and stays the very array.
 TEST(Compile, TellsWhatAFunctionMadeFromWhatItCaptured) {
