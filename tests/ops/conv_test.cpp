@@ -148,6 +148,28 @@ TEST(Conv, AndItsGradientsAreTheirDefinition) {
     }
 }
 
+// Channels in multiples of 8, which a GPU's tensor cores take.
+TEST(Conv, OfHalvesIsAsDefined) {
+  struct Case {
+    Shape x, w;
+    std::vector<Sweep> axes;
+  };
+  const Case cases[] = {
+      {{3, 70, 8}, {5, 3, 8}, {{.stride = 1, .low = 1, .high = 2}}},
+      {{2, 9, 11, 24},
+       {70, 3, 2, 24},
+       {{.stride = 2, .low = 1, .high = 1}, {.kernel_dilation = 2}}},
+      {{1, 16, 17, 40}, {130, 1, 1, 40}, {{}, {.stride = 3}}},
+      {{2, 12, 7, 16}, {33, 3, 3, 16}, {{.low = -1, .high = 2}, {.low = 2, .high = -1}}},
+      {{4, 20, 20, 64}, {64, 3, 3, 64}, {{.low = 1, .high = 1}, {.low = 1, .high = 1}}}};
+  for (const Dtype dtype : {float16, bfloat16})
+    for (const Case& c : cases) {
+      const array x = fused::numbers(c.x, dtype), w = fused::numbers(c.w, dtype, 2);
+      fused::expect_as_defined(std::make_shared<Convolution>(c.axes, 1), {x, w},
+                               concat(dtype, " ", c.x, " by ", c.w));
+    }
+}
+
 // Second derivatives go through the definitions.
 TEST(Conv, HasSecondDerivatives) {
   const auto f = [](const Arrays& in) { return Arrays{conv2d(in[0], in[1], {2, 1}, {1, 0})}; };
