@@ -79,12 +79,13 @@ class Scheduler {
   }
 
   Queue& queue(Stream s) {
-    auto& q = queues_[{s.device.type, s.device.index, s.index}];
-    if (!q) {
+    const auto key = std::tuple(s.device.type, s.device.index, s.index);
+    auto found = queues_.find(key);
+    if (found == queues_.end()) {
       check_available(s.device, "eval");
-      q = backend(s.device.type)->queue(s);
+      found = queues_.emplace(key, backend(s.device.type)->queue(s)).first;
     }
-    return *q;
+    return *found->second;
   }
   /// When all that the queues of a type of device were given is done.
   std::vector<Event> ends(Device::DeviceType type) {

@@ -68,6 +68,7 @@ TEST(Devices, OneThatIsNotThereIsAnErrorWhereverItIsNamed) {
     }
   }
   EXPECT_EQ(ambient_stream().device, default_device());  // nothing of them stays
+  clear_cache();                                         // which waits for every stream there is
 }
 
 TEST(Devices, ANameThatIsNoneSaysWhichThereAre) {
