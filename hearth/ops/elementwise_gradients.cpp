@@ -60,8 +60,8 @@ array gelu_approx_gradient(const array& of) {  // of x sigmoid(2 k (x + c x^3))
   const array x = within(of, 25), u = x * (1 + x * x * like(c, x)) * like(k, x), s = sigmoid(u);
   return s + x * s * sigmoid(-u) * (1 + x * x * like(3 * c, x)) * like(k, x);
 }
-array power_base(const array& a, const array& b) {  // 0 of 0^0
-  const array flat = a == 0 && b == 0;
+array power_base(const array& a, const array& b) {  // at exponent 0 not 0 times infinity
+  const array flat = b == 0 && abs(a) < 1e-37f;
   return where(flat, 0, b * power(where(flat, 1, a), b - 1));
 }
 array power_log(const array& a, const array& y) {
