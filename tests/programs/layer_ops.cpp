@@ -77,7 +77,7 @@ Operation rotation() {
               return has_row(v) && v.shape.size() >= 3 && v.shape.back() >= 2;
             });
             const int most = m[x].shape.back() / 2;
-            m.add({x}, {2.0 * m.between(1, most), double(m.below(2)), double(m.below(30))});
+            m.add({x}, {2.0 * m.between(1, most), double(m.below(2)), double(m.below(4))});
           },
           [](const Arrays& in, const Parameters& p) {
             return Arrays{fast::rope(in[0], int(p[0]), p[1] != 0, 10000.0f, 1.0f, int(p[2]))};

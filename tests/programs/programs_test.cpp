@@ -225,6 +225,8 @@ MaybeFailure tangents(const Program& program, const Arrays&) {
     if (!(y[i] = s.at(steps[i]))) return std::nullopt;
   for (size_t o = 0; o < got.size(); ++o) {
     const Value g = value_of(got[o]);
+    Real most = 1;
+    for (Real x : (*y[0])[o].x) most = std::max(most, std::abs(x));
     for (size_t k = 0; k < g.x.size(); ++k) {
       Real f[7];
       for (int i = 0; i < 7; ++i) f[i] = (*y[i])[o].x[k];
@@ -234,8 +236,9 @@ MaybeFailure tangents(const Program& program, const Arrays&) {
       const Real near = (4 * central(5) - central(3)) / 3, far = (4 * central(3) - central(1)) / 3;
       // Half the step bends half as much, but for a kink on the way.
       const Real kinks = std::abs(bend(5) - bend(3) / 2) + std::abs(bend(3) - bend(1) / 2);
-      const Real scale = 1 + std::abs(near) + std::abs(f[0]);
-      const Real may = 1e-6L * scale + 2 * std::abs(near - far) + 2 * kinks;
+      const Real scale = most + std::abs(near);
+      // The angles of rope are floats.
+      const Real may = 3e-6L * scale + 2 * std::abs(near - far) + 2 * kinks;
       if (may > 1e-3L * scale || std::abs(g.x[k] - near) <= may) continue;
       return Failure{s.p.outputs[o], concat("element ", k, " has the tangent ", double(g.x[k]),
                                             ", by differences ", double(near))};
@@ -364,7 +367,8 @@ uint64_t setting_or(const char* name, uint64_t otherwise) {
 }
 void expect_same(std::span<const Way> ways, bool smooth) {
   const uint64_t first = setting_or("HEARTH_PROGRAMS_SEED", 1);
-  const uint64_t count = setting_or("HEARTH_PROGRAMS", 150);
+  // Elsewhere each fused program is compiled by the device's compiler, half a second a seed.
+  const uint64_t count = setting_or("HEARTH_PROGRAMS", on_device() ? 10 : 150);
   int failures = 0;
   for (uint64_t seed = first; seed < first + count && failures < 10; ++seed) {
     const Program p = random_program(seed, smooth);
