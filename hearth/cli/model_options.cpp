@@ -68,7 +68,7 @@ void ModelOptions::add_to(Command& command, bool positional) {
   command.add_option("--device", device, "Where to run; `hearth info` lists what there is")
       ->type_name("D");
   add_number<int>(
-      command, "--gpu-layers,--n-gpu-layers", [this](int n) { gpu_layers = n; }, {0, 1 << 20},
+      command, "--gpu-layers", [this](int n) { gpu_layers = n; }, {0, 1 << 20},
       "Run so many of the last layers on the device, the others on the CPU (default: as many as "
       "its "
       "memory has room for)");
