@@ -68,8 +68,8 @@ Specs ExpertLinear::infer(std::span<const array> in) const {
   return out;
 }
 
-// Few choices gather their experts' weights; for many, every expert sees all rows, and each choice
-// takes its own: no memory grows with rows times weights.
+// Few choices gather their experts' weights; for many, packed weights become dense, every expert
+// sees all rows, and each choice takes its own: no memory grows with rows times weights.
 std::optional<Arrays> ExpertLinear::decompose(const Arrays& in) const {
   if (has_gates(parts)) {
     std::vector<Linear::Part> plain = parts;
@@ -78,6 +78,11 @@ std::optional<Arrays> ExpertLinear::decompose(const Arrays& in) const {
   }
   const array &x = in[0], &ids = in[1];
   const bool few = ids.size() <= size_t(in[2].shape(0));
+  if (has_packed(parts) && !few) {
+    std::vector<Linear::Part> dense = parts;
+    Arrays all = with_dense_weights(dense, in, 2);
+    return apply_all(std::make_shared<ExpertLinear>(std::move(dense)), std::move(all));
+  }
   const array column = expand_dims(widen(x), -1), chosen = expand_dims(ids, -1);
   Arrays out;
   Operands operands(in, 2);

@@ -53,7 +53,7 @@ TEST(GgufArrays, BlocksOf32AreMlxsQuantizedForm) {
   const array w = random::normal({6, 96});
   for (const auto& [packing, type, bits] :
        {std::tuple(Packing::q4_0, 2, 4), {Packing::q4_1, 3, 4}, {Packing::q8_0, 8, 8}}) {
-    const fast::Matrix m = fast::quantize(w, packing);
+    const fast::Matrix m = fast::quantize(w, packing, {}, Device::cpu);
     const auto bytes = m.planes()[0].to_vector<uint8_t>();
     GgufFile file;
     file.tensor("a.weight", {96, 6}, uint32_t(type), std::string(bytes.begin(), bytes.end()));
@@ -67,7 +67,7 @@ TEST(GgufArrays, BlocksOf32AreMlxsQuantizedForm) {
     EXPECT_TRUE(allclose(values, fast::dequantize(m, float32), 1e-3, 4e-3).item<bool>())
         << to_string(packing);
   }
-  const fast::Matrix m = fast::quantize(random::normal({2, 256}), Packing::q4_k);
+  const fast::Matrix m = fast::quantize(random::normal({2, 256}), Packing::q4_k, {}, Device::cpu);
   const auto bytes = m.planes()[0].to_vector<uint8_t>();
   GgufFile file;
   file.tensor("a.weight", {256, 2}, 12, std::string(bytes.begin(), bytes.end()));

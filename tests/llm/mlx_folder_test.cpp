@@ -46,7 +46,7 @@ class MlxFolder {
       }
       const Packing packing = packing_of_mode(
           key, t[3].at("mode"), t[3].at("group_size").get<int>(), t[3].at("bits").get<int>());
-      const fast::Matrix m = fast::quantize(w, packing);
+      const fast::Matrix m = fast::quantize(w, packing, {}, Device::cpu);
       for (int i = 0; i < int(m.planes().size()); ++i)
         tensors.emplace(nn::plane_name(key, packing, i), m.planes()[size_t(i)]);
       values.emplace(key, fast::dequantize(m, float32));

@@ -41,6 +41,10 @@ struct Goldens {
   array importance{weights.begin(), Shape{width}, float32};
 };
 
+/// Packing is the CPU's.
+fast::Matrix on_host(const array& w, Packing packing, const std::optional<array>& importance = {}) {
+  return fast::quantize(w, packing, importance, Device::cpu);
+}
 std::string blocks_of(const fast::Matrix& m) {
   const auto bytes = m.planes()[0].to_vector<uint8_t>();
   return {bytes.begin(), bytes.end()};
@@ -56,7 +60,7 @@ TEST(Blocks, AreThoseOfGgmlToTheBit) {
       const Packing packing = find_packing(name).value();
       for (const bool weighted : {false, true}) {
         const auto got = blocks_of(
-            fast::quantize(g.rows, packing, weighted ? std::optional(g.importance) : std::nullopt));
+            on_host(g.rows, packing, weighted ? std::optional(g.importance) : std::nullopt));
         const std::string want = bytes_of_hex(wanted[weighted ? 1 : 0]);
         ASSERT_EQ(got.size(), want.size()) << name;
         const auto size = size_t(packing_info(packing).bytes);
@@ -81,8 +85,7 @@ TEST(Blocks, OfShortRowsAreThoseOfTheirBlocks) {
                           Packing::iq4_nl, Packing::ggml_mxfp4, Packing::ggml_nvfp4}) {
     const int width = 192;
     const array narrow = slice(g.rows, {0, 0}, {8, width});
-    const std::string all = blocks_of(fast::quantize(g.rows, p)),
-                      some = blocks_of(fast::quantize(narrow, p));
+    const std::string all = blocks_of(on_host(g.rows, p)), some = blocks_of(on_host(narrow, p));
     const auto row = size_t(row_bytes(p, width)), whole = size_t(row_bytes(p, g.width));
     for (size_t i = 0; i < 8; ++i)
       EXPECT_EQ(some.substr(i * row, row), all.substr(i * whole, row)) << to_string(p) << " " << i;
@@ -93,10 +96,10 @@ TEST(Blocks, OfExpertsTakeTheImportanceOfEach) {
   const Goldens g;
   const array w = reshape(g.rows, {2, 4, g.width});
   const array importance = stack(Arrays{g.importance, add(g.importance, array(1.0f))}, 0);
-  const std::string both = blocks_of(fast::quantize(w, Packing::q4_k, importance));
+  const std::string both = blocks_of(on_host(w, Packing::q4_k, importance));
   std::string each;
   for (int e = 0; e < 2; ++e)
-    each += blocks_of(fast::quantize(take(w, e, 0), Packing::q4_k, take(importance, e, 0)));
+    each += blocks_of(on_host(take(w, e, 0), Packing::q4_k, take(importance, e, 0)));
   EXPECT_EQ(both, each);
 }
 
@@ -104,8 +107,8 @@ TEST(Blocks, OfHalvesAreThoseOfTheirValues) {
   const Goldens g;
   for (const Dtype dtype : {float16, bfloat16}) {
     const array half = astype(clip(g.rows, array(-6e4f), array(6e4f)), dtype);
-    EXPECT_EQ(blocks_of(fast::quantize(half, Packing::q6_k)),
-              blocks_of(fast::quantize(astype(half, float32), Packing::q6_k)));
+    EXPECT_EQ(blocks_of(on_host(half, Packing::q6_k)),
+              blocks_of(on_host(astype(half, float32), Packing::q6_k)));
   }
 }
 
@@ -114,7 +117,7 @@ TEST(Blocks, UnpackToWhatIsNear) {
   for (const PackingInfo& info : kPackingInfo) {
     if (info.ggml_type < 0) continue;
     const Packing p = find_packing(info.name).value();
-    const array error = subtract(fast::dequantize(fast::quantize(w, p), float32), w);
+    const array error = subtract(fast::dequantize(on_host(w, p), float32), w);
     const float rms = std::sqrt(mean(square(error)).item<float>());
     const double bits = 8.0 * double(info.bytes) / double(info.weights);
     EXPECT_LT(rms, bits < 2.1 ? 1.2 : 2.0 * std::exp2(-bits + 1.4)) << info.name;
@@ -124,7 +127,7 @@ TEST(Blocks, UnpackToWhatIsNear) {
 TEST(Blocks, RefuseWhatDoesNotFit) {
   const array w = zeros({4, 256});
   const auto refused = [&](const array& x, Packing p, std::optional<array> importance) {
-    return error_of<std::invalid_argument>([&] { fast::quantize(x, p, importance); });
+    return error_of<std::invalid_argument>([&] { on_host(x, p, importance); });
   };
   EXPECT_THAT(refused(zeros({4, 96}), Packing::q4_k, {}),
               HasSubstr("no whole number of blocks of 256"));

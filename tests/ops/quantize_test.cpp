@@ -19,6 +19,15 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 using testing::source_dir;
 
+/// Packing is the CPU's.
+std::vector<array> quantized(const array& w, std::optional<int> group = {},
+                             std::optional<int> bits = {}, const std::string& mode = "affine") {
+  return quantize(w, group, bits, mode, {}, Device::cpu);
+}
+fast::Matrix quantized(const array& w, Packing packing) {
+  return fast::quantize(w, packing, {}, Device::cpu);
+}
+
 template <class F>
 std::string refused(const F& f) {
   return testing::error_of<std::invalid_argument>(f);
@@ -59,8 +68,8 @@ TEST(Quantize, GivesMlxsBits) {
   for (const json& c : goldens().at("cases")) {
     const Dtype dtype = dtype_named(c.at("dtype"));
     const array w = read(goldens().at("weights").at(c.at("dtype")), {4, 128}, dtype);
-    const auto planes = quantize(w, c.at("group_size").get<int>(), c.at("bits").get<int>(),
-                                 c.at("mode").get<std::string>());
+    const auto planes = quantized(w, c.at("group_size").get<int>(), c.at("bits").get<int>(),
+                                  c.at("mode").get<std::string>());
     ASSERT_EQ(planes.size(), c.at("planes").size());
     for (size_t i = 0; i < planes.size(); ++i)
       EXPECT_EQ(hex_of(planes[i]), c.at("planes")[i])
@@ -82,7 +91,7 @@ TEST(Quantize, ProductsAreMlxs) {
     const auto biases = [](const std::vector<array>& q) {
       return q.size() > 2 ? std::optional(q[2]) : std::nullopt;
     };
-    const auto q = quantize(w, group, bits, mode), e = quantize(experts, group, bits, mode);
+    const auto q = quantized(w, group, bits, mode), e = quantized(experts, group, bits, mode);
     const auto close = [&](const array& got, const char* key) {
       const array want = read(c.at(key), got.shape());
       const double most = max(abs(want)).item<float>();
@@ -108,12 +117,12 @@ TEST(Quantize, AGlobalScaleIsMlxs) {
   };
   for (const json& c : goldens().at("scaled")) {
     const array scale(c.at("scale").get<float>());
-    const auto q = quantize(w, {}, {}, "nvfp4", scale);
+    const auto q = quantize(w, {}, {}, "nvfp4", scale, Device::cpu);
     for (size_t i = 0; i < 2; ++i) EXPECT_EQ(hex_of(q[i]), c.at("planes")[i]) << i;
     const array values = dequantize(q[0], q[1], {}, {}, {}, "nvfp4", scale);
     EXPECT_EQ(hex_of(values), c.at("values"));
     const array three(3.0f);
-    const auto p = quantize(x, {}, {}, "nvfp4", three);
+    const auto p = quantize(x, {}, {}, "nvfp4", three, Device::cpu);
     const array product =
         matmul(dequantize(p[0], p[1], {}, {}, {}, "nvfp4", three), transpose(values));
     EXPECT_TRUE(
@@ -142,7 +151,7 @@ TEST(Quantize, AGlobalScaleIsMlxs) {
 TEST(Quantize, RoundTripsWithinAStep) {
   const array w = random::uniform(-1.0f, 1.0f, {8, 256});
   for (const int bits : {2, 3, 4, 5, 6, 8}) {
-    const auto q = quantize(w, 64, bits);
+    const auto q = quantized(w, 64, bits);
     const array back = dequantize(q[0], q[1], q[2], 64, bits);
     EXPECT_EQ(back.shape(), w.shape());
     const float step = 2.0f / float((1 << bits) - 1);
@@ -155,7 +164,7 @@ TEST(Quantize, RoundTripsWithinAStep) {
 TEST(Quantize, ValuesOfHalfScalesAreRoundedToThem) {
   for (const Dtype half : {float16, bfloat16}) {
     const array w = astype(random::normal({8, 64}), half), x = random::normal({3, 64});
-    const auto q = quantize(w);
+    const auto q = quantized(w);
     const array own = dequantize(q[0], q[1], q[2]);
     EXPECT_EQ(own.dtype(), half);
     const array wide = dequantize(q[0], q[1], q[2], {}, {}, "affine", {}, float32);
@@ -175,14 +184,14 @@ TEST(Quantize, ValuesOfHalfScalesAreRoundedToThem) {
 
 TEST(Quantize, RefusesWhatMlxRefuses) {
   const array w = zeros({2, 64});
-  const auto q = quantize(w);
-  EXPECT_THAT(refused([&] { quantize(w, 64, 7); }), HasSubstr("quantize: 7 bits in groups of 64"));
-  EXPECT_THAT(refused([&] { quantize(w, 48, 4); }), HasSubstr("groups of 48"));
+  const auto q = quantized(w);
+  EXPECT_THAT(refused([&] { quantized(w, 64, 7); }), HasSubstr("quantize: 7 bits in groups of 64"));
+  EXPECT_THAT(refused([&] { quantized(w, 48, 4); }), HasSubstr("groups of 48"));
   EXPECT_THAT(refused([&] { quantize(zeros({2, 33})); }), HasSubstr("no whole number of groups"));
   EXPECT_THAT(refused([&] { quantize(zeros({64})); }), HasSubstr("2 axes or more"));
   EXPECT_THAT(refused([&] { quantize(zeros({2, 64}, int32)); }), HasSubstr("int32"));
-  EXPECT_THAT(refused([&] { quantize(w, 64, 4, "mxfp4"); }), HasSubstr("mxfp4 has 4 bits"));
-  EXPECT_THAT(refused([&] { quantize(w, {}, {}, "q4_k"); }), HasSubstr("is not one of affine"));
+  EXPECT_THAT(refused([&] { quantized(w, 64, 4, "mxfp4"); }), HasSubstr("mxfp4 has 4 bits"));
+  EXPECT_THAT(refused([&] { quantized(w, {}, {}, "q4_k"); }), HasSubstr("is not one of affine"));
   EXPECT_THAT(refused([&] { dequantize(q[0], q[1], {}); }), HasSubstr("wants biases"));
   EXPECT_THAT(refused([&] { dequantize(q[0], q[1], q[2], 32, 4); }),
               HasSubstr("the scales of affine_4_32 are (2, 1), wanted (2, 2)"));
@@ -200,7 +209,7 @@ TEST(Matrix, PackedWeightsStandWhereDenseOnesDo) {
   const array ids({4, 0, 0, 2, 1, 4}, Shape{3, 2}, int32);
   for (const Packing p : {Packing::affine_4_64, Packing::affine_3_32, Packing::affine_8_64,
                           Packing::mxfp4, Packing::nvfp4, Packing::mxfp8}) {
-    const fast::Matrix packed = fast::quantize(w, p);
+    const fast::Matrix packed = quantized(w, p);
     EXPECT_EQ(packed.shape(), w.shape());
     EXPECT_LT(packed.nbytes(), w.nbytes());
     const array dense = fast::dequantize(packed);
@@ -218,7 +227,7 @@ TEST(Matrix, PackedWeightsStandWhereDenseOnesDo) {
     const fast::Term terms[] = {{x, packed, bias}, {x, w, {}}},
                      dense_terms[] = {{x, dense, bias}, {x, w, {}}};
     same(fast::linear_sum(terms, residual), fast::linear_sum(dense_terms, residual));
-    const fast::Matrix experts = fast::quantize(stack, p);
+    const fast::Matrix experts = quantized(stack, p);
     const array each = fast::dequantize(experts);
     const fast::Projection one[] = {{experts, {}, silu, true}, {experts, {}}};
     const fast::Projection other[] = {{each, {}, silu, true}, {each, {}}};
@@ -230,7 +239,7 @@ TEST(Matrix, PackedWeightsStandWhereDenseOnesDo) {
 }
 
 TEST(Matrix, HasAGradientByXAndNoneByWhatIsPacked) {
-  const fast::Matrix packed = fast::quantize(random::normal({24, 64}), Packing::affine_4_64);
+  const fast::Matrix packed = quantized(random::normal({24, 64}), Packing::affine_4_64);
   const array dense = fast::dequantize(packed), x = random::normal({3, 64});
   const auto slope = [&](const fast::Matrix& w) {
     return grad([&](const array& x) { return sum(square(fast::linear(x, w))); })(x);

@@ -3,6 +3,7 @@
 #include "hearth/backend/cuda/architectures.h"
 #include "hearth/backend/cuda/convolution.h"
 #include "hearth/backend/cuda/custom_kernel.h"
+#include "hearth/backend/cuda/dequantize.h"
 #include "hearth/backend/cuda/tasks.h"
 #include "hearth/backend/plugin.h"
 
@@ -252,7 +253,7 @@ class Cuda : public Backend {
     kernels.add<&reduce>().add<&arg_reduce>().add<&scan>().add<&sort>();
     kernels.add<&softmax>().add<&log_sum_exp>();
     kernels.add<&matmul>().add<&linear>(linear_fits).add<&linear_sum>(linear_fits);
-    kernels.add<&expert_linears>(expert_linears_fit);
+    kernels.add<&expert_linears>(expert_linears_fit).add<&dequantize>();
     kernels.add<&custom_kernel>().add<&convolution>(convolution_fits);
     kernels.add<&causal_conv>().add<&gated_delta>(gated_delta_fits);
     kernels.add<&layer_norm>().add<&rms_norm>().add<&rope>();
