@@ -22,16 +22,28 @@ void* offset_address(const array& a) {
 
 using LinearTasks = std::vector<LinearTask>;
 
+// Weight `number` of a task, and its bias; its first plane.
+const array& set_weight(LinearTask& task, int number, fast::Operands& operands, Packing packing,
+                        bool has_bias, const Address& address) {
+  const std::span<const array> planes = operands.weight(packing);
+  LinearTask::Weight& weight = task.weights[number];
+  for (size_t i = 0; i < planes.size(); ++i) weight.planes[i] = address(planes[i]);
+  if (const array* bias = operands.bias(has_bias)) weight.bias = address(*bias);
+  task.part[number].packing = packing;
+  task.part[number].scales = planes[std::min<size_t>(1, planes.size() - 1)].dtype();
+  return planes[0];
+}
+
 // The tasks of parts, whose weights and biases begin at in[next]: pairs with a gate have tasks of
 // their own and come first, since attention reads what the last one gives.
 LinearTasks tasks_of(const LinearTask& common, std::span<const fast::Linear::Part> parts,
                      std::span<const array> in, size_t next, std::span<const array> out,
                      const Address& address, int rows_at, size_t most_parts) {
   LinearTasks gated, all;
+  fast::Operands operands(in, next);
   const auto add_term = [&](LinearTask& task, int part, int term, const fast::Linear::Part& p) {
-    task.part[part].weight[term] = address(in[next]);
-    task.part[part].rows = in[next++].shape(rows_at);
-    if (p.bias) task.part[part].bias[term] = address(in[next++]);
+    task.part[part].rows =
+        set_weight(task, part + term, operands, p.packing, p.bias, address).shape(rows_at);
   };
   size_t y = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -73,13 +85,12 @@ LinearTasks tasks_of(const fast::LinearSum& op, std::span<const array> in,
   if (op.terms.size() > LinearTask::kMaxTerms) return {};
   LinearTask task = {};
   task.terms = int8_t(op.terms.size()), task.parts = 1;
-  size_t next = 0;
+  fast::Operands operands(in, 0);
   for (int t = 0; t < task.terms; ++t) {
-    task.x[t] = address(in[next]), task.k[t] = in[next].shape(-1);
-    const array& weight = in[next + 1];
-    task.part[0].weight[t] = address(weight), task.part[0].rows = weight.shape(0);
-    next += 2;
-    if (op.terms[size_t(t)].bias) task.part[0].bias[t] = address(in[next++]);
+    const array& x = operands.take();
+    const fast::LinearSum::Term& term = op.terms[size_t(t)];
+    task.x[t] = address(x), task.k[t] = x.shape(-1);
+    task.part[0].rows = set_weight(task, t, operands, term.packing, term.bias, address).shape(0);
   }
   if (op.residual) task.residual = address(in.back());
   if (!out.empty()) task.part[0].y = address(out[0]);
@@ -133,7 +144,7 @@ LinearTasks tasks_of(const fast::ExpertLinear& op, std::span<const array> in,
   const auto stride = stride_of_rows(x);
   const int64_t choices = int64_t(ids.size()), k = x.shape(-1);
   if (!stride || *stride < k || *stride > INT32_MAX || x.size() == 0 || choices > 1024 ||
-      (size_t(choices) > kMostStreamed && choices_of(op, in)) ||
+      (size_t(choices) > kMostStreamed && (has_packed(op.parts) || choices_of(op, in))) ||
       (k > 1 && x.node().strides.back() != 1))
     return {};
   LinearTask task = {};
@@ -180,25 +191,24 @@ bool stream(const Op& op, const Args& args, CudaQueue& queue) {
 
 }  // namespace
 
-// Packed weights are dequantised first; norms, gates and sums are the streaming kernel's; elsewhere
-// they are taken apart.
+// Norms, gates, sums and packed weights are the streaming kernel's. Elsewhere they are taken apart,
+// and packed weights dequantised first.
 bool linear_fits(const Primitive& op, std::span<const array> in) {
   for (const array& a : in)
     if (!row_major(a)) return false;
   if (op.id == primitive_id::LinearSum) {
-    const auto& sum = static_cast<const fast::LinearSum&>(op);
-    return !has_packed(sum.terms) && streams(sum, in);
+    return streams(static_cast<const fast::LinearSum&>(op), in);
   }
   const auto& linear = static_cast<const fast::Linear&>(op);
-  if (has_packed(linear.parts)) return false;
-  return (!linear.norm && !has_gates(linear.parts)) || streams(linear, in);
+  const bool plain = !linear.norm && !has_gates(linear.parts) && !has_packed(linear.parts);
+  return plain || streams(linear, in);
 }
 
 void linear(const fast::Linear& op, const Args& args, CudaQueue& queue) {
   const auto address = [&](const array& a) { return queue.ptr<void>(a); };
   if (stream(op, args, queue)) return;
-  ensure(!op.norm && !has_gates(op.parts),
-         "linear: a norm or a gate, and weights at an odd address");
+  ensure(!op.norm && !has_gates(op.parts) && !has_packed(op.parts),
+         "linear: a norm, a gate or packed weights, and weights at an odd address");
   const array& x = args.in[0];
   const int64_t k = x.shape(-1);
   size_t next = 1;
@@ -226,7 +236,7 @@ bool expert_linears_fit(const Primitive& op, std::span<const array> in) {
   for (const array& a : in.subspan(1))
     if (!row_major(a)) return false;
   const auto& experts = static_cast<const fast::ExpertLinear&>(op);
-  return !has_packed(experts.parts) && (streams(experts, in) || choices_of(experts, in));
+  return streams(experts, in) || (!has_packed(experts.parts) && choices_of(experts, in));
 }
 
 void expert_linears(const fast::ExpertLinear& op, const Args& args, CudaQueue& queue) {

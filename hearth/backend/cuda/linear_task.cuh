@@ -1,6 +1,7 @@
 // What the kernel of tasks does for a linear task beside streaming its weights: its barriers, the
 // norm before it, its outputs.
 #pragma once
+#include "hearth/backend/cuda/packed_layout.cuh"
 #include "hearth/backend/cuda/weight_stream.cuh"
 
 namespace hearth::cuda {
@@ -43,39 +44,60 @@ __device__ inline void pass_barrier() {  // without waiting
   asm volatile("bar.arrive %0, %1;" ::"n"(int(B)), "n"(kAt<B>) : "memory");
 }
 
-// A linear task in shared memory: x staged as (inputs, rows of x, k), then its chunks' sums as
-// (units, M).
-template <class T, int M>
+// What a kernel is made for: dense weights; the same with gates, experts, or norms before tasks,
+// which cost the others registers; packed weights, with all of these.
+enum class Kind { dense, more, packed };
+
+// A linear task in shared memory: x staged as (inputs, rows of x, k), or as columns where weights
+// are packed, then its chunks' sums as (units, M).
+template <class T, int M, Kind K>
 struct Inputs {
   std::byte* xs;
   float* partial;
-  __device__ Inputs(const LinearTask& l, std::byte* shared)
-      : xs(shared),
-        partial(reinterpret_cast<float*>(
-            shared + size_t(l.x_rows) * (l.k[0] + (l.inputs() > 1 ? l.k[1] : 0)) * sizeof(T))) {}
+  __device__ Inputs(const LinearTask& l, std::byte* shared) : xs(shared) {
+    if constexpr (K == Kind::packed)
+      partial = reinterpret_cast<float*>(shared + ColumnsLayout<T>(l).bytes());
+    else
+      partial = reinterpret_cast<float*>(
+          shared + size_t(l.x_rows) * (l.k[0] + (l.inputs() > 1 ? l.k[1] : 0)) * sizeof(T));
+  }
+  /// Where element `at` of a row of the first input is staged.
+  __device__ std::byte* element(const LinearTask& l, int row, int at) const {
+    if constexpr (K == Kind::packed)
+      return xs + ColumnsLayout<T>(l).plain(0, row) + size_t(at) * sizeof(T);
+    return xs + (size_t(row) * l.k[0] + at) * sizeof(T);
+  }
 };
 
-// Output i of a block, of rows.count * M: where it is, what is added to its sum.
-template <class T, int M, bool kMore>
+// Output i of a block, of rows.count * M: where it is, what is added to its sum. Rows that are none
+// have no part.
+template <class T, int M, Kind K>
 struct Output {
+  static constexpr int kRows = K == Kind::packed ? kTile : 1;
+  static constexpr bool kMore = K != Kind::dense;
   int part = 0;
   int64_t at = 0;
   float bias = 0, residual = 0;  // of a gate's second term: its bias
 
   Output() = default;
-  __device__ Output(const LinearTask& l, const BlockRows& rows, int i) {
+  __device__ Output(const LinearTask& l, const BlockRows<kRows>& rows, int i) {
     int row = rows[i / M];
+    if (kRows > 1 && row >= l.rows) {
+      part = -1;
+      return;
+    }
     while (part + 1 < l.parts && row >= l.part[part].rows) row -= l.part[part++].rows;
     at = int64_t(i % M) * l.part[part].rows + row;
     for (int t = 0; t < l.terms; ++t)
-      if (const void* b = l.part[part].bias[t])
+      if (const void* b = l.weight(part, t).bias)
         (kMore && l.gated && t == 1 ? residual : bias) +=
             widen(static_cast<const T*>(b)[kMore ? l.row_of_weight(row) : row]);
   }
   __device__ void read_residual(const LinearTask& l) {
-    if (l.residual) residual = widen(__ldcg(static_cast<const T*>(l.residual) + at));
+    if (l.residual && (kRows == 1 || part >= 0)) residual = widen(__ldcg(static_cast<const T*>(l.residual) + at));
   }
   __device__ T write(const LinearTask& l, const float* partial, int i) const {
+    if (kRows > 1 && part < 0) return {};
     float y = bias, more = residual;
     const bool gated = kMore && l.gated;
     const int first = gated ? l.per_row / 2 : l.per_row;
@@ -102,9 +124,10 @@ __device__ inline float workers_sum(float v, float (&to)[kWarps]) {
 // The norm before a task: what it gives becomes x, each thread staging the elements that it
 // normalises in the task's own norm, and one block writes it. Not inline: its registers
 // are not those of the stream.
-template <class T, int M>
+template <class T, int M, Kind K>
 __device__ __noinline__ void stage_before(const LinearTask& l, std::byte* xs,
                                           float (&sums)[kWarps]) {
+  const Inputs<T, M, K> inputs(l, xs);
   constexpr int kSize = Vector<T>::kSize;
   const NormTask& norm = l.before;
   const auto vector = [](const void* p, int at) {
@@ -143,7 +166,7 @@ __device__ __noinline__ void stage_before(const LinearTask& l, std::byte* xs,
         for (int j = 0; j < kSize; ++j) f[i][j] += r[j];
         given = kept(norm.sum);
       }
-      *reinterpret_cast<uint4*>(xs + at * sizeof(T)) = given;
+      *reinterpret_cast<uint4*>(inputs.element(l, m, column)) = given;
     });
   }
 }

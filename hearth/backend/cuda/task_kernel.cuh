@@ -17,6 +17,9 @@ constexpr size_t kStageBytes = size_t(kWarps) * kChunk;
 /// `m`: rows of every x. `shared`: bytes of a block, the ring's among them.
 void start_task_kernel(Dtype dtype, const TaskList& list, int m, unsigned blocks, size_t shared,
                        cudaStream_t stream);
+/// The same for packed weights.
+void start_packed_tasks(Dtype dtype, const TaskList& list, int m, unsigned blocks, size_t shared,
+                        cudaStream_t stream);
 
 /// A norm alone.
 void start_norm(Dtype dtype, const NormTask& norm, cudaStream_t stream);

@@ -1,7 +1,7 @@
 // Which tasks one kernel can do in order, and what it needs for them.
 #include <algorithm>
 
-#include "hearth/backend/cuda/task_kernel.cuh"
+#include "hearth/backend/cuda/packed_layout.cuh"
 
 namespace hearth::cuda {
 
@@ -10,11 +10,27 @@ namespace {
 // Beside the ring: x and the row sums; a multiple of 16.
 size_t shared_of(const LinearTask& l, Dtype dtype, int m, const Card& card) {
   const size_t k = size_t(l.k[0]) + size_t(l.inputs() > 1 ? l.k[1] : 0);
-  const size_t rows = size_t(l.rows + card.multiprocessors - 1) / size_t(card.multiprocessors);
-  return (size_t(l.x_rows) * k * size_of(dtype) + size_t(m) * rows * size_t(l.per_row) * 4 + 15) /
-         16 * 16;
+  const int tile = l.packed() ? kTile : 1, tiles = (l.rows + tile - 1) / tile;
+  const size_t rows = size_t((tiles + card.multiprocessors - 1) / card.multiprocessors * tile);
+  const size_t x = !l.packed()        ? size_t(l.x_rows) * k * size_of(dtype)
+                   : dtype == float32 ? size_t(ColumnsLayout<float>(l).bytes())
+                                      : size_t(ColumnsLayout<__half>(l).bytes());
+  return (x + size_t(m) * rows * size_t(l.per_row) * 4 + 15) / 16 * 16;
 }
-size_t room(const Card& card) { return card.shared_memory_per_block - 2560; }  // its own: sums
+int weights_of(const LinearTask& l) { return std::max(l.parts, l.terms); }
+// Of a warp's stage.
+size_t slot_of(const LinearTask& l, int spans) {
+  if (!l.packed()) return kChunk;
+  int bytes = 0;
+  for (int w = 0; w < weights_of(l); ++w)
+    bytes = std::max(bytes, slot_bytes(block_shape(packing_info(l.part[w].packing)),
+                                       l.part[w].scales, spans));
+  return size_t(bytes);
+}
+// Its own: sums; what streams packed weights.
+size_t room(const Card& card, bool packed) {
+  return card.shared_memory_per_block - (packed ? 6144 : 2560);
+}
 
 constexpr int64_t kMaxOutputs = 1 << 24;  // counted in 32 bits by the kernel
 
@@ -48,18 +64,35 @@ bool complete(LinearTask& l, Dtype dtype, int m, const Card& card) {
   for (int i = 0; i < l.parts; ++i) rows += l.part[i].rows;
   if (rows > kMaxOutputs) return false;
   l.rows = int(rows), l.per_row = 0;
+  // Chunks of two spans keep a warp longer; those of wide codes would leave the ring no stages.
+  constexpr size_t kMaxSlot = 5120;
+  if (l.packed()) l.spans = slot_of(l, 2) <= kMaxSlot ? 2 : 1;
+  const bool packed = l.packed();
+  for (int w = 0; w < weights_of(l); ++w)
+    if ((l.part[w].packing != Packing::dense) != packed) return false;
+  if (packed) {
+    if (dtype == float32 && m > 1) return false;  // eight columns at most
+    for (int i = 0; i + 1 < l.parts; ++i)
+      if (l.part[i].rows % kTile != 0) return false;
+    if (l.ids && l.each % kTile != 0) return false;
+  }
   if (!l.ids) l.x_rows = m, l.x_stride = l.k[0];
   if (size_t(l.x_stride) * size_of(dtype) % 16 != 0) return false;
   for (int t = 0; t < l.terms; ++t) {
     const size_t row = size_t(l.k[t]) * size_of(dtype);
     if (row == 0 || row % 16 != 0 || !aligned(l.x[t])) return false;
-    l.per_row += int((row + kChunk - 1) / kChunk);
-    for (int i = 0; i < l.parts; ++i)
-      if (l.part[i].rows == 0 || !aligned(l.part[i].weight[t])) return false;
+    const int span = l.spans * kSpan;
+    l.per_row += packed ? (l.k[t] + span - 1) / span : int((row + kChunk - 1) / kChunk);
+    for (int i = 0; i < l.parts; ++i) {
+      if (l.part[i].rows == 0) return false;
+      for (const void* plane : l.weight(i, t).planes)
+        if (!aligned(plane)) return false;
+    }
   }
   if (l.norm && size_t(l.k[0]) * size_of(dtype) > kNormVectors * kThreads * 16) return false;
   if (!aligned(l.norm_weight) || !aligned(l.norm_bias)) return false;
-  return shared_of(l, dtype, m, card) + kMinStages * kStageBytes <= room(card);
+  return shared_of(l, dtype, m, card) + kMinStages * kWarps * slot_of(l, l.spans) <=
+         room(card, packed);
 }
 
 bool Tasks::written(const void* p) const {
@@ -70,10 +103,11 @@ bool Tasks::written(const void* p) const {
 
 // Is there room for one more? What it prefetches (`early`) is not written by those before.
 bool Tasks::joins(const Card& card, Dtype dtype, int m, size_t linear, size_t attention,
-                  std::initializer_list<const void*> early) const {
+                  size_t slot, bool packed, std::initializer_list<const void*> early) const {
   return list_.count < TaskList::kMax && dtype == dtype_ && (m == m_ || !m || !m_) &&
-         std::max(linear, linear_) + std::max(attention, attention_) + kMinStages * kStageBytes <=
-             room(card) &&
+         std::max(linear, linear_) + std::max(attention, attention_) +
+                 kMinStages * kWarps * std::max(slot, slot_) <=
+             room(card, packed) &&
          std::none_of(early.begin(), early.end(), [&](const void* p) { return written(p); });
 }
 
@@ -131,11 +165,13 @@ void Tasks::add(CudaQueue& queue, const LinearTask& given, Dtype dtype, int m, c
   LinearTask l = given;
   if (takes(l, m)) l.before = norms_[0];
   const size_t bytes = shared_of(l, dtype, m, queue.card());
-  bool together = norms_.empty() || l.before.x;
-  for (int i = 0; i < l.parts; ++i)
-    for (int t = 0; t < l.terms; ++t)
-      together = together && !written(l.part[i].weight[t]) && !written(l.part[i].bias[t]);
-  if (!together || !joins(queue.card(), dtype, m, bytes, 0,
+  const size_t slot = slot_of(l, l.spans);
+  bool together = (norms_.empty() || l.before.x) && (slot_ == 0 || packed_ == l.packed());
+  for (int w = 0; w < weights_of(l); ++w) {
+    for (const void* plane : l.weights[w].planes) together = together && !written(plane);
+    together = together && !written(l.weights[w].bias);
+  }
+  if (!together || !joins(queue.card(), dtype, m, bytes, 0, slot, l.packed(),
                           {l.norm_weight, l.norm_bias, l.before.weight, l.ids})) {
     queue.stream();  // starts those before, and the norms
     l.before = {};
@@ -143,8 +179,10 @@ void Tasks::add(CudaQueue& queue, const LinearTask& given, Dtype dtype, int m, c
   norms_.clear();
   Task& task = next(dtype, m, bytes, 0, args);
   task.kind = Task::linear_task, task.linear = l;
+  slot_ = std::max(slot, slot_), packed_ = l.packed();
   find_late(task.linear);
-  blocks_ = std::max(blocks_, unsigned(std::min(l.rows, queue.card().multiprocessors)));
+  const int units = l.packed() ? (l.rows + kTile - 1) / kTile : l.rows;
+  blocks_ = std::max(blocks_, unsigned(std::min(units, queue.card().multiprocessors)));
   const size_t item = size_of(dtype), x_bytes = size_t(m) * size_t(l.k[0]) * item;
   for (int i = 0; i < l.parts; ++i) writes(l.part[i].y, size_t(m) * size_t(l.part[i].rows) * item);
   if (l.before.x) writes(l.before.y, x_bytes), writes(l.before.sum, x_bytes);
@@ -157,7 +195,7 @@ void Tasks::writes(const void* p, size_t bytes) {
 
 // Attention's output becomes the second term where there are two: the first does not wait for it.
 void Tasks::find_late(LinearTask& l) const {
-  if (l.inputs() != 2 || list_.count < 2) return;
+  if (l.inputs() != 2 || list_.count < 2 || l.packed()) return;
   const Task& before = list_.task[list_.count - 2];
   if (before.kind != Task::attention_task) return;
   const void* y = before.attention.y;
@@ -170,9 +208,8 @@ void Tasks::find_late(LinearTask& l) const {
   }
   l.late = true;
   if (l.x[1] == y) return;
-  LinearTask::Part& part = l.part[0];
   std::swap(l.x[0], l.x[1]), std::swap(l.k[0], l.k[1]);
-  std::swap(part.weight[0], part.weight[1]), std::swap(part.bias[0], part.bias[1]);
+  std::swap(l.weights[0], l.weights[1]);
 }
 
 // Whether all that attention reads is what the task before writes, and which of its rows.
@@ -189,6 +226,7 @@ bool Tasks::find_early(AttentionTask& a, Dtype dtype) {
   if (!row_of(a.q, a.q_stride[0], a.q_row) || !row_of(a.k, a.k_stride[0], a.k_row) ||
       !row_of(a.v, a.v_stride[0], a.v_row))
     return false;
+  if (l.packed() && early % kTile != 0) return false;
   l.early = early;
   return true;
 }
@@ -233,7 +271,7 @@ void Tasks::add(CudaQueue& queue, const AttentionTask& given, Dtype dtype, const
   const AttentionTask plain = a;
   const auto bytes = [&] { return size_t(TeamMemory(a, int(size_of(dtype))).bytes * teams); };
   if (!empty() && (!take_norms(a) || !find_early(a, dtype) ||
-                   !joins(queue.card(), dtype, 0, 0, bytes(),
+                   !joins(queue.card(), dtype, 0, 0, bytes(), 0, packed_,
                           {a.cache_k, a.cache_v, a.offsets, a.freqs, a.sinks, a.norm[0].weight,
                            a.norm[1].weight, a.norm[2].weight}))) {
     queue.stream();  // starts those before, and the norms
@@ -262,8 +300,10 @@ void Tasks::start(CudaQueue& queue, cudaStream_t stream) {
   const int m = std::max(m_, 1);
   // Without a linear task there is nothing to prefetch.
   const size_t beside = linear_ + attention_;
-  const size_t stages = m_ ? (room(queue.card()) - beside) / kStageBytes : kMinStages;
+  const size_t stage = kWarps * (m_ ? slot_ : kChunk);
+  const size_t stages = m_ ? (room(queue.card(), packed_) - beside) / stage : kMinStages;
   list_.stages = int(std::min<size_t>(kMaxStages, stages));
+  list_.slot = int(slot_);
   list_.linear_bytes = int(linear_);
   list_.counters = queue.counters(TaskList::kCounters);
   // The count has a line of its own, and all begin at 16 bytes.
@@ -272,7 +312,7 @@ void Tasks::start(CudaQueue& queue, cudaStream_t stream) {
   list_.tagged = given_ ? queue.tagged(size_t(list_.given) + given_) : nullptr;
   const auto clear = [&] {
     list_.count = 0, m_ = 0, linear_ = 0, attention_ = 0, blocks_ = 0, tables_ = 0;
-    early_ = 0, found_ = 0, given_ = 0;
+    early_ = 0, found_ = 0, given_ = 0, slot_ = 0, packed_ = false;
     norms_.clear(), writes_.clear(), held_.clear();
   };
   try {
@@ -282,8 +322,8 @@ void Tasks::start(CudaQueue& queue, cudaStream_t stream) {
       start_attention(dtype_, first.attention, list_.rates[first.attention.table],
                       size_t(TeamMemory(first.attention, int(size_of(dtype_))).bytes), stream);
     } else
-      start_task_kernel(dtype_, list_, m, blocks_, size_t(list_.stages) * kStageBytes + beside,
-                        stream);
+      (packed_ ? start_packed_tasks : start_task_kernel)(
+          dtype_, list_, m, blocks_, size_t(list_.stages) * stage + beside, stream);
     for (const NormTask& norm : norms_) start_norm(dtype_, norm, stream);
   } catch (...) {  // later work does not try it again
     clear();

@@ -22,16 +22,24 @@ struct NormTask {
 /// y = activation(sum over terms of x_t W_t^T + b_t) + residual, for a few rows of x. Either one
 /// term and several parts (outputs of one x), or several terms and one part. `gated`: of one part,
 /// whose two terms have the same x: y = activation(x W_0^T + b_0) (x W_1^T + b_1).
+/// Weights are all dense or all packed.
 struct LinearTask {
   static constexpr int kMaxParts = 4, kMaxTerms = 2;
+  struct Weight {
+    const void* planes[kMostPlanes];  // (rows, k of the term), as its packing has them
+    const void* bias;                 // (rows), or null
+  };
   struct Part {
-    const void* weight[kMaxTerms];  // (rows, k of the term)
-    const void* bias[kMaxTerms];    // (rows), or null
-    void* y;                        // (m, rows)
+    void* y;  // (m, rows)
     int rows;
     fast::Activation activation;
+    Packing packing;  // of the weight of the same number, as is
+    Dtype scales;
   };
+  Weight weights[kMaxParts];  // of the part and the term that their numbers add up to
   Part part[kMaxParts];
+  __host__ __device__ const Weight& weight(int p, int t) const { return weights[p + t]; }
+  __host__ __device__ bool packed() const { return part[0].packing != Packing::dense; }
   const void* x[kMaxTerms];  // (m, k)
   int k[kMaxTerms];
   const void* residual;  // (m, rows) of part 0, or null
@@ -41,6 +49,7 @@ struct LinearTask {
   float eps;
   bool norm, rms, gated;
   int8_t parts, terms;
+  int8_t spans;  // of packed weights: times 256 weights of a row are a chunk
   // The norm before: x is what it gives, which one block writes.
   NormTask before;  // before.x null: none
   // Of experts: row r is row r % each of the expert ids[r / each], and meets row r / each / per_x
@@ -106,6 +115,7 @@ struct TaskList {
   enum Counter { met = 0, left = kLine };
   static constexpr int kCounters = 2 * kLine;
   int count, stages;
+  int slot;          // bytes of a warp's stage, where weights are packed
   int linear_bytes;  // of shared memory, after the ring; then attention's
   unsigned* counters;
   // What blocks exchange without the grid barrier, by tagged stores and polling loads: the rows
@@ -138,8 +148,8 @@ class Tasks {
   struct Range {
     const std::byte *from, *to;
   };
-  bool joins(const Card& card, Dtype dtype, int m, size_t linear, size_t attention,
-             std::initializer_list<const void*> early) const;
+  bool joins(const Card& card, Dtype dtype, int m, size_t linear, size_t attention, size_t slot,
+             bool packed, std::initializer_list<const void*> early) const;
   Task& next(Dtype dtype, int m, size_t linear, size_t attention, const Args& args);
   bool takes(const LinearTask& task, int m) const;
   bool take_norms(AttentionTask& task) const;
@@ -160,10 +170,12 @@ class Tasks {
   std::vector<NormTask> norms_;  // come after the list
   std::vector<Range> writes_;
   std::vector<Ref<Storage>> held_;  // nobody else gets the memory before the start
+  size_t slot_ = 0;                 // bytes of a warp's stage; 0: no linear task yet
+  bool packed_ = false;             // all weights are, or none
 };
 
 /// Sets what follows from the rest; false when the kernel does not take it: many rows, weights or
-/// rows that are not 16-byte aligned, an x beyond shared memory.
+/// rows that are not 16-byte aligned, an x beyond shared memory, dense weights beside packed ones.
 bool complete(LinearTask& task, Dtype dtype, int m, const Card& card);
 
 }  // namespace hearth::cuda

@@ -8,12 +8,12 @@ namespace hearth::cuda {
 // A warp's ring: chunks arrive in the order in which they were started.
 class Ring {
  public:
-  __device__ Ring(std::byte* memory, int warp, int stages)
-      : chunks_(memory + warp * stages * kChunk), stages_(stages) {
+  __device__ Ring(std::byte* memory, int warp, int stages, int bytes = kChunk)
+      : chunks_(memory + warp * stages * bytes), stages_(stages), bytes_(bytes) {
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(read_once_));
   }
   __device__ int slot() const { return slot_; }
-  __device__ std::byte* chunk() const { return chunks_ + slot_ * kChunk; }
+  __device__ std::byte* chunk() const { return chunks_ + slot_ * bytes_; }
 
   /// Prefetches a chunk into the slot (cp.async): each lane what it will read.
   __device__ void start(const std::byte* from, int bytes) const {
@@ -46,23 +46,28 @@ class Ring {
 
  private:
   std::byte* const chunks_;
-  const int stages_;
+  const int stages_, bytes_;  // bytes of a chunk
   uint64_t read_once_;  // leaves the second-level cache to what is read again
   int slot_ = 0;
 };
 
 // Rows of a task that are the block's: all blocks together read on one front, which the memory
 // likes best. Blocks and tasks turn against each other: rows left over go to other blocks each
-// time.
+// time. Packed weights: tiles of rows, of which the last may have rows that are none.
+template <int kTile>
 struct BlockRows {
-  int first, count;
-  __device__ int operator[](int i) const { return first + i * int(gridDim.x); }
+  int first, count;  // the first tile, and how many rows
+  __device__ int operator[](int i) const {
+    return (first + i / kTile * int(gridDim.x)) * kTile + i % kTile;
+  }
   __device__ int before(int row) const {  // how many
-    return max(0, (row - first + int(gridDim.x) - 1) / int(gridDim.x));
+    const int tile = (row + kTile - 1) / kTile;
+    return max(0, (tile - first + int(gridDim.x) - 1) / int(gridDim.x)) * kTile;
   }
 };
-__device__ inline BlockRows rows_of_block(const LinearTask& l, int task) {
-  BlockRows rows = {int((blockIdx.x + unsigned(task)) % gridDim.x), 0};
+template <int kTile>
+__device__ inline BlockRows<kTile> rows_of_block(const LinearTask& l, int task) {
+  BlockRows<kTile> rows = {int((blockIdx.x + unsigned(task)) % gridDim.x), 0};
   rows.count = rows.before(l.rows);
   return rows;
 }
@@ -74,7 +79,7 @@ struct Chunks {
   int first;                  // of all rows, of the first term
 
   template <class T>
-  __device__ static Chunks of(const LinearTask& l, const BlockRows& rows) {
+  __device__ static Chunks of(const LinearTask& l, const BlockRows<1>& rows) {
     const int bytes = l.k[0] * int(sizeof(T)), first = (bytes + kChunk - 1) / kChunk;
     return {bytes, l.terms > 1 ? l.k[1] * int(sizeof(T)) : 0, first, l.per_row, first * rows.count};
   }
@@ -130,7 +135,7 @@ class Ahead {
         if (++task_ >= list_.count) return false;
       while (list_.task[task_].kind != Task::linear_task);
       const LinearTask& l = list_.task[task_].linear;
-      mine_ = rows_of_block(l, task_), chunks_ = Chunks::of<T>(l, mine_);
+      mine_ = rows_of_block<1>(l, task_), chunks_ = Chunks::of<T>(l, mine_);
       experts_ = l.ids;
       begin_ = end_, end_ += unsigned(mine_.count * l.per_row);
       part_ = -1, part_end_ = 0;
@@ -139,17 +144,19 @@ class Ahead {
   }
   // Goes to the task's next part.
   __device__ void enter_part() {
-    const LinearTask::Part& p = list_.task[task_].linear.part[++part_];
-    first_ = static_cast<const std::byte*>(p.weight[0]) - int64_t(part_end_) * chunks_.bytes;
-    second_ = static_cast<const std::byte*>(p.weight[1]) - int64_t(part_end_) * chunks_.more;
-    part_end_ += p.rows;
+    const LinearTask& l = list_.task[task_].linear;
+    const auto weight = [&](int w) { return static_cast<const std::byte*>(l.weights[w].planes[0]); };
+    ++part_;
+    first_ = weight(part_) - int64_t(part_end_) * chunks_.bytes;
+    if (l.terms > 1) second_ = weight(1) - int64_t(part_end_) * chunks_.more;
+    part_end_ += l.part[part_].rows;
   }
 
   const TaskList& list_;
   unsigned* const taken_;
   const int lane_;
   bool experts_ = false;
-  BlockRows mine_ = {};
+  BlockRows<1> mine_ = {};
   Chunks chunks_;
   int task_ = -1, part_ = -1, part_end_ = 0;
   unsigned begin_ = 0, end_ = 0;
