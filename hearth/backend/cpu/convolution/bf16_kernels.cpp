@@ -28,6 +28,8 @@ HEARTH_BF16_INLINE void step(const float* const (&rows)[kRows], int64_t at, cons
 
 }  // namespace
 
+ConvolutionTile convolution_tile_bf16() { return {kRows, kColumns}; }
+
 HEARTH_BF16 void convolve_bf16(const Convolve& job) {
   for (int64_t tile = 0; tile < job.tiles; ++tile) {
     const float* rows[kRows];

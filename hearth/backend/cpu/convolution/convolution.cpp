@@ -226,7 +226,7 @@ void convolution(const Convolution& op, const Args& args, CpuQueue&) {
   const Plan plan(x, y.shape(), w.shape(), op.axes,
                   pairs ? Elements::channel_pairs : Elements::floats);
   const Operand input(x), weight(w);
-  const auto [rows, columns] = kernels::convolution_tile();
+  const auto [rows, columns] = kernels::convolution_tile(pairs);
   const std::vector<int64_t> taps = plan.taps();
   const int64_t k = int64_t(taps.size()) * plan.channels, outputs = plan.outputs;
   const int64_t panels = ceil_div(outputs, columns), padded = panels * columns;
@@ -271,7 +271,7 @@ void convolution_weight(const ConvolutionWeight& op, const Args& args, CpuQueue&
   const Plan plan(x, d.shape(), dw.shape(), op.axes,
                   pairs ? Elements::place_pairs : Elements::floats);
   const Operand input(x), slope(d);
-  const auto [rows, columns] = kernels::convolution_tile();
+  const auto [rows, columns] = kernels::convolution_tile(pairs);
   const int64_t outputs = plan.outputs, panels = ceil_div(outputs, columns);
   std::vector<int64_t> elements;
   for (const int64_t tap : plan.taps())

@@ -108,13 +108,14 @@ HEARTH_EXPORT(convolution_tile);
 HEARTH_EXPORT(convolve);
 HEARTH_EXPORT(convolve_weight);
 
-ConvolutionTile convolution_tile() { return HEARTH_DISPATCH(convolution_tile)(); }
-
 #if HWY_ARCH_X86
 bool convolves_pairs(Dtype dtype) { return dtype == bfloat16 && isa() >= Isa::avx512_bf16; }
 void pack_pairs(const std::byte* src, int64_t row_stride, int64_t k_stride, int64_t rows, int64_t k,
                 int64_t width, std::byte* panel) {
   blocked_kernels_bf16().pack_b(src, row_stride, k_stride, rows, k, width, panel);
+}
+ConvolutionTile convolution_tile(bool pairs) {
+  return pairs ? convolution_tile_bf16() : HEARTH_DISPATCH(convolution_tile)();
 }
 void convolve(const Convolve& job) {
   job.pairs ? convolve_bf16(job) : HEARTH_DISPATCH(convolve)(job);
@@ -125,6 +126,7 @@ void convolve_weight(const ConvolveWeight& job) {
 #else
 bool convolves_pairs(Dtype) { return false; }
 void pack_pairs(const std::byte*, int64_t, int64_t, int64_t, int64_t, int64_t, std::byte*) {}
+ConvolutionTile convolution_tile(bool) { return HEARTH_DISPATCH(convolution_tile)(); }
 void convolve(const Convolve& job) { HEARTH_DISPATCH(convolve)(job); }
 void convolve_weight(const ConvolveWeight& job) { HEARTH_DISPATCH(convolve_weight)(job); }
 #endif

@@ -7,11 +7,12 @@
 
 namespace hearth::cpu::kernels {
 
-/// Rows of sums in registers, and outputs of a panel: those of the blocked product in f32.
+/// Rows of sums in registers, and outputs of a panel.
 struct ConvolutionTile {
   int rows, columns;
 };
-ConvolutionTile convolution_tile();
+/// `pairs`: of the kernels that multiply bf16 in pairs, which are of one level.
+ConvolutionTile convolution_tile(bool pairs);
 
 /// sums[i][j] = sum over taps t and channels c of x[places[i] + taps[t] + c] w[t][c][j], for
 /// tiles * rows places i and one panel of w, j < columns. Added up in the order of w.
@@ -48,6 +49,7 @@ void pack_pairs(const std::byte* src, int64_t row_stride, int64_t k_stride, int6
                 int64_t width, std::byte* panel);
 
 // Level avx512_bf16: those of pairs.
+ConvolutionTile convolution_tile_bf16();
 void convolve_bf16(const Convolve& job);
 void convolve_weight_bf16(const ConvolveWeight& job);
 
