@@ -287,7 +287,9 @@ void unpack_rows(const RawMatrix& m, int64_t in, int64_t first, int64_t count, f
       info.planes < 2 ? 0 : size_of(plane_of(m.packing, 1, in).dtype.value_or(m.scales));
   for (int64_t left = count * in; left > 0; left -= info.weights, out += info.weights) {
     unpack_block(m.packing, m.scales, b, out);
-    b.codes += info.bytes, b.scale += scale_bytes, b.bias += scale_bytes;
+    b.codes += info.bytes;
+    if (info.planes > 1) b.scale += scale_bytes;
+    if (info.planes > 2) b.bias += scale_bytes;
   }
 }
 
