@@ -270,7 +270,8 @@ array DecoderModel::hidden(const array& tokens, const StepInfo& step, KvCache& c
   where.reset();
   if (watch) watch("the embedding", x);
   // A device begins with a prompt's first layers while the others are built, each time as many.
-  const bool early = tokens.shape(1) > 1 && ambient_stream().device != Device(Device::cpu);
+  const bool early =
+      tokens.shape(1) > 1 && ambient_stream().device != Device(Device::cpu) && !watch;
   for (size_t i = 0; i < model.layers.size(); ++i) {
     if (int(i) < facts.host.layers) where.emplace(Device::cpu);
     x = model.layers[i](x, step, cache.layer(int(i)),

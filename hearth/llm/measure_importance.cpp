@@ -11,7 +11,6 @@
 #include "hearth/llm/model.h"
 #include "hearth/ops/ops.h"
 #include "hearth/ops/primitives_layers.h"
-#include "hearth/transforms/graph.h"
 
 namespace hearth::llm {
 
@@ -109,6 +108,20 @@ std::unordered_multimap<const Node*, std::string> named_weights(LanguageModel& m
   return all;
 }
 
+/// While somebody watches, no layer runs before all of a step is built: it has no graph then.
+class Watched {
+ public:
+  explicit Watched(LanguageModel& model) : model_(model) {
+    if (!before_) model.watch = [](const std::string&, const array&) {};
+  }
+  ~Watched() { model_.watch = before_; }
+  Watched(const Watched&) = delete;
+
+ private:
+  LanguageModel& model_;
+  const std::function<void(const std::string&, const array&)> before_ = model_.watch;
+};
+
 }  // namespace
 
 Importance measure_importance(LanguageModel& model, const GgufNames& names,
@@ -121,6 +134,7 @@ Importance measure_importance(LanguageModel& model, const GgufNames& names,
   ensure(chunks > 0, "imatrix: ", ids.size(), " tokens are less than a window of ", length,
          ": give a longer text or a smaller --window");
   const auto of = named_weights(model, names);
+  const Watched watched(model);
   Importance all;
   all.chunk_tokens = uint32_t(length);
   for (size_t i = 0; i < chunks; ++i) {
@@ -128,8 +142,6 @@ Importance measure_importance(LanguageModel& model, const GgufNames& names,
     if (options.first) window[0] = *options.first;
     auto cache = model.make_cache();
     const array tokens(window.begin(), Shape{1, length}, int32);
-    std::optional<graph::Tracing> keeps_edges;  // of layers that a device begins with early
-    if (ambient_stream().device != Device(Device::cpu)) keeps_edges.emplace();
     const array logits = model.forward({tokens, {}, true}, cache);
     std::vector<std::string> found;
     Arrays wanted{logits};
