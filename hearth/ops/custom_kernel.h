@@ -15,8 +15,8 @@ namespace hearth::fast {
 using TemplateArg = std::variant<int, bool, Dtype>;
 using ScalarArg = std::variant<bool, int, float>;
 
-/// inputs, shapes and dtypes of the outputs, grid (in threads), threads of a block, template
-/// arguments, what outputs hold before, verbose (nothing is printed), stream.
+/// inputs, shapes and dtypes of the outputs, grid (in threads; whole blocks run), threads of a
+/// block, template arguments, what outputs hold before, verbose (nothing is printed), stream.
 using CustomKernelFunction = std::function<std::vector<array>(
     const std::vector<array>&, const std::vector<Shape>&, const std::vector<Dtype>&,
     std::tuple<int, int, int>, std::tuple<int, int, int>,

@@ -48,12 +48,14 @@ TEST_F(TwoDevices, EachResultLivesWhereItWasMade) {
 }
 
 TEST_F(TwoDevices, EitherMayBeTheDefault) {
+  const Device before = default_device();
   for (Device device : {kSecond, kFirst, kCpu}) {
     set_default_device(device);
     EXPECT_EQ(default_device(), device);
     EXPECT_EQ(ambient_stream(), default_stream(device));
     EXPECT_EQ(storage(state_on(ambient_stream().device, 1)).owner->device(), device);
   }
+  set_default_device(before);
   EXPECT_NE(new_stream(kFirst), new_stream(kSecond));
   EXPECT_EQ(default_stream(kSecond).device, kSecond);
 }

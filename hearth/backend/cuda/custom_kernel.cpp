@@ -1,5 +1,6 @@
 #include "hearth/backend/cuda/custom_kernel.h"
 
+#include <algorithm>
 #include <array>
 #include <mutex>
 #include <unordered_map>
@@ -67,12 +68,14 @@ void custom_kernel(const CustomKernel& op, const Args& args, CudaQueue& queue) {
     check_cuda(
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, op.shared_memory),
         op.kernel);
+  // The grid is of threads; a block has no more than the grid.
+  const auto threads = [&](size_t i) { return unsigned(std::min(op.block[i], op.grid[i])); };
   const auto blocks = [&](size_t i) {
-    return unsigned((int64_t(op.grid[i]) + op.block[i] - 1) / op.block[i]);
+    return (unsigned(op.grid[i]) + threads(i) - 1) / threads(i);
   };
   cudaLaunchConfig_t config = {};
   config.gridDim = {blocks(0), blocks(1), blocks(2)};
-  config.blockDim = {unsigned(op.block[0]), unsigned(op.block[1]), unsigned(op.block[2])};
+  config.blockDim = {threads(0), threads(1), threads(2)};
   config.dynamicSmemBytes = size_t(op.shared_memory), config.stream = queue.stream();
   check_cuda(cudaLaunchKernelExC(&config, kernel, parameters.data()), op.kernel);
 }
