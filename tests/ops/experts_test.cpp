@@ -25,9 +25,8 @@ array choices(Shape shape, int E) {
 TEST(Experts, AreAsDefined) {
   const fast::ExpertLinear op({{Activation::silu, true, false}, {Activation::none, false, false}});
   for (Dtype dtype : {float32, float16, bfloat16, float64})
-    for (auto [rows, K, E, k, n] :
-         {std::array{1, 3, 5, 40, 7}, std::array{9, 2, 6, 33, 130}, std::array{150, 2, 4, 24, 19},
-          std::array{70, 2, 3, 136, 150}, std::array{3, 1, 1, 1, 1}})
+    for (auto [rows, K, E, k, n] : {std::array{1, 3, 5, 40, 7}, std::array{9, 2, 6, 33, 130},
+                                    std::array{150, 2, 4, 24, 19}, std::array{3, 1, 1, 1, 1}})
       for (bool one_row : {true, false})
         for (const array& x : layouts(numbers({2, rows, one_row ? 1 : K, k}, dtype))) {
           const array ids = layouts(choices({2, rows, K}, E))[size_t(one_row)];
@@ -38,6 +37,18 @@ TEST(Experts, AreAsDefined) {
           expect_as_defined(std::make_shared<fast::ExpertLinear>(op),
                             {x, ids, layouts(w)[1], layouts(b)[2], layouts(v)[4]}, what);
         }
+}
+
+// As a GPU's tensor cores take them: several tiles of rows and outputs of an expert, and a rest.
+TEST(Experts, OfManyChoicesInHalvesAreAsDefined) {
+  const fast::ExpertLinear op({{Activation::silu, true, false}, {Activation::none, false, false}});
+  for (const Dtype dtype : {float16, bfloat16})
+    for (const int seen : {1, 2})  // rows of x for the two choices
+      expect_as_defined(std::make_shared<fast::ExpertLinear>(op),
+                        {numbers({2, 70, seen, 136}, dtype), choices({2, 70, 2}, 3),
+                         numbers({3, 150, 136}, dtype, 2), numbers({3, 150}, dtype, 3),
+                         numbers({3, 5, 136}, dtype, 4)},
+                        concat(dtype, " ", seen));
 }
 
 TEST(Experts, GiveUpToThirtyTwoRowsTheBitsOfLinear) {
